@@ -1,0 +1,1 @@
+"""The mentormesh program: operator commands, the person's client and the demo."""

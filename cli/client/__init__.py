@@ -1,0 +1,1 @@
+"""The Python end-to-end client of one person."""

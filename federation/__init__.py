@@ -1,0 +1,1 @@
+"""Behaviour between two nodes, written against ports that a node fills in."""

@@ -1,0 +1,1 @@
+"""One organization's server: its people, its offers and its side of every handshake."""

@@ -1,0 +1,1 @@
+"""Pure ranking of mirrored offers for one need."""

@@ -1,0 +1,1 @@
+"""Everything a node keeps on disk, and the only place with SQL."""

@@ -1,0 +1,1 @@
+"""What only a person's own device may do: open and seal private content."""
