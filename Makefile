@@ -46,7 +46,7 @@ lint: setup
 	$(BIN)/ruff check $(PACKAGES) tests
 	$(BIN)/ruff format --check $(PACKAGES) tests
 	$(BIN)/mypy $(PACKAGES) tests
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 bench: setup
 	@$(BIN)/python -m tests.bench $(ARGS)
