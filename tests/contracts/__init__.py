@@ -1,0 +1,1 @@
+"""Suites that a fake and the real thing must both pass."""

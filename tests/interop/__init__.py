@@ -1,0 +1,1 @@
+"""Our formats, read and written by independent implementations."""

@@ -1,0 +1,1 @@
+"""Tests of one organization's server."""

@@ -1,0 +1,1 @@
+"""Proofs that nothing private leaves the room it belongs to."""

@@ -1,0 +1,1 @@
+"""Tests of the formats and rules, one file per source file."""

@@ -1,0 +1,1 @@
+"""Tests of what only a person's device may do."""

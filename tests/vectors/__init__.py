@@ -1,0 +1,1 @@
+"""Inputs and results that the specification names, read by every implementation."""
