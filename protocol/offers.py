@@ -1,0 +1,87 @@
+"""Offers and organization profiles: what a node tells its peers about the help its people can give.
+
+An offer is a capability of an organization, never a person: it has no pseudonym, count, slot or free text.
+Source: docs/protocol/offers.md.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from .encoding import Wire, decode, encode
+from .errors import MalformedError
+from .ids import RandomId
+from .vocabulary import Band, Country, Format, Language, Length, Region, Topic
+
+MAX_OFFER_BYTES: Final = 1024
+
+ExtKey = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+ExtValue = Annotated[str, msgspec.Meta(max_length=120)]
+#: Declared room for later fields; a reader keeps what it does not know and never acts on it.
+Ext = Annotated[dict[ExtKey, ExtValue], msgspec.Meta(max_length=4)]
+
+Sector = Annotated[str, msgspec.Meta(pattern=r"^[A-U]$")]
+SizeBand = Literal["<50", "50-250", "250-1k", "1k-5k", ">5k"]
+Website = Annotated[str, msgspec.Meta(pattern=r"^(https://[!-~]{1,192})?$")]
+
+
+class Offer(Wire, frozen=True, kw_only=True):
+    """People here can help with this.
+
+    {"band":"senior","formats":["call"],"language":"en","lengths":[30],"offer_id":"AAECAwQFBgcICQoLDA0ODw",
+     "region":"DE","topic":{"id":"mm:migrating-a-monolith","kind":"been-through"}}
+    """
+
+    offer_id: RandomId
+    topic: Topic
+    band: Band
+    language: Language
+    region: Region
+    formats: Annotated[tuple[Format, ...], msgspec.Meta(min_length=1, max_length=4)]
+    lengths: Annotated[tuple[Length, ...], msgspec.Meta(min_length=1, max_length=5)]
+    ext: Ext = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_ascending(self.formats, "formats")
+        require_ascending(self.lengths, "lengths")
+
+
+class OrgProfile(Wire, frozen=True, kw_only=True):
+    """Who an organization is, signed inside its node document; `version` grows with every change.
+
+    {"countries":["DE"],"display_name":"Aurora Freight","kind":"company","sector":"H","size_band":"50-250",
+     "website":"https://aurora.example"}
+    """
+
+    display_name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    kind: Literal["company", "association"]
+    sector: Sector
+    size_band: SizeBand
+    countries: Annotated[tuple[Country, ...], msgspec.Meta(min_length=1, max_length=64)]
+    website: Website = ""
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = 1
+
+    def __post_init__(self) -> None:
+        require_ascending(self.countries, "countries")
+        if self.display_name != self.display_name.strip() or not self.display_name.isprintable():
+            raise ValueError("display_name must be printable, without spaces around it")
+
+
+def require_ascending(values: Sequence[str] | Sequence[int], field: str) -> None:
+    """Return when `values` are distinct and ascending, so that one set has one spelling. Raises: ValueError."""
+    if any(a >= b for a, b in pairwise(values)):  # type: ignore[operator]
+        raise ValueError(f"{field} must be distinct and ascending")
+
+
+def encode_offer(offer: Offer) -> bytes:
+    """Return the canonical bytes that are committed to."""
+    return encode(offer)
+
+
+def open_offer(body: bytes) -> Offer:
+    """Return the offer of a body whose commitment was checked before (`heads.open_pages`). Raises: MalformedError."""
+    if len(body) > MAX_OFFER_BYTES:
+        raise MalformedError(f"offer is over {MAX_OFFER_BYTES} bytes")
+    return decode(body, Offer, what="offer")

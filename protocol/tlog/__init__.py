@@ -1,0 +1,1 @@
+"""Transparency log formats: Merkle trees now; checkpoints, tiles and cosignatures join them."""
