@@ -1,0 +1,98 @@
+"""Ed25519 keys with roles, verified by libsodium only (RFC 8032; RFC 7638 thumbprints).
+
+libsodium refuses small-order public keys and non-canonical signatures where OpenSSL accepts them, and two
+verifiers that differ would split the network: so this is the only verifier in the product.
+"""
+
+import json
+from typing import Final
+
+import nacl.bindings
+import nacl.exceptions
+import nacl.signing
+
+from .encoding import b64, sha256, unb64
+from .errors import MalformedError, UnverifiedError
+
+SIGNATURE_BYTES: Final = 64
+PUBLIC_BYTES: Final = 32
+SEED_BYTES: Final = 32
+
+
+class VerifyKey:
+    """A public Ed25519 key of somebody: verifies, and cannot sign."""
+
+    __slots__ = ("_key", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        """Take 32 raw bytes. Raises: MalformedError: wrong length, not on the curve, or of small order."""
+        if len(raw) != PUBLIC_BYTES or not nacl.bindings.crypto_core_ed25519_is_valid_point(raw):
+            raise MalformedError("public key is not a valid Ed25519 point of full order")
+        self.raw: Final = raw
+        self._key: Final = nacl.signing.VerifyKey(raw)
+
+    @classmethod
+    def parse(cls, text: str) -> "VerifyKey":
+        """Return the key of its base64url text. Raises: MalformedError."""
+        return cls(unb64(text, size=PUBLIC_BYTES, what="public key"))
+
+    def verify(self, signature: bytes, message: bytes, *, what: str = "signature") -> None:
+        """Return when `signature` over exactly `message` holds. Raises: UnverifiedError."""
+        try:
+            self._key.verify(message, signature)
+        except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError, ValueError):
+            raise UnverifiedError(f"{what} does not verify") from None
+
+    @property
+    def text(self) -> str:
+        """The key as 43 characters of base64url."""
+        return b64(self.raw)
+
+    @property
+    def keyid(self) -> str:
+        """The RFC 7638 thumbprint of the key as a JWK (RFC 8037), 43 characters."""
+        return thumbprint(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, VerifyKey) and other.raw == self.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"VerifyKey({self.keyid})"
+
+
+class SigningKey:
+    """One's own Ed25519 key, built from a 32-byte seed; its repr shows no secret."""
+
+    __slots__ = ("_key", "_seed", "public")
+
+    def __init__(self, seed: bytes) -> None:
+        if len(seed) != SEED_BYTES:
+            raise ValueError("an Ed25519 seed is 32 bytes")
+        self._seed: Final = seed
+        self._key: Final = nacl.signing.SigningKey(seed)
+        self.public: Final = VerifyKey(bytes(self._key.verify_key))
+
+    @property
+    def seed(self) -> bytes:
+        """The 32 secret bytes, for the vault or key file only."""
+        return self._seed
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature over `message`; the caller puts a domain label in front."""
+        return self._key.sign(message).signature
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public={self.public.keyid})"
+
+
+def jwk(public: bytes) -> dict[str, str]:
+    """Return the public key as the members of an RFC 8037 JWK."""
+    return {"crv": "Ed25519", "kty": "OKP", "x": b64(public)}
+
+
+def thumbprint(public: bytes) -> str:
+    """Return the RFC 7638 SHA-256 thumbprint of a public Ed25519 key as base64url."""
+    return b64(sha256(json.dumps(jwk(public), separators=(",", ":"), sort_keys=True).encode()))
