@@ -1,0 +1,143 @@
+"""What the columns of a kind of row are, and the check that rows and conditions fit them.
+
+Stores share this, so that a mistake fails in the memory fake just as it fails on a disk.
+"""
+
+import math
+import re
+from functools import cache
+from typing import Final
+
+import msgspec
+from msgspec import inspect
+
+from .ports import Condition, Row, Term, Value
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_INT64: Final = range(-(2**63), 2**63)
+MAX_VALUES: Final = 4096
+
+_TYPES: Final[dict[type[inspect.Type], type]] = {
+    inspect.IntType: int,
+    inspect.StrType: str,
+    inspect.BytesType: bytes,
+    inspect.BoolType: bool,
+    inspect.FloatType: float,
+}
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One column: its name, the exact Python type of its values, and whether it may be empty."""
+
+    name: str
+    type: type
+    optional: bool
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The table, columns (in field order) and keys of one kind of row."""
+
+    table: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the column names in field order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Return one column. Raises: TypeError: there is none of this name."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise TypeError(f"table {self.table} has no column {name}")
+
+
+@cache
+def shape(kind: type[Row]) -> Shape:
+    """Return the shape of a kind of row. Raises: TypeError: the class cannot be a table."""
+    found = inspect.type_info(kind)
+    assert isinstance(found, inspect.StructType)
+    columns = tuple(_column(field.name, field.type) for field in found.fields)
+    names = {column.name for column in columns}
+    for name in (kind.table, *names):
+        if not _NAME.fullmatch(name):
+            raise TypeError(f"{name!r} of {kind.__name__} is no portable name")
+    for named in (kind.key, *kind.unique):
+        if not named or not names.issuperset(named):
+            raise TypeError(f"a key of {kind.__name__} names no column or an unknown one")
+    if any(column.optional for column in columns if column.name in kind.key):
+        raise TypeError(f"a key column of {kind.__name__} may be empty")
+    return Shape(table=kind.table, columns=columns, key=kind.key, unique=kind.unique)
+
+
+def _column(name: str, declared: inspect.Type) -> Column:
+    choices = declared.types if isinstance(declared, inspect.UnionType) else (declared,)
+    held = {_type(name, choice) for choice in choices if not isinstance(choice, inspect.NoneType)}
+    if len(held) != 1:
+        raise TypeError(f"column {name} must have exactly one type beside None")
+    return Column(name=name, type=held.pop(), optional=any(isinstance(choice, inspect.NoneType) for choice in choices))
+
+
+def _type(name: str, declared: inspect.Type) -> type:
+    if isinstance(declared, inspect.LiteralType):
+        return type(declared.values[0])
+    if type(declared) not in _TYPES:
+        raise TypeError(f"column {name} is neither int, str, bytes, bool nor float")
+    return _TYPES[type(declared)]
+
+
+def check_row(row: Row) -> None:
+    """Return if every value of `row` fits its column. Raises: TypeError, ValueError: one does not."""
+    for column in shape(type(row)).columns:
+        _check_value(column, getattr(row, column.name), optional=column.optional)
+
+
+def check_key(kind: type[Row], key: tuple[Value, ...]) -> None:
+    """Return if `key` fits the key columns. Raises: TypeError, ValueError: it does not."""
+    found = shape(kind)
+    if len(key) != len(found.key):
+        raise TypeError(f"the key of table {found.table} is {', '.join(found.key)}")
+    for name, value in zip(found.key, key, strict=True):
+        _check_value(found.column(name), value, optional=False)
+
+
+def check_query(
+    kind: type[Row], conditions: tuple[Condition, ...], order: str | None = None, limit: int | None = None
+) -> None:
+    """Return if the conditions, order and limit of a query fit its table. Raises: TypeError, ValueError."""
+    found = shape(kind)
+    for condition in conditions:
+        for term in condition.terms:
+            _check_term(found.column(term.column), term)
+    if order is not None:
+        found.column(order.removeprefix("-"))
+    if limit is not None and limit < 0:
+        raise ValueError("a limit is 0 or more")
+
+
+def _check_term(column: Column, term: Term) -> None:
+    if term.test == "in":
+        assert isinstance(term.value, tuple)
+        if len(term.value) > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values for column {column.name}; ask in portions")
+        for value in term.value:
+            _check_value(column, value, optional=False)
+        return
+    assert not isinstance(term.value, tuple)
+    _check_value(column, term.value, optional=column.optional and term.test == "=")
+
+
+def _check_value(column: Column, value: Value, *, optional: bool) -> None:
+    if value is None:
+        if not optional:
+            raise TypeError(f"column {column.name} takes no None here")
+        return
+    if type(value) is not column.type:
+        raise TypeError(f"column {column.name} holds {column.type.__name__}, not {type(value).__name__}")
+    if column.type is int and value not in _INT64:
+        raise ValueError(f"column {column.name} holds integers of 64 bits")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"column {column.name} holds finite numbers")
