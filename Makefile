@@ -82,7 +82,7 @@ $(INTEROP)/.deps: requirements/interop.txt $(INTEROP)/.created
 	@touch $@
 
 %/.created:
-	@for candidate in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	@for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
 		"$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
 			>/dev/null 2>&1 || continue; \
 		"$$candidate" -m venv --clear $* && touch $@ && exit 0; \
