@@ -1,0 +1,230 @@
+"""The sections of a node's configuration: every setting with its type, bounds, default and meaning.
+
+The only source of defaults; `docs/reference/configuration.md` is written from it, and a test compares the two.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from protocol.vocabulary import Country, Language
+
+HostPort = r"^(\[[0-9a-f:]{2,39}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$"
+WebBase = r"^(https?://[a-z0-9.:\[\]-]{1,260})?$"
+NodeName = r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?$"
+
+
+def doc(description: str, **bounds: Any) -> msgspec.Meta:  # noqa: ANN401 -- as msgspec.Meta takes them
+    """Return the one-line meaning of a setting together with its bounds."""
+    return msgspec.Meta(description=description, **bounds)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section; the first line of a section's docstring stands above its table."""
+
+
+class NodeSection(Section, frozen=True, kw_only=True):
+    """Who this node is, and where it listens."""
+
+    entity: Annotated[str, doc("Entity identifier of the organization, never derived from an address.", max_length=261)]
+    api_base: Annotated[str, doc("Where peers reach this node; empty: the entity identifier.", pattern=WebBase)] = ""
+    listen: Annotated[str, doc("Address and port to listen on; port 0 takes a free one.", pattern=HostPort)] = (
+        "127.0.0.1:8440"
+    )
+    name: Annotated[
+        str, doc("Short name, also in NAME.localhost; empty: first label of the entity.", pattern=NodeName)
+    ] = ""
+    behind_proxy: Annotated[
+        bool, doc("A reverse proxy on this machine adds X-Forwarded-For; believe its last address.")
+    ] = False
+
+
+class OrgSection(Section, frozen=True, kw_only=True):
+    """What peers are told about the organization (its signed profile), and what holds for its people by default."""
+
+    display_name: Annotated[str, doc("Name shown to other organizations.", min_length=1, max_length=80)]
+    countries: Annotated[
+        tuple[Country, ...], doc("Countries with members, ISO 3166-1 alpha-2.", min_length=1, max_length=64)
+    ]
+    kind: Annotated[Literal["company", "association"], doc("What the organization is.")] = "company"
+    sector: Annotated[str, doc("NACE section letter, A to U.", pattern="^[A-U]$")] = "M"
+    size_band: Annotated[Literal["<50", "50-250", "250-1k", "1k-5k", ">5k"], doc("Number of employees.")] = "50-250"
+    website: Annotated[str, doc("Public website, or empty.", pattern=r"^(https://[!-~]{1,192})?$")] = ""
+    languages: Annotated[
+        tuple[Language, ...], doc("Languages of the site, for members who state none.", min_length=1, max_length=8)
+    ] = ("en",)
+    time_zone: Annotated[str, doc("IANA time zone of members who state none.", min_length=1, max_length=64)] = "UTC"
+
+
+class StoreSection(Section, frozen=True, kw_only=True):
+    """Where the node keeps its rows."""
+
+    path: Annotated[str, doc("SQLite file, inside the node directory unless absolute.", min_length=1)] = "data/node.db"
+    commit_window_ms: Annotated[int, doc("Transactions of this many ms share one fsync.", ge=0, le=5)] = 2
+    least_free_mib: Annotated[int, doc("Below this free space `doctor` reports red, in MiB.", ge=1)] = 256
+
+
+class TlsSection(Section, frozen=True, kw_only=True):
+    """TLS of the listening socket; leave empty behind a reverse proxy."""
+
+    certificate: Annotated[str, doc("PEM file with the certificate chain.")] = ""
+    key: Annotated[str, doc("PEM file with the private key.")] = ""
+
+
+class MailSection(Section, frozen=True, kw_only=True):
+    """Outgoing mail: sign-in links and notices."""
+
+    mode: Annotated[
+        Literal["drop", "smtp"], doc("`smtp` sends; `drop` writes files into DIR/mail, for development.")
+    ] = "drop"
+    sender: Annotated[str, doc("Address in From.", max_length=254)] = "mentoring@localhost"
+    host: Annotated[str, doc("SMTP server.", max_length=253)] = ""
+    port: Annotated[int, doc("SMTP port.", ge=1, le=65535)] = 587
+    security: Annotated[Literal["starttls", "tls", "none"], doc("How the connection is encrypted.")] = "starttls"
+    username: Annotated[str, doc("SMTP user; empty: no login.", max_length=254)] = ""
+    password_file: Annotated[str, doc("File that holds the SMTP password, readable by the node alone.")] = ""
+    timeout_s: Annotated[float, doc("Give up on the server after this long.", gt=0, le=300)] = 30.0
+
+
+class LimitsSection(Section, frozen=True, kw_only=True):
+    """Bounds on what a browser or a peer can make the node do."""
+
+    connections: Annotated[int, doc("Open connections at once; further ones are closed.", ge=8, le=100_000)] = 1024
+    header_s: Annotated[float, doc("A connection without a complete request head closes.", gt=0, le=120)] = 10.0
+    body_s: Annotated[float, doc("A request body must have arrived by then.", gt=0, le=300)] = 20.0
+    stall_s: Annotated[float, doc("A client that reads no answer for this long is cut off.", gt=0, le=300)] = 20.0
+    body_bytes: Annotated[int, doc("Largest request body of people and pages.", ge=1024)] = 1024 * 1024
+    batch_bytes: Annotated[int, doc("Largest batch of a peer.", ge=65536)] = 4 * 1024 * 1024
+    operator_bytes: Annotated[int, doc("Largest operator request (a member file).", ge=65536)] = 32 * 1024 * 1024
+    in_flight_bytes: Annotated[int, doc("Request bodies held in memory at once.", ge=1024 * 1024)] = 64 * 1024 * 1024
+    address_per_minute: Annotated[int, doc("Unauthenticated requests of one address.", ge=1)] = 600
+    peer_per_minute: Annotated[int, doc("Requests of one peer.", ge=1)] = 1200
+    stop_s: Annotated[float, doc("A stop waits this long for running requests and jobs.", gt=0, le=60)] = 8.0
+
+
+class EditionsSection(Section, frozen=True, kw_only=True):
+    """How offers are formed and how often the catalog changes. Shorter or looser values are for development."""
+
+    edition_s: Annotated[float, doc("The catalog changes once per edition, in seconds.", gt=0)] = 86400.0
+    purge_every: Annotated[int, doc("Editions between two purge rounds.", ge=1)] = 30
+    k: Annotated[int, doc("People who could hold a cell before it is listed.", ge=2)] = 8
+    keep: Annotated[int, doc("A listed cell stays until fewer could hold it.", ge=2)] = 5
+    ratio_percent: Annotated[int, doc("Largest share of mentors among those who could hold a cell.", ge=1, le=100)] = 50
+    purge_percent: Annotated[int, doc("Chance of a listing to end at a purge round.", ge=0, le=100)] = 30
+    rotate_percent: Annotated[int, doc("Share of cells that rotate out at random.", ge=0, le=100)] = 10
+    mean_delay: Annotated[int, doc("Mean wait of a new offer, in editions; 0: none.", ge=0)] = 7
+    smallest_members: Annotated[int, doc("Smaller organizations list only domains outside.", ge=0)] = 25
+    head_every_s: Annotated[float, doc("A set head is signed this often, changed or not.", gt=0)] = 900.0
+    head_valid_s: Annotated[int, doc("Peers stop showing a set this long after its head.", ge=1, le=86400)] = 86400
+    poll_s: Annotated[float, doc("A peer's set is looked at this often without a nudge.", gt=0)] = 300.0
+
+
+class HandshakeSection(Section, frozen=True, kw_only=True):
+    """Clocks and quotas of the handshake."""
+
+    tick_ms: Annotated[int, doc("Quotes are answered at the next tick; 0: at once.", ge=0, le=10_000)] = 250
+    flush_s: Annotated[float, doc("From ACCEPTED on, messages leave at this beat; 0: at once.", ge=0, le=3600)] = 60.0
+    quote_valid_s: Annotated[int, doc("Life of a quote.", ge=1, le=86400)] = 900
+    deadline_days: Annotated[int, doc("Working days a mentor has to answer.", ge=1, le=14)] = 2
+    deadline_s: Annotated[int, doc("Answer time in seconds instead; 0: use working days.", ge=0)] = 0
+    expiry_grace_s: Annotated[int, doc("Wait after a deadline before moving on alone.", ge=0)] = 600
+    quota_percent: Annotated[int, doc("Quotes never taken up a peer may open a day, per 100 members.", ge=1)] = 2
+    quota_least: Annotated[int, doc("The same, at least.", ge=1)] = 5
+    capacity: Annotated[int, doc("Open requests a mentor takes unless they say otherwise.", ge=1, le=50)] = 3
+    outbox_cap_s: Annotated[float, doc("Longest pause between two tries in the first 15 minutes.", gt=0, le=60)] = 5.0
+
+
+class PrivacySection(Section, frozen=True, kw_only=True):
+    """What is shown inside the organization, and how long things are kept."""
+
+    works_council: Annotated[bool, doc("No page, report, export, log line or API shows a per-person figure.")] = False
+    smallest_group: Annotated[int, doc("Aggregates below this many people are not shown.", ge=5)] = 5
+    sign_in_link_minutes: Annotated[int, doc("Life of a sign-in link.", ge=1, le=1440)] = 15
+    session_days: Annotated[int, doc("A device stays signed in this long without use.", ge=1, le=365)] = 30
+    undelivered_days: Annotated[int, doc("Ciphertext nobody fetched is deleted.", ge=1, le=90)] = 30
+    label_days: Annotated[int, doc("Mailbox labels are forgotten after a thread closed.", ge=1, le=90)] = 7
+    leaver_days: Annotated[int, doc("A person who left can still take their data.", ge=1, le=365)] = 30
+
+
+class EgressSection(Section, frozen=True, kw_only=True):
+    """How the node reaches its peers."""
+
+    proxy: Annotated[str, doc("HTTP proxy for requests to peers, or empty.", pattern=WebBase)] = ""
+    ca_file: Annotated[str, doc("PEM file with the authorities to trust instead of the system's.")] = ""
+    allow: Annotated[
+        tuple[str, ...], doc("Behind a proxy that resolves names: the only hosts to ask.", max_length=10_000)
+    ] = ()
+    connect_s: Annotated[float, doc("Time to connect to a peer.", gt=0, le=60)] = 5.0
+    total_s: Annotated[float, doc("Time for one exchange with a peer.", gt=0, le=300)] = 30.0
+    answer_bytes: Annotated[int, doc("Largest answer of a peer.", ge=65536)] = 8 * 1024 * 1024
+
+
+class VocabularySection(Section, frozen=True, kw_only=True):
+    """Topics beside the situations that come with the program."""
+
+    files: Annotated[tuple[str, ...], doc("JSON Lines files of concepts, imported with `vocabulary import`.")] = ()
+    families: Annotated[str, doc("JSON file: job family to topic groups.")] = ""
+
+
+class TelemetrySection(Section, frozen=True, kw_only=True):
+    """Log lines on standard error and metrics."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], doc("Least important line written.")] = "info"
+
+
+class DevelopmentSection(Section, frozen=True, kw_only=True):
+    """For several nodes on one machine. Never in production."""
+
+    enabled: Annotated[bool, doc("Pages at http://NAME.localhost:PORT, loopback peers, no TLS needed.")] = False
+    connect_to: Annotated[
+        dict[str, str], doc("Peer entity to loopback HOST:PORT that is asked instead.", max_length=100)
+    ] = msgspec.field(default_factory=dict)
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """Everything an operator may set; sections as in `mentormesh.toml`."""
+
+    node: NodeSection
+    org: OrgSection
+    store: StoreSection = StoreSection()
+    tls: TlsSection = TlsSection()
+    mail: MailSection = MailSection()
+    limits: LimitsSection = LimitsSection()
+    editions: EditionsSection = EditionsSection()
+    handshake: HandshakeSection = HandshakeSection()
+    privacy: PrivacySection = PrivacySection()
+    egress: EgressSection = EgressSection()
+    vocabulary: VocabularySection = VocabularySection()
+    telemetry: TelemetrySection = TelemetrySection()
+    development: DevelopmentSection = DevelopmentSection()
+
+    @property
+    def api_base(self) -> str:
+        """Base URL of the API as peers and proxies name it."""
+        return self.node.api_base or self.node.entity
+
+    @property
+    def authority(self) -> str:
+        """The `@authority` of the API: what `Host` must say."""
+        return self.api_base.partition("://")[2]
+
+    @property
+    def name(self) -> str:
+        """Short name of the node, such as `aurora`."""
+        return self.node.name or self.node.entity.partition("://")[2].partition(".")[0]
+
+    @property
+    def listen_host(self) -> str:
+        """Host part of `listen`, without brackets."""
+        return self.node.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def listen_port(self) -> int:
+        """Port part of `listen`; 0 takes a free one."""
+        return int(self.node.listen.rpartition(":")[2])
+
+    def page_base(self, port: int) -> str:
+        """Return the base URL of the pages people open, given the port that is really listened on."""
+        if self.development.enabled:
+            return f"http://{self.name}.localhost:{port}"
+        return self.api_base
