@@ -20,8 +20,8 @@ MAX_CONCEPTS: Final = 500_000
 
 _LANGUAGE: Final = re.compile(r"[a-z]{2}")
 _FURTHER: Final = re.compile(r"alt(?:_([a-z]{2}))?")
-#: A two-letter key of ESCO extracts that is no language: the collections a concept is in.
-_NO_LANGUAGE: Final = frozenset({"in"})
+#: Two-letter keys that are no language here: the identifier, and the collections of ESCO extracts.
+_NO_LANGUAGE: Final = frozenset({"id", "in"})
 _LABEL_LENGTH: Final = 300
 _FURTHER_LABELS: Final = 200
 
