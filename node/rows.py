@@ -52,6 +52,203 @@ class MigrationRow(Row, frozen=True, kw_only=True):
 
 # People
 
+
+class MemberRow(Row, frozen=True, kw_only=True):
+    """A person of this organization as the member file tells; `member` is random and used everywhere else.
+
+    `languages` and `skills` are lists joined by `;`. A person who left keeps the row until it is forgotten.
+    """
+
+    table = "member"
+    key = ("member",)
+    unique = (("hris_id",),)
+    purpose: ClassVar = {
+        "member": "service: name the person inside this node",
+        "hris_id": "import: recognize the person in the next member file",
+        "mail": "service: sign-in links and notices",
+        "active": "service: only people who work here take part",
+        "job_family": "privacy: count who could hold an offer before it is listed",
+        "band": "privacy and matching: seniority of an offer and of a mentor",
+        "country": "privacy: region of an offer",
+        "team": "operation: invite and report by group",
+        "supervisor": "matching: never propose somebody's own supervisor",
+        "languages": "privacy: language of an offer",
+        "skills": "privacy: count who could hold a precise offer",
+        "imported_at": "operation: age of what the member file said",
+        "left_at": "retention: forget people some days after they left",
+    }
+
+    member: str
+    hris_id: str
+    mail: str
+    active: bool
+    job_family: str
+    band: str
+    country: str
+    team: str = ""
+    supervisor: str = ""
+    languages: str = ""
+    skills: str = ""
+    imported_at: int
+    left_at: int | None = None
+
+
+class SignInLinkRow(Row, frozen=True, kw_only=True):
+    """An open one-time link, known by its hash. One for an unknown address names no member and opens nothing."""
+
+    table = "sign_in_link"
+    key = ("token_hash",)
+    purpose: ClassVar = {
+        "token_hash": "security: recognize the link without being able to use it",
+        "member": "security: whom the link signs in",
+        "mail_hash": "security: bound the links of one address",
+        "expires_at": "security: end of the link",
+    }
+
+    token_hash: bytes
+    member: str
+    mail_hash: bytes
+    expires_at: int
+
+
+class SignInRow(Row, frozen=True, kw_only=True):
+    """A signed-in client, known by the hash of its token; `device` is set once it proved to hold a device key."""
+
+    table = "sign_in"
+    key = ("token_hash",)
+    purpose: ClassVar = {
+        "token_hash": "security: recognize the client without being able to act as it",
+        "member": "security: who is signed in",
+        "device": "security: which device is signed in",
+        "started_at": "security: replace the oldest when there are too many",
+        "expires_at": "security: end of an idle sign-in",
+    }
+
+    token_hash: bytes
+    member: str
+    device: str | None = None
+    started_at: int
+    expires_at: int
+
+
+class DeviceRow(Row, frozen=True, kw_only=True):
+    """Public half of a person's device. `added_on` and `seen_on` are the Unix seconds of a UTC midnight: a day only."""
+
+    table = "device"
+    key = ("device",)
+    unique = (("device_key",),)
+    purpose: ClassVar = {
+        "device": "service: name the device",
+        "member": "service: whose device it is",
+        "device_key": "security: check what the device signed",
+        "master_key": "security: refuse a device of another account secret",
+        "certificate": "security: the device as its owner certified it",
+        "sealing_key": "service: seal briefs and quotes to the device",
+        "sealing_statement": "security: prove that the device made its sealing key",
+        "identity_statement": "security: prove the identity behind the device",
+        "hint": "service: tell the owner which device it is",
+        "added_on": "security: show the owner when it was added",
+        "seen_on": "service: propose only mentors whose device is in use",
+    }
+
+    device: str
+    member: str
+    device_key: str
+    master_key: str
+    certificate: str
+    sealing_key: str
+    sealing_statement: str
+    identity_statement: str
+    hint: str
+    added_on: int
+    seen_on: int
+
+
+class LabelRow(Row, frozen=True, kw_only=True):
+    """Whose mailbox a random label is: the only place where a thread leads to a person."""
+
+    table = "mailbox_label"
+    key = ("label",)
+    purpose: ClassVar = {
+        "label": "service: deliver a thread without naming its person",
+        "member": "service: whose mailbox it is",
+        "made_at": "service: use the newest label of a person",
+    }
+
+    label: str
+    member: str
+    made_at: int
+
+
+class MentorRow(Row, frozen=True, kw_only=True):
+    """A mentor's private profile (JSON of `services.profile.MentorProfile`) and what they opted into."""
+
+    table = "mentor"
+    key = ("member",)
+    purpose: ClassVar = {
+        "member": "matching: whose profile it is",
+        "profile": "matching: topics, languages, times and formats of the mentor",
+        "opted_in": "consent: whether the person mentors now",
+        "listed": "consent: whether offers outside may rest on this person",
+        "changed_at": "consent: since when this holds",
+    }
+
+    member: str
+    profile: str
+    opted_in: bool = False
+    listed: bool = False
+    changed_at: int
+
+
+class ConsentRow(Row, frozen=True, kw_only=True):
+    """A person agreed to one version of one consent text, and perhaps withdrew it."""
+
+    table = "consent"
+    key = ("member", "kind", "version")
+    purpose: ClassVar = {
+        "member": "accountability: who agreed",
+        "kind": "accountability: to which text",
+        "version": "accountability: to which version of it",
+        "given_at": "accountability: when",
+        "withdrawn_at": "accountability: since when no longer",
+    }
+
+    member: str
+    kind: str
+    version: int
+    given_at: int
+    withdrawn_at: int | None = None
+
+
 # Vocabulary
 
 # Mail
+
+
+class MailRow(Row, frozen=True, kw_only=True):
+    """One outgoing mail until it is sent or too old. `notice` is JSON of one of `services.notices`; never a brief.
+
+    A mail without recipient stands for an address nobody here has: it costs the same and is never sent.
+    """
+
+    table = "mail"
+    key = ("mail",)
+    purpose: ClassVar = {
+        "mail": "operation: identify the mail, also as its Message-ID",
+        "member": "privacy: erase what waits for a person who leaves",
+        "recipient": "service: where to send it",
+        "language": "service: in which language",
+        "notice": "service: what it says",
+        "tries": "operation: pause longer after each failure",
+        "due_at": "operation: when to try next",
+        "expires_at": "retention: a mail that is too late is dropped",
+    }
+
+    mail: str
+    member: str
+    recipient: str
+    language: str
+    notice: str
+    tries: int = 0
+    due_at: int
+    expires_at: int
