@@ -7,6 +7,7 @@ the protocol uses: objects, arrays, strings, booleans and integers |n| < 2^53 wi
 import base64
 import binascii
 import hashlib
+import re
 from typing import Final, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ T = TypeVar("T")
 MAX_SAFE_INTEGER: Final = 2**53 - 1
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
+_PLACE: Final = re.compile(r" - at (?:`key` in )?`\$[A-Za-z0-9_.\[\]]*`$")
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -61,12 +63,24 @@ def decode_loose(data: bytes, kind: type[T], *, what: str = "body") -> T:
 
 
 def _reason(error: Exception) -> str:
-    """Say where and which rule, from msgspec's own text, which names paths and types but no values."""
+    """Say which rule failed and where, without any of the input."""
     if isinstance(error, msgspec.ValidationError):
-        return str(error)
+        return broken_rule(error)
     if isinstance(error, RecursionError):
         return "nested too deep"
     return "not JSON in UTF-8"
+
+
+def broken_rule(error: msgspec.ValidationError) -> str:
+    """Return msgspec's rule and place, without the word or unknown name that it repeats for some rules."""
+    text = str(error)
+    found = _PLACE.search(text)
+    place = found[0] if found else ""
+    if text.startswith("Invalid "):
+        return f"Not one of the allowed values{place}"
+    if text.startswith("Object contains unknown field"):
+        return f"Object contains an unknown field{place}"
+    return text
 
 
 def b64(data: bytes) -> str:
