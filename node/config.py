@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from protocol.encoding import broken_rule
 from protocol.errors import MalformedError, MeshError
 from protocol.ids import parse_entity
 
@@ -164,10 +165,7 @@ def meaning(field: msgspec.structs.FieldInfo) -> str:
 
 
 def _reason(error: msgspec.ValidationError, means: str) -> str:
-    """Return msgspec's rule without the value: "Invalid enum value 'x'" would repeat what was given."""
-    text = str(error).partition(" - at ")[0]
-    if text.startswith("Invalid enum value"):
-        return "must be one of the documented words"
+    text = broken_rule(error).partition(" - at ")[0]
     if "matching regex" in text:
         return f"has not the documented form ({means.rstrip('.')})"
     return text[0].lower() + text[1:]
