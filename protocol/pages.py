@@ -1,0 +1,209 @@
+"""Snapshot pages: the entries of a set in pieces of 256, and the check that all pages together are the whole set.
+
+A page is valid `application/zstd`: a skippable frame that declares position and inflated size, then one frame with
+canonical JSON. The declared size is compared with the cap and with the frame before a byte is inflated.
+Source: docs/protocol/set-heads.md §5–§7.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated, Final
+
+import msgspec
+import zstandard
+
+from .commitments import Opening, commit
+from .encoding import Wire, b64, decode, encode
+from .errors import LimitError, MalformedError, UnverifiedError
+from .heads import ENTRY_PURPOSE, MAX_ENTRIES, MAX_SHARDS, SetHead, SetKind, size_bucket
+from .ids import RandomId, id_bytes
+from .tlog.merkle import leaf_hash, root_hash
+
+PAGE_ENTRIES: Final = 256
+MAX_PAGES: Final = MAX_ENTRIES // PAGE_ENTRIES + MAX_SHARDS
+MAX_BODY_BYTES: Final = 8192
+MAX_INFLATED: Final = 4 * 1024 * 1024
+MAX_WINDOW: Final = 8 * 1024 * 1024
+#: A page that did not shrink at all, with its frame.
+MAX_PAGE_BYTES: Final = MAX_INFLATED + 65_536
+
+_LEVEL: Final = 3
+#: zstd skippable frame 0 (RFC 8878 §3.1.2) of 12 bytes.
+_PREFIX: Final = b"\x50\x2a\x4d\x18\x0c\x00\x00\x00"
+#: Format version, shard, page, pages, zero, inflated size.
+_HEADER: Final = struct.Struct(">BBHHHI")
+_VERSION: Final = 1
+
+
+class IncompleteError(UnverifiedError):
+    """The pages are not exactly the set that the head signs: the set must not be shown."""
+
+    code = "incomplete"
+
+
+class _Entry(Wire, frozen=True, kw_only=True):
+    body: Annotated[str, msgspec.Meta(max_length=MAX_BODY_BYTES)]
+    salt: RandomId
+
+
+class _Body(Wire, frozen=True, kw_only=True):
+    r"""`{"entries":[{"body":"{\"band\":…}","salt":"…22…"}]}`; a page of an empty set is `{}`."""
+
+    entries: Annotated[tuple[_Entry, ...], msgspec.Meta(max_length=PAGE_ENTRIES)] = ()
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One decoded page: its place, and openings that are not yet checked against a root."""
+
+    shard: int
+    number: int
+    of: int
+    entries: tuple[Opening, ...]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A member of a complete set."""
+
+    shard: int
+    commitment: bytes
+    opening: Opening
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A set ready to be signed and served: its roots, its size for the head, and its pages."""
+
+    shards: tuple[str, ...]
+    size_bucket: int
+    entries: tuple[Entry, ...]
+    pages: tuple[bytes, ...]
+
+
+def snapshot(kind: SetKind, openings: Iterable[Opening]) -> Snapshot:
+    """Return the one-shard snapshot of `openings`, whatever their order.
+
+    Raises: LimitError: more entries than a set may have. ValueError: a body is too long, not UTF-8, or twice the same.
+    """
+    entries = sorted(
+        (Entry(shard=0, commitment=commit(ENTRY_PURPOSE[kind], one), opening=one) for one in openings),
+        key=lambda entry: entry.commitment,
+    )
+    if len(entries) > MAX_ENTRIES:
+        raise LimitError(f"a set has at most {MAX_ENTRIES} entries")
+    if any(left.commitment == right.commitment for left, right in pairwise(entries)):
+        raise ValueError("an entry occurs twice with one salt")
+    chunks = [entries[at : at + PAGE_ENTRIES] for at in range(0, len(entries), PAGE_ENTRIES)] or [[]]
+    pages = (
+        Page(shard=0, number=number, of=len(chunks), entries=tuple(entry.opening for entry in chunk))
+        for number, chunk in enumerate(chunks)
+    )
+    return Snapshot(
+        shards=(b64(_root(entries)),),
+        size_bucket=size_bucket(len(entries)),
+        entries=tuple(entries),
+        pages=tuple(encode_page(page) for page in pages),
+    )
+
+
+def _root(entries: Sequence[Entry]) -> bytes:
+    return root_hash([leaf_hash(entry.commitment) for entry in entries])
+
+
+def page_json(page: Page) -> bytes:
+    """Return what a page inflates to."""
+    if any(len(one.body) > MAX_BODY_BYTES for one in page.entries):
+        raise ValueError(f"a body is over {MAX_BODY_BYTES} bytes")
+    return encode(_Body(entries=tuple(_Entry(body=one.body.decode(), salt=b64(one.salt)) for one in page.entries)))
+
+
+def page_header(page: Page, inflated: int) -> bytes:
+    """Return the skippable frame in front of a page that inflates to `inflated` bytes."""
+    return _PREFIX + _HEADER.pack(_VERSION, page.shard, page.number, page.of, 0, inflated)
+
+
+def encode_page(page: Page) -> bytes:
+    """Return the bytes to serve for a page."""
+    text = page_json(page)
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True)
+    return page_header(page, len(text)) + compressor.compress(text)
+
+
+def decode_page(data: bytes) -> Page:
+    """Return the page of served bytes, never inflating more than `MAX_INFLATED`.
+
+    Raises:
+        LimitError: the page, or what it declares, is over its cap.
+        MalformedError: header, frame or JSON is not in form, or the frame holds another size than declared.
+    """
+    if len(data) > MAX_PAGE_BYTES:
+        raise LimitError("page is too long")
+    start = len(_PREFIX) + _HEADER.size
+    if len(data) < start or not data.startswith(_PREFIX):
+        raise MalformedError("page must start with its header")
+    version, shard, number, of, zero, inflated = _HEADER.unpack_from(data, len(_PREFIX))
+    if version != _VERSION or zero:
+        raise MalformedError("page header is of another version")
+    if shard >= MAX_SHARDS or not number < of <= MAX_PAGES:
+        raise MalformedError("page header: shard or page number outside its range")
+    if inflated > MAX_INFLATED:
+        raise LimitError("page declares more than it may inflate to")
+    body = decode(_inflate(data[start:], inflated), _Body, what="page")
+    return Page(shard=shard, number=number, of=of, entries=tuple(_openings(body)))
+
+
+def _inflate(frame: bytes, declared: int) -> bytes:
+    """Return exactly `declared` bytes from one zstd frame that is the whole of `frame`."""
+    try:
+        parameters = zstandard.get_frame_parameters(frame)
+        if parameters.content_size != declared or parameters.dict_id or parameters.window_size > MAX_WINDOW:
+            raise MalformedError("page frame does not hold what the header declares")
+        text = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompress(
+            frame, max_output_size=declared, allow_extra_data=False
+        )
+    except zstandard.ZstdError:
+        raise MalformedError("page is not a zstd frame") from None
+    if len(text) != declared:
+        raise MalformedError("page inflates to another size than declared")
+    return text
+
+
+def _openings(body: _Body) -> Iterator[Opening]:
+    for entry in body.entries:
+        try:
+            raw = entry.body.encode()
+        except UnicodeEncodeError:
+            raise MalformedError("page: a body is not Unicode text") from None
+        if len(raw) > MAX_BODY_BYTES:
+            raise MalformedError(f"page: a body is over {MAX_BODY_BYTES} bytes")
+        yield Opening(salt=id_bytes(entry.salt, what="salt"), body=raw)
+
+
+def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
+    """Return every entry of the set that `head` signs, or nothing: all pages, in order, none left out or added.
+
+    Raises: IncompleteError: a page is missing or misplaced, an entry is out of order, or a root or the size differs.
+    """
+    if any((page.number, page.of) != (number, len(pages)) for number, page in enumerate(pages)) or not pages:
+        raise IncompleteError("snapshot does not have its pages in order")
+    purpose = ENTRY_PURPOSE[head.kind]
+    shards: list[list[Entry]] = [[] for _ in head.shards]
+    for page in pages:
+        if page.shard >= len(shards):
+            raise IncompleteError("snapshot has a page of a shard that the head does not name")
+        shards[page.shard] += [
+            Entry(shard=page.shard, commitment=commit(purpose, one), opening=one) for one in page.entries
+        ]
+    for entries, root in zip(shards, head.shards, strict=True):
+        _check_shard(entries, root)
+    found = tuple(entry for entries in shards for entry in entries)
+    if size_bucket(len(found)) != head.size_bucket:
+        raise IncompleteError("snapshot has another size than its head says")
+    return found
+
+
+def _check_shard(entries: Sequence[Entry], root: str) -> None:
+    """Return when `entries` are ascending and give `root`."""
+    if any(left.commitment >= right.commitment for left, right in pairwise(entries)):
+        raise IncompleteError("snapshot entries are not in ascending order")
+    if b64(_root(entries)) != root:
+        raise IncompleteError("snapshot entries do not give the root of the head")
