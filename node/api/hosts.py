@@ -1,0 +1,68 @@
+"""Which names a node answers to, and for what: the guard against rebinding, misrouting and absolute-form targets.
+
+The API authority comes from configuration, never from the request. `127.0.0.1:PORT` and its like are for public
+reading, for programs on this machine and for the operator; browsers change things only at the page's own name.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from node.config import is_loopback
+from node.sections import Config
+from protocol.errors import MalformedError, RefusedError
+
+from .routes import SAFE, Auth
+
+
+class Hosts:
+    """The authorities of one node once its port is known."""
+
+    def __init__(self, config: Config, port: int) -> None:
+        self.api: Final = config.authority
+        self.page: Final = f"{config.name}.localhost:{port}" if config.development.enabled else self.api
+        self.local: Final = frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
+        self.behind_proxy: Final = config.node.behind_proxy
+
+    def check(self, request: web.Request, auth: Auth) -> None:
+        """Return when a route of kind `auth` answers under the name that `request` uses.
+
+        Raises: MalformedError: no Host or an absolute-form target. RefusedError (code `misdirected`): another name.
+        """
+        if not request.raw_path.startswith("/"):
+            raise RefusedError("request target must be a path", code="misdirected")
+        host = request.headers.get("Host")
+        if not host:
+            raise MalformedError("Host is missing")
+        if not self._answers(request, host, auth):
+            raise RefusedError("this node does not answer here under that name", code="misdirected")
+
+    def _answers(self, request: web.Request, host: str, auth: Auth) -> bool:
+        if host == self.api:
+            return auth not in {"operator", "local"} or self.is_local(request)
+        if host == self.page:
+            return auth in {"public", "device", "page"}
+        if host in self.local and self.is_local(request):
+            return auth != "peer" and (auth != "page" or request.method in SAFE)
+        return False
+
+    def is_local(self, request: web.Request) -> bool:
+        """Return whether the request comes from this machine and through no proxy."""
+        forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
+        return not forwarded and is_loopback(_peer_address(request))
+
+    def client_address(self, request: web.Request) -> str:
+        """Return the address to limit by: the proxy's last word when configured, else the socket's."""
+        direct = _peer_address(request)
+        if self.behind_proxy and (forwarded := request.headers.getall("X-Forwarded-For", [])):
+            return forwarded[-1].rpartition(",")[2].strip()[:45] or direct
+        return direct
+
+
+HOSTS: Final = web.AppKey("mentormesh.hosts", Hosts)
+
+
+def _peer_address(request: web.Request) -> str:
+    transport = request.transport
+    name = transport.get_extra_info("peername") if transport else None
+    return str(name[0]) if isinstance(name, tuple) else ""

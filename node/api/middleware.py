@@ -1,0 +1,117 @@
+"""What happens to every request before its handler and to every answer after it.
+
+Cheap refusals first: protocol version, path spelling, name of the host, cross-site changes, encodings. Every error
+becomes a problem; every answer carries the security headers and a request id, and none names the server's software.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp import HttpVersion10, web
+
+from federation.ports import Clock, Entropy
+from node.events import Events
+from protocol.encoding import b64
+from protocol.errors import MalformedError, MeshError, MissingError, RefusedError
+
+from .hosts import HOSTS
+from .problems import answer, answer_error, internal_problem, library_problem, problem_of
+from .routes import SAFE, route_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: Our paths need no escapes; what is escaped would be read in two ways by us, a proxy and a signature.
+PATH: Final = re.compile(r"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~:-]+)+")
+
+HEADERS: Final = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
+    ("Cache-Control", "no-store"),
+)
+HSTS: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+
+
+class Edge:
+    """The middleware of one node."""
+
+    def __init__(self, *, clock: Clock, entropy: Entropy, events: Events, https: bool) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._events = events
+        self._headers: Final = (*HEADERS, HSTS) if https else HEADERS
+
+    @web.middleware
+    async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer `request`; the request id is random, so that it says nothing about the person."""
+        request_id = b64(self._entropy.take(12))
+        started = request.loop.time()
+        response = await self._answer(request, handler, request_id)
+        self._measure(request, response, request.loop.time() - started)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+        name = route_name(request)
+        try:
+            check_request(request)
+            response = await handler(request)
+        except MeshError as error:
+            response = answer_error(error, now=self._clock.now())
+            status = problem_of(error).status
+            self._events.request_refused(name, status=status, error_code=error.code, request_id=request_id)
+        except web.HTTPException as error:
+            response = answer(library_problem(error.status), now=self._clock.now())
+            if "Allow" in error.headers:
+                response.headers["Allow"] = error.headers["Allow"]
+        except Exception as error:  # noqa: BLE001 -- the outermost loop of a request
+            response = answer(internal_problem(), now=self._clock.now())
+            self._events.request_failed(name, error, request_id=request_id)
+        self._dress(response, request_id)
+        return response
+
+    def _dress(self, response: web.StreamResponse, request_id: str) -> None:
+        if response.prepared:
+            return
+        for header, value in self._headers:
+            response.headers.setdefault(header, value)
+        response.headers["X-Request-Id"] = request_id
+        # aiohttp would write its name and version; an empty field is all it lets us say instead.
+        response.headers["Server"] = ""
+
+    def _measure(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+        name = route_name(request)
+        metrics = self._events.metrics
+        method = request.method if route_of(request) else "other"
+        metrics.requests.labels(method, name, f"{response.status // 100}xx").inc()
+        metrics.seconds.labels(name).observe(seconds)
+
+
+def route_name(request: web.Request) -> str:
+    """Return the route's path with its braces, never the path that was asked for: that may hold ids."""
+    route = route_of(request)
+    return route.path if route else "none"
+
+
+def check_request(request: web.Request) -> None:
+    """Return when `request` may reach its handler. Raises: MeshError, see each line."""
+    if request.version < HttpVersion10:
+        raise MalformedError("the request line must name HTTP/1.0 or HTTP/1.1")
+    route = route_of(request)
+    request.app[HOSTS].check(request, route.auth if route else "public")
+    if not PATH.fullmatch(request.raw_path.partition("?")[0]):
+        raise MissingError("there is no such address here")
+    if "Content-Encoding" in request.headers:
+        raise MalformedError("Content-Encoding is not taken: send the body as it is", code="media-type")
+    if request.method not in SAFE and route is not None and route.auth != "peer":
+        _same_site(request)
+
+
+def _same_site(request: web.Request) -> None:
+    """Refuse a change that another site made a browser send (every current browser says where from)."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        raise RefusedError("a page of another site may not change anything here", code="cross-site")

@@ -1,0 +1,136 @@
+"""The listening half of aiohttp with the bounds it lacks: connections, slow heads, readers that stall, plain errors."""
+
+import asyncio
+import errno
+import ssl
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from prometheus_client import Gauge
+
+from node.sections import LimitsSection
+from protocol.errors import RefusedError
+
+from .problems import CONTENT_TYPE, internal_problem, library_problem
+
+#: After an answer, unread body bytes are taken this long, so that the client sees the answer and not a reset.
+LINGER_S: Final = 2.0
+
+
+class BoundedProtocol(RequestHandler):
+    """One connection; closes itself when there are too many, or when the client reads nothing for too long."""
+
+    __slots__ = ("_server", "_stalled")
+
+    def __init__(self, server: "BoundedServer", **options: Any) -> None:  # noqa: ANN401 -- aiohttp's own
+        super().__init__(server, **options)
+        self._server = server
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or close it at once when the node holds as many as it may."""
+        super().connection_made(transport)
+        self._server.gauge.inc()
+        if len(self._server.connections) > self._server.limits.connections:
+            self.force_close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        self._server.gauge.dec()
+        self._reading_again()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read what it asked for."""
+        super().pause_writing()
+        self._stalled = self._loop.call_later(self._server.limits.stall_s, self._cut)
+
+    def resume_writing(self) -> None:
+        """Stop that clock."""
+        self._reading_again()
+        super().resume_writing()
+
+    def _reading_again(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _cut(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,  # noqa: ARG002 -- quotes the request
+        message: str | None = None,  # noqa: ARG002 -- the same
+    ) -> web.StreamResponse:
+        """Return the answer to what is not HTTP, without aiohttp's excerpt of it, and close."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        problem = internal_problem() if status >= 500 else library_problem(status)
+        headers = {"Server": "", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        response = web.Response(
+            status=status, body=msgspec.json.encode(problem), content_type=CONTENT_TYPE, headers=headers
+        )
+        response.force_close()
+        return response
+
+
+class BoundedServer(web.Server):
+    """Makes bounded connections."""
+
+    def __init__(self, made: web.Server, *, limits: LimitsSection, gauge: Gauge) -> None:
+        super().__init__(made.request_handler, request_factory=made.request_factory)
+        self.limits: Final = limits
+        self.gauge: Final = gauge
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of a new connection."""
+        return BoundedProtocol(
+            self,
+            loop=self._loop,
+            access_log=None,
+            # Also bounds a slow head: the timer runs until a request is complete up to its body.
+            keepalive_timeout=self.limits.header_s,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+
+
+class Runner(web.AppRunner):
+    """Runs an application behind a bounded server."""
+
+    __slots__ = ("_gauge", "_limits")
+
+    def __init__(self, app: web.Application, *, limits: LimitsSection, gauge: Gauge) -> None:
+        super().__init__(app, shutdown_timeout=limits.stop_s)
+        self._limits = limits
+        self._gauge = gauge
+
+    async def _make_server(self) -> web.Server:
+        return BoundedServer(await super()._make_server(), limits=self._limits, gauge=self._gauge)
+
+
+async def listen(runner: Runner, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
+    """Listen on an address and return the port that was taken.
+
+    Raises: RefusedError: the port is in use, or may not be used by this user, or the address is not of this machine.
+    """
+    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=512)
+    try:
+        await site.start()
+    except OSError as error:
+        raise RefusedError(_listen_reason(error, host, port), code="listen") from None
+    return int(runner.addresses[-1][1])
+
+
+def _listen_reason(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use: stop the other program, or choose another port with [node] listen"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"this user may not listen on port {port}: choose one above 1023 and put a reverse proxy in front"
+    return f"{host} is not an address of this machine: correct [node] listen"

@@ -1,0 +1,51 @@
+"""One helper for each thing that happens in a node: a counter and a log line, without persons or their ids."""
+
+from typing import Final
+
+from .telemetry import Log, Metrics, failure
+
+
+class Events:
+    """Where parts of a node report what happened."""
+
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self.log: Final = log
+        self.metrics: Final = metrics
+
+    def _count(self, event: str) -> None:
+        self.metrics.events.labels(event).inc()
+
+    def node_ready(self, *, entity: str, url: str, version: str) -> None:
+        """The node answers requests from now on."""
+        self._count("ready")
+        self.log.info("ready", entity=entity, url=url, version=version)
+
+    def node_stopping(self, *, reason: str) -> None:
+        """The node takes no new connections and finishes what runs."""
+        self._count("stopping")
+        self.log.info("stopping", reason=reason)
+
+    def node_stopped(self, *, unfinished: tuple[str, ...]) -> None:
+        """The node has stopped; `unfinished` are jobs that had to be abandoned."""
+        self._count("stopped")
+        self.log.info("stopped", unfinished=unfinished)
+
+    def job_failed(self, job: str, error: Exception, *, again_in_s: float) -> None:
+        """A background job raised and starts again after a pause."""
+        self.metrics.failures.labels(job).inc()
+        self.log.error("job-failed", job=job, again_in_s=again_in_s, **failure(error))
+
+    def request_failed(self, route: str, error: Exception, *, request_id: str) -> None:
+        """A request ended with a mistake of ours."""
+        self._count("request-failed")
+        self.log.error("request-failed", route=route, request_id=request_id, **failure(error))
+
+    def request_refused(self, route: str, *, status: int, error_code: str, request_id: str) -> None:
+        """A request was answered with a problem."""
+        self._count("request-refused")
+        self.log.debug("request-refused", route=route, status=status, error_code=error_code, request_id=request_id)
+
+    def operator_acted(self, operation: str, *, outcome: str) -> None:
+        """An operator used the running node; `outcome` is `done` or an error code."""
+        self._count("operator")
+        self.log.info("operator", operation=operation, outcome=outcome)
