@@ -44,29 +44,35 @@ CREATE INDEX sign_in_by_member ON sign_in (member);
 CREATE TABLE device (
     device TEXT NOT NULL,
     member TEXT NOT NULL,
-    device_key TEXT NOT NULL,
-    master_key TEXT NOT NULL,
-    certificate TEXT NOT NULL,
-    sealing_key TEXT NOT NULL,
-    sealing_statement TEXT NOT NULL,
-    identity_statement TEXT NOT NULL,
     hint TEXT NOT NULL,
     added_on INTEGER NOT NULL,
     seen_on INTEGER NOT NULL,
-    PRIMARY KEY (device),
-    UNIQUE (device_key)
+    PRIMARY KEY (device)
 ) STRICT;
 
 CREATE INDEX device_by_member ON device (member);
 
+CREATE TABLE enrolment (
+    device TEXT NOT NULL,
+    audience TEXT NOT NULL,
+    member TEXT NOT NULL,
+    identity_key TEXT NOT NULL,
+    device_key TEXT NOT NULL,
+    enrolment BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (device, audience),
+    UNIQUE (device_key)
+) STRICT;
+
+CREATE INDEX enrolment_by_member ON enrolment (member);
+
 CREATE TABLE mailbox_label (
     label TEXT NOT NULL,
     member TEXT NOT NULL,
-    made_at INTEGER NOT NULL,
-    PRIMARY KEY (label)
+    audience TEXT NOT NULL,
+    PRIMARY KEY (label),
+    UNIQUE (member, audience)
 ) STRICT;
-
-CREATE INDEX mailbox_label_by_member ON mailbox_label (member);
 
 CREATE TABLE mentor (
     member TEXT NOT NULL,

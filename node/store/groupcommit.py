@@ -1,0 +1,186 @@
+"""Transactions that run one after the other on one connection and share commits.
+
+A transaction is a savepoint; the commit, whose fsync takes most of the time, runs in a thread of its own. Who asks
+meanwhile waits in line and joins the next commit. So a lone writer pays one fsync and a crowd shares it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NoReturn, TypeVar
+
+from protocol.errors import UnavailableError
+
+T = TypeVar("T")
+
+
+class Group:
+    """Transactions that share one commit; `ended` gets None once they are durable, or what made them fail."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+
+class GroupCommit:
+    """The only user of the writing connection.
+
+    Args:
+        window_s: how long a group waits for more transactions when the last one had company; a lone writer never
+            waits. 0 to 0.005.
+        fail: raises what a caller learns about an exception of the database.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, window_s: float, fail: Callable[[Exception], NoReturn]
+    ) -> None:
+        self._connection = connection
+        self._window_s = window_s
+        self._fail = fail
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._turn = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+        self._group: Group | None = None
+        self._committer: asyncio.Task[None] | None = None
+        self._crowded = False
+        self._closed = False
+        self.commits = 0
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[Group]:
+        """Yield the group that this transaction belongs to; leave once it is durable, also by an exception.
+
+        An exception, too, leaves only when what the transaction has seen of its group is durable: a refusal such as
+        "already received" must not rest on a row that a crash could still take back.
+        """
+        if self._holder is asyncio.current_task():
+            raise RuntimeError("a transaction is already open in this task")
+        group: Group | None = None
+        try:
+            async with self._turn:
+                group = self._group or self._begin()
+                with self._held(), self._savepoint(group):
+                    yield group
+                group.size += 1
+        except sqlite3.Error as error:
+            self._fail(error)
+        except Exception:
+            if group is not None and group.size:
+                await self._durable(group)
+            raise
+        await self._durable(group)
+
+    async def alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `work` returns, run in the thread while no transaction is open."""
+        async with self._turn:
+            if self._group is not None:
+                await self._commit(self._group)
+            return await self._in_thread(lambda: work(self._connection))
+
+    async def close(self) -> None:
+        """Commit what is open and close the connection."""
+        if self._closed:
+            return
+        await self.alone(lambda connection: connection.close())
+        self._closed = True
+        if self._committer is not None:
+            await asyncio.wait({self._committer})
+        self._thread.shutdown(wait=False)
+
+    def failed(self, group: Group, error: sqlite3.Error) -> None:
+        """Take note that a statement failed: some failures make SQLite undo all transactions of the group."""
+        if group is self._group and not self._connection.in_transaction:
+            self._lose(group, error)
+
+    def lost(self, group: Group) -> bool:
+        """Return whether the group has ended, so that no statement may run in it any more."""
+        return group is not self._group
+
+    def _begin(self) -> Group:
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._group = Group()
+        self._committer = asyncio.create_task(self._commit_soon(self._group), name="store commit")
+        return self._group
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        self._holder = asyncio.current_task()
+        try:
+            yield
+        finally:
+            self._holder = None
+
+    @contextmanager
+    def _savepoint(self, group: Group) -> Iterator[None]:
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            self._undo(group)
+            raise
+        if not self.lost(group):
+            self._connection.execute("RELEASE part")
+
+    def _undo(self, group: Group) -> None:
+        if self.lost(group):
+            return
+        try:
+            self._connection.execute("ROLLBACK TO part")
+            self._connection.execute("RELEASE part")
+        except sqlite3.Error as error:
+            self._lose(group, error)
+
+    def _lose(self, group: Group, reason: Exception) -> None:
+        """End a group without a commit."""
+        self._group = None
+        self._connection.rollback()
+        group.ended.set_result(reason)
+
+    async def _durable(self, group: Group) -> None:
+        # Shielded: one waiter that is cancelled must not take the news from the others.
+        failure = await asyncio.shield(group.ended)
+        if failure is not None:
+            self._fail(failure)
+
+    async def _commit_soon(self, group: Group) -> None:
+        try:
+            # Those whom the last commit woke get in line first; then the commit is one more in the same line.
+            await asyncio.sleep(self._window_s if self._crowded else 0)
+            async with self._turn:
+                if not self.lost(group):
+                    await self._commit(group)
+        finally:
+            if not self.lost(group):
+                self._lose(group, UnavailableError("the node was stopped before the commit"))
+
+    async def _commit(self, group: Group) -> None:
+        """End a group by a commit; call it with the turn held."""
+        self._group = None
+        self._crowded = group.size > 1
+        failure: Exception | None = None
+        try:
+            await self._in_thread(self._connection.commit)
+            self.commits += 1
+        except sqlite3.Error as error:
+            failure = error
+            self._connection.rollback()
+        finally:
+            group.ended.set_result(failure)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns; being cancelled waits for its end, because the connection is busy until then."""
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        result = running.result()
+        if cancelled is not None:
+            raise cancelled
+        return result
