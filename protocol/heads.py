@@ -112,17 +112,11 @@ class HeadAnswer(Wire, frozen=True, kw_only=True):
 
 
 class Nudge(Wire, frozen=True, kw_only=True):
-    """ "Look again": `{"audience":"…43…","kind":"offers","seq":8}`, and nothing about what changed."""
+    """Word that a set has a newer head, `{"audience":"…43…","kind":"offers","seq":8}`, and nothing about what changed."""
 
     audience: Bytes32
     kind: SetKind
     seq: SeqNumber
-
-
-def audience_id(*entities: str) -> str:
-    """Return the id of the audience made of `entities`, in any order: a pair, or one alone (a registry, oneself)."""
-    names = sorted({parse_entity(entity) for entity in entities})
-    return b64(sha256(label("audience"), "\n".join(names).encode("ascii")))
 
 
 def chain_id(origin: str, audience: str, kind: SetKind) -> bytes:
