@@ -132,20 +132,13 @@ class SignInRow(Row, frozen=True, kw_only=True):
 
 
 class DeviceRow(Row, frozen=True, kw_only=True):
-    """Public half of a person's device. `added_on` and `seen_on` are the Unix seconds of a UTC midnight: a day only."""
+    """A person's device. `added_on` and `seen_on` are the Unix seconds of a UTC midnight: a day, no time."""
 
     table = "device"
     key = ("device",)
-    unique = (("device_key",),)
     purpose: ClassVar = {
-        "device": "service: name the device",
+        "device": "service: name the device, random",
         "member": "service: whose device it is",
-        "device_key": "security: check what the device signed",
-        "master_key": "security: refuse a device of another account secret",
-        "certificate": "security: the device as its owner certified it",
-        "sealing_key": "service: seal briefs and quotes to the device",
-        "sealing_statement": "security: prove that the device made its sealing key",
-        "identity_statement": "security: prove the identity behind the device",
         "hint": "service: tell the owner which device it is",
         "added_on": "security: show the owner when it was added",
         "seen_on": "service: propose only mentors whose device is in use",
@@ -153,31 +146,54 @@ class DeviceRow(Row, frozen=True, kw_only=True):
 
     device: str
     member: str
-    device_key: str
-    master_key: str
-    certificate: str
-    sealing_key: str
-    sealing_statement: str
-    identity_statement: str
     hint: str
     added_on: int
     seen_on: int
 
 
+class EnrolmentRow(Row, frozen=True, kw_only=True):
+    """What a device told about itself for one audience: canonical `protocol.devices.Enrolment`, and its parts to find."""
+
+    table = "enrolment"
+    key = ("device", "audience")
+    unique = (("device_key",),)
+    purpose: ClassVar = {
+        "device": "service: which device",
+        "audience": "service: towards whom it uses these keys",
+        "member": "service: whose device it is",
+        "identity_key": "security: refuse a device of another account secret",
+        "device_key": "security: check what the device signed",
+        "enrolment": "service: certificate and sealing keys to hand on",
+        "expires_at": "security: end of the certificate",
+    }
+
+    device: str
+    audience: str
+    member: str
+    identity_key: str
+    device_key: str
+    enrolment: bytes
+    expires_at: int
+
+
 class LabelRow(Row, frozen=True, kw_only=True):
-    """Whose mailbox a random label is: the only place where a thread leads to a person."""
+    """Whose mailbox a random label is: the only place where a thread or a directory entry leads to a person.
+
+    `audience` is empty for the label that the node made for the person's mailbox itself.
+    """
 
     table = "mailbox_label"
     key = ("label",)
+    unique = (("member", "audience"),)
     purpose: ClassVar = {
-        "label": "service: deliver a thread without naming its person",
+        "label": "service: deliver without naming the person",
         "member": "service: whose mailbox it is",
-        "made_at": "service: use the newest label of a person",
+        "audience": "service: towards whom the label is used",
     }
 
     label: str
     member: str
-    made_at: int
+    audience: str = ""
 
 
 class MentorRow(Row, frozen=True, kw_only=True):
@@ -221,6 +237,41 @@ class ConsentRow(Row, frozen=True, kw_only=True):
 
 
 # Vocabulary
+
+
+class SchemeRow(Row, frozen=True, kw_only=True):
+    """One imported vocabulary, under the name the operator gave it."""
+
+    table = "vocabulary_scheme"
+    key = ("scheme",)
+    purpose: ClassVar = {
+        "scheme": "operation: name the vocabulary, to replace or remove it",
+        "source": "operation: tell the operator which files it came from",
+        "concepts": "operation: tell the operator how large it is",
+        "imported_at": "operation: age of the vocabulary",
+    }
+
+    scheme: str
+    source: str
+    concepts: int
+    imported_at: int
+
+
+class ConceptPageRow(Row, frozen=True, kw_only=True):
+    """Some concepts of a scheme in file order, as MessagePack compressed with zstd."""
+
+    table = "vocabulary_page"
+    key = ("scheme", "page")
+    purpose: ClassVar = {
+        "scheme": "operation: which vocabulary",
+        "page": "operation: order of the pages",
+        "concepts": "service: labels and relations of topics, public knowledge",
+    }
+
+    scheme: str
+    page: int
+    concepts: bytes
+
 
 # Mail
 
