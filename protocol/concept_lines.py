@@ -12,7 +12,9 @@ from typing import Annotated, Final
 import msgspec
 
 from .concepts import Concept
+from .encoding import broken_rule
 from .errors import LimitError, MalformedError
+from .text import displayable
 from .vocabulary import Band, Kind, TopicId
 
 MAX_LINE_BYTES: Final = 65_536
@@ -84,7 +86,7 @@ def _parse_line(line: bytes, number: int, *, groups: bool) -> tuple[Concept, set
         raw = msgspec.json.decode(line, type=dict[str, object])
         fields = msgspec.json.decode(line, type=_Fields)
     except msgspec.ValidationError as error:
-        raise MalformedError(f"line {number}: {error}") from None
+        raise MalformedError(f"line {number}: {broken_rule(error)}") from None
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise MalformedError(f"line {number}: not a JSON object in UTF-8") from None
     labels, read = _labels(raw, number)
@@ -121,8 +123,8 @@ def _labels(raw: dict[str, object], number: int) -> tuple[dict[str, tuple[str, .
 
 
 def _label(value: object, field: str, number: int) -> str:
-    """Return one label with single plain spaces: published files hold hard and zero-width ones."""
-    text = " ".join(value.replace("\u200b", "").split()) if isinstance(value, str) else ""
-    if not text or len(text) > _LABEL_LENGTH or not text.isprintable():
-        raise MalformedError(f"line {number}: {field}: must be printable text of 1 to {_LABEL_LENGTH} characters")
+    """Return one label with single plain spaces and nothing invisible: published files hold both."""
+    text = " ".join(displayable(value, lines=False).split()) if isinstance(value, str) else ""
+    if not 1 <= len(text) <= _LABEL_LENGTH:
+        raise MalformedError(f"line {number}: {field}: must be text of 1 to {_LABEL_LENGTH} characters")
     return text

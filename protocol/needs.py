@@ -28,10 +28,12 @@ Reason = Literal[
     "approach-fits",
     "time-fits",
     "first-language",
-    "senior-enough",
     "answers-quickly",
     "sector-as-wished",
     "function-as-wished",
+    "senior-enough",
+    "speaks-your-language",
+    "offers-this-format",
 ]
 #: The one honest gap; empty when nothing asked for is missing.
 Gap = Literal[
@@ -40,12 +42,12 @@ Gap = Literal[
     "topic-near-only",
     "other-kind",
     "some-topics-missing",
-    "no-time-in-windows",
-    "not-first-language",
-    "experience-differs",
-    "approach-differs",
+    "experience-not-stated",
+    "approach-not-stated",
     "sector-not-as-wished",
     "function-not-as-wished",
+    "not-first-language",
+    "few-times",
     "answers-slowly",
 ]
 #: How a mentor works, from the approach card.
@@ -70,6 +72,8 @@ Experience = Literal[
     "saw-both-sides",
     "teaches-it",
 ]
+#: How fast a mentor usually answers; empty when there is nothing to tell yet.
+Responsiveness = Literal["", "hours", "a-day", "two-days"]
 
 
 class Window(Wire, frozen=True, kw_only=True):
