@@ -1,0 +1,212 @@
+"""The words of this node: our own situations, what the operator imported, and the search over both while one types.
+
+Nothing is fetched: third-party vocabularies are brought by the operator, and one scheme is replaced or removed whole.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+import zstandard
+
+from federation.ports import Clock, Store, where
+from node.matching.linking import TextIndex, link_text
+from node.matching.typeahead import Suggestion, Typeahead
+from node.rows import ConceptPageRow, SchemeRow
+from protocol.concept_lines import MAX_CONCEPTS, ParsedConcepts, parse_concepts
+from protocol.concepts import Concept, Vocabulary
+from protocol.errors import LimitError, MalformedError, MissingError, RefusedError
+from protocol.vocabulary import TopicId
+
+#: Called with how many further bytes of the files have been read.
+Progress = Callable[[int], None]
+
+_SCHEME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_PAGE: Final = 2000
+_PROGRESS_EVERY: Final = 65_536
+
+
+class ConceptFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file to import: its name for messages, its lines, and whether it holds nothing but groups."""
+
+    name: str
+    lines: Iterable[bytes]
+    groups: bool = False
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import did. `repeated` lines had an id that came before; the keys were not read."""
+
+    scheme: str
+    concepts: int
+    groups: int
+    labels: int
+    languages: tuple[str, ...]
+    repeated: int
+    keys_passed_over: tuple[str, ...]
+    replaced: bool
+
+
+class Scheme(msgspec.Struct, frozen=True, kw_only=True):
+    """One vocabulary of this node; `imported_at` is None for our own situations."""
+
+    scheme: str
+    source: str
+    concepts: int
+    imported_at: int | None = None
+
+
+@cache
+def situations() -> tuple[Concept, ...]:
+    """Return our own mentoring situations with their groups and domains."""
+    return parse_concepts(files("protocol").joinpath("situations.jsonl").read_bytes().splitlines()).concepts
+
+
+class Words:
+    """Concepts with everything that is looked up in them; replaced as a whole when a vocabulary changes."""
+
+    def __init__(self, concepts: Iterable[Concept]) -> None:
+        self.vocabulary: Final = Vocabulary(concepts)
+        self._typeahead = Typeahead(self.vocabulary)
+        self._text_index: TextIndex | None = None
+
+    def suggest(self, typed: str, language: str, *, limit: int = 10) -> tuple[Suggestion, ...]:
+        """Return concepts to choose while somebody types; nothing typed is kept."""
+        return self._typeahead.suggest(typed, language, limit=limit)
+
+    def link_text(self, text: str, *, limit: int = 3) -> tuple[TopicId, ...]:
+        """Return the concepts that free words are most likely about; nothing of the text is kept."""
+        if self._text_index is None:
+            self._text_index = TextIndex(self.vocabulary)
+        return link_text(text, self._text_index, limit=limit)
+
+
+class VocabularyService:
+    """Imports, lists, removes and loads vocabularies."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def load(self) -> Words:
+        """Return all words of this node. Of two concepts with one id, that of the first scheme by name counts.
+
+        The sorting runs in a thread, because a large vocabulary takes a second.
+        """
+        async with self._store.read() as reader:
+            pages = await reader.find(ConceptPageRow)
+        return await asyncio.to_thread(_words, pages)
+
+    async def import_scheme(
+        self, scheme: str, sources: Sequence[ConceptFile], *, progress: Progress = lambda _: None
+    ) -> ImportReport:
+        """Read the files and store them as `scheme`, replacing what had that name; on any error nothing has changed.
+
+        Raises:
+            MalformedError: the name, or a line: names file, line and field.
+            RefusedError: a concept with an id of our own situations.
+            LimitError: too many concepts.
+        """
+        _check_name(scheme)
+        parsed = [_parse(source, progress) for source in sources]
+        concepts = _united(parsed)
+        if not concepts:
+            raise MalformedError("there is no concept in these files")
+        if len(concepts) > MAX_CONCEPTS:
+            raise LimitError(f"a vocabulary may have at most {MAX_CONCEPTS} concepts")
+        source = ", ".join(source.name for source in sources)
+        replaced = await self._replace(scheme, source, concepts)
+        return ImportReport(
+            scheme=scheme,
+            concepts=len(concepts),
+            groups=sum(each.group for each in concepts),
+            labels=sum(len(labels) for each in concepts for labels in each.labels.values()),
+            languages=tuple(sorted({language for each in concepts for language in each.labels})),
+            repeated=sum(len(part.concepts) + part.repeated for part in parsed) - len(concepts),
+            keys_passed_over=tuple(sorted({key for part in parsed for key in part.keys_passed_over})),
+            replaced=replaced,
+        )
+
+    async def schemes(self) -> tuple[Scheme, ...]:
+        """Return our own situations and every imported scheme by name."""
+        async with self._store.read() as reader:
+            rows = await reader.find(SchemeRow)
+        own = Scheme(scheme="situations", source="built in", concepts=len(situations()))
+        return own, *(
+            Scheme(scheme=row.scheme, source=row.source, concepts=row.concepts, imported_at=row.imported_at)
+            for row in rows
+        )
+
+    async def remove(self, scheme: str) -> int:
+        """Remove an imported scheme and return how many concepts it had. Raises: MissingError: there is none."""
+        async with self._store.write() as writer:
+            row = await writer.get(SchemeRow, scheme)
+            if row is None:
+                raise MissingError("no imported vocabulary has this name")
+            await writer.delete(ConceptPageRow, where(scheme=scheme))
+            await writer.delete(SchemeRow, where(scheme=scheme))
+        return row.concepts
+
+    async def _replace(self, scheme: str, source: str, concepts: Sequence[Concept]) -> bool:
+        rows = [
+            ConceptPageRow(scheme=scheme, page=page, concepts=_pack(concepts[start : start + _PAGE]))
+            for page, start in enumerate(range(0, len(concepts), _PAGE))
+        ]
+        async with self._store.write() as writer:
+            replaced = await writer.delete(ConceptPageRow, where(scheme=scheme)) > 0
+            await writer.put(
+                SchemeRow(scheme=scheme, source=source, concepts=len(concepts), imported_at=self._clock.now()), *rows
+            )
+        return replaced
+
+
+def _check_name(scheme: str) -> None:
+    if not _SCHEME.fullmatch(scheme):
+        raise MalformedError("the name of a vocabulary is 1 to 40 lower-case letters, digits or hyphens")
+    if scheme == "situations":
+        raise RefusedError("situations is the built-in vocabulary: choose another name")
+
+
+def _parse(source: ConceptFile, progress: Progress) -> ParsedConcepts:
+    """Return the concepts of one file; errors name the file."""
+    try:
+        parsed = parse_concepts(_counted(source.lines, progress), groups=source.groups)
+    except (MalformedError, LimitError) as error:
+        raise type(error)(f"{source.name}: {error}") from None
+    if any(concept.id.startswith("mm:") for concept in parsed.concepts):
+        raise RefusedError(f"{source.name}: ids that begin with mm: are built in and cannot be imported")
+    return parsed
+
+
+def _united(parsed: Iterable[ParsedConcepts]) -> tuple[Concept, ...]:
+    """Return the concepts of all files in order; of two with one id the first."""
+    united: dict[str, Concept] = {}
+    for part in parsed:
+        for concept in part.concepts:
+            united.setdefault(concept.id, concept)
+    return tuple(united.values())
+
+
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    """Yield the lines and report the bytes read from time to time."""
+    unreported = 0
+    for line in lines:
+        unreported += len(line)
+        if unreported >= _PROGRESS_EVERY:
+            progress(unreported)
+            unreported = 0
+        yield line
+    progress(unreported)
+
+
+def _pack(concepts: Sequence[Concept]) -> bytes:
+    return zstandard.compress(msgspec.msgpack.encode(concepts))
+
+
+def _words(pages: Sequence[ConceptPageRow]) -> Words:
+    imported = (msgspec.msgpack.decode(zstandard.decompress(page.concepts), type=tuple[Concept, ...]) for page in pages)
+    return Words([*situations(), *(concept for page in imported for concept in page)])
