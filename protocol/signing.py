@@ -5,6 +5,7 @@ verifiers that differ would split the network: so this is the only verifier in t
 """
 
 import json
+from functools import lru_cache
 from typing import Final
 
 import nacl.bindings
@@ -93,6 +94,7 @@ def jwk(public: bytes) -> dict[str, str]:
     return {"crv": "Ed25519", "kty": "OKP", "x": b64(public)}
 
 
+@lru_cache(maxsize=4096)
 def thumbprint(public: bytes) -> str:
     """Return the RFC 7638 SHA-256 thumbprint of a public Ed25519 key as base64url."""
     return b64(sha256(json.dumps(jwk(public), separators=(",", ":"), sort_keys=True).encode()))
