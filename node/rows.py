@@ -152,15 +152,19 @@ class DeviceRow(Row, frozen=True, kw_only=True):
 
 
 class EnrolmentRow(Row, frozen=True, kw_only=True):
-    """What a device told about itself for one audience: canonical `protocol.devices.Enrolment`, and its parts to find."""
+    """What a device told about itself for one audience: canonical `protocol.devices.Enrolment`, and its parts to find.
+
+    `device` is known inside this node only; towards each audience the device has another `device_id`.
+    """
 
     table = "enrolment"
     key = ("device", "audience")
-    unique = (("device_key",),)
+    unique = (("device_id",), ("device_key",))
     purpose: ClassVar = {
         "device": "service: which device",
         "audience": "service: towards whom it uses these keys",
         "member": "service: whose device it is",
+        "device_id": "service: name of the device in its certificate, random",
         "identity_key": "security: refuse a device of another account secret",
         "device_key": "security: check what the device signed",
         "enrolment": "service: certificate and sealing keys to hand on",
@@ -170,6 +174,7 @@ class EnrolmentRow(Row, frozen=True, kw_only=True):
     device: str
     audience: str
     member: str
+    device_id: str
     identity_key: str
     device_key: str
     enrolment: bytes

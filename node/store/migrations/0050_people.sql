@@ -56,11 +56,13 @@ CREATE TABLE enrolment (
     device TEXT NOT NULL,
     audience TEXT NOT NULL,
     member TEXT NOT NULL,
+    device_id TEXT NOT NULL,
     identity_key TEXT NOT NULL,
     device_key TEXT NOT NULL,
     enrolment BLOB NOT NULL,
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (device, audience),
+    UNIQUE (device_id),
     UNIQUE (device_key)
 ) STRICT;
 
