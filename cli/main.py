@@ -1,9 +1,73 @@
 """The command table of the `mentormesh` program."""
 
+import importlib
+from typing import Any, Final
+
 import click
 
+from protocol.errors import MeshError
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+from .output import explain_os_error, fail
+
+#: Command → module and object. A module is imported when its command runs, so that `serve` starts fast.
+COMMANDS: Final[dict[str, str]] = {
+    "backup": "cli.backup:backup",
+    "config": "cli.config:config",
+    "doctor": "cli.doctor:doctor",
+    "init": "cli.init:init",
+    "openapi": "cli.openapi:openapi",
+    "restore": "cli.backup:restore",
+    "serve": "cli.serve:serve",
+    "status": "cli.status:status",
+}
+
+#: What `mentormesh --help` says of each, without importing them; a test compares them with the commands.
+SUMMARIES: Final[dict[str, str]] = {
+    "backup": "Write a copy of the database, also while the node runs.",
+    "config": "Show or check the configuration.",
+    "doctor": "Check this machine and node; every red line comes with its fix.",
+    "init": "Make a new node in an empty directory.",
+    "openapi": "Print the description of the HTTP interface (OpenAPI 3.1).",
+    "restore": "Put a backup in place of the database of a stopped node.",
+    "serve": "Run the node until it is stopped.",
+    "status": "Show how the node is.",
+}
+
+
+class Program(click.Group):
+    """The top-level command: loads commands late and turns errors into one sentence and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 -- the same
+        """Return one command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- the same
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own
+        """Run the command; an expected error ends it with one sentence."""
+        try:
+            return super().invoke(ctx)
+        except MeshError as error:
+            ctx.exit(fail(ctx, error))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            ctx.exit(fail(ctx, explain_os_error(error)))
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mentormesh", prog_name="mentormesh")
 def main() -> None:
     """Focused advice from a mentor at another company, readable by nobody else."""

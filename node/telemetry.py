@@ -73,12 +73,12 @@ class Metrics:
 def make_log(clock: Clock, *, level: str = "info", stream: TextIO | None = None) -> Log:
     """Return a logger that writes lines of at least `level` to `stream` (standard error)."""
 
-    def stamp(_logger: object, _method: str, line: Line) -> Line:
-        return {"at": clock.now(), **line}
+    def stamp(_logger: object, method: str, line: Line) -> Line:
+        return {"at": clock.now(), "level": method, "event": line.pop("event"), **line}
 
     log: Log = structlog.wrap_logger(
         structlog.PrintLogger(stream or sys.stderr),
-        processors=[structlog.processors.add_log_level, stamp, redact, clean, render],
+        processors=[stamp, redact, clean, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return log

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-import ssl
+import socket
 from typing import Any, Final
 
 import msgspec
@@ -115,17 +115,16 @@ class Runner(web.AppRunner):
         return BoundedServer(await super()._make_server(), limits=self._limits, gauge=self._gauge)
 
 
-async def listen(runner: Runner, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
-    """Listen on an address and return the port that was taken.
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address; port 0 takes a free one.
 
     Raises: RefusedError: the port is in use, or may not be used by this user, or the address is not of this machine.
     """
-    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=512)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        await site.start()
+        return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise RefusedError(_listen_reason(error, host, port), code="listen") from None
-    return int(runner.addresses[-1][1])
 
 
 def _listen_reason(error: OSError, host: str, port: int) -> str:

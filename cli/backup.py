@@ -1,0 +1,93 @@
+"""`mentormesh backup` and `mentormesh restore`."""
+
+import os
+from pathlib import Path
+
+import click
+import msgspec
+
+from node import config as configuration
+from node import lock as locking
+from node.clock import SystemClock
+from protocol.errors import RefusedError
+
+from .node_access import directory_option
+from .output import Output, json_option
+
+
+class BackedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of the database was written and checked."""
+
+    file: str
+    size_bytes: int
+
+
+class Restored(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup is the database now; `generation` grows with every restore."""
+
+    generation: int
+    set_aside: str = ""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@directory_option
+@json_option
+def backup(file: Path, directory: Path, *, as_json: bool) -> None:
+    """Write a copy of the database to FILE, also while the node runs.
+
+    The copy is the state at one moment and is checked before it gets its name. Keep the folder `keys` and the
+    configuration in a backup of their own: without the keys a database is of little use, and the keys alone can
+    speak for the organization.
+    """
+    from node.store.backup import backup as copy
+
+    source = directory / configuration.load(directory, os.environ).store.path
+    size = copy(source, file, now=SystemClock().now())
+    file.chmod(0o600)
+    Output(as_json=as_json).result(BackedUp(file=str(file), size_bytes=size), f"Wrote {file} ({size:,} bytes).")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Set the present database aside, in a file beside it.")
+@directory_option
+@json_option
+def restore(file: Path, directory: Path, *, replace: bool, as_json: bool) -> None:
+    """Make the backup FILE the database of a node that is stopped.
+
+    The restored node refuses requests signed before the restore, because it may have forgotten which it had seen.
+    """
+    from node.store.backup import restore as put_back
+
+    target = directory / configuration.load(directory, os.environ).store.path
+    now = SystemClock().now()
+    with locking.hold(directory):
+        aside = _set_aside(target, now) if replace else None
+        try:
+            meta = put_back(file, target, now=now)
+        except BaseException:
+            if aside is not None:
+                _move(aside, target)
+            raise
+    restored = Restored(generation=meta.generation, set_aside=str(aside or ""))
+    note = f" The database it replaced is {aside}." if aside else ""
+    Output(as_json=as_json).result(restored, f"Restored {file} as generation {meta.generation}.{note}")
+
+
+def _set_aside(target: Path, now: int) -> Path | None:
+    """Move the present database out of the way, its write-ahead file with it; return where it is now."""
+    if not target.exists():
+        return None
+    aside = target.with_name(f"{target.stem}-before-{now}{target.suffix}")
+    if aside.exists():
+        raise RefusedError("a database was set aside this very second: try again")
+    _move(target, aside)
+    return aside
+
+
+def _move(source: Path, target: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        part = source.with_name(source.name + suffix)
+        if part.exists():
+            part.rename(target.with_name(target.name + suffix))

@@ -1,0 +1,151 @@
+"""Runs a node until it is told to stop: lock, listen, say ready, work, stop within ten seconds."""
+
+import asyncio
+import os
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from protocol.errors import RefusedError
+
+from . import config as configuration
+from . import lock as locking
+from .api.server import Runner, bind
+from .app import Node, build_app, open_node
+from .config import is_loopback
+from .sections import Config
+from .telemetry import adopt_library_logs
+from .version import version
+
+#: Share of the time for a stop that running requests get; aiohttp takes it twice, the jobs get the rest.
+REQUEST_SHARE: Final = 0.25
+_WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """Said once a node answers: `{"event":"ready","name":"aurora","url":"http://127.0.0.1:8440","pages":"…"}`."""
+
+    event: str = "ready"
+    name: str
+    entity: str
+    url: str
+    pages: str
+
+
+async def serve(directory: Path, environment: Mapping[str, str], *, announce: Callable[[Ready], None]) -> None:
+    """Serve the node in `directory` until SIGTERM or SIGINT, or until this task is cancelled.
+
+    Raises: MeshError: the node cannot start; the message says why and what to do.
+    """
+    config = configuration.load(directory, environment)
+    with locking.hold(directory) as lock:
+        async with open_node(directory, config) as node:
+            adopt_library_logs(node.events.log)
+            await _serve(node, lock, announce)
+
+
+async def _serve(node: Node, lock: locking.Lock, announce: Callable[[Ready], None]) -> None:
+    limits = node.config.limits
+    sockets = listening(node.config)
+    port = int(sockets[0].getsockname()[1])
+    runner = Runner(build_app(node, port), limits=limits, gauge=node.events.metrics.connections)
+    reason = "failed"
+    try:
+        with _end_signals() as told:
+            await _start(node, runner, sockets)
+            ready = announcement(node.config, port)
+            lock.publish(ready.url)
+            node.events.node_ready(entity=ready.entity, url=ready.url, version=version())
+            announce(ready)
+            notify_supervisor("READY=1")
+            reason = await told
+    finally:
+        notify_supervisor("STOPPING=1")
+        node.events.node_stopping(reason=reason)
+        await runner.cleanup()
+        for one in sockets:
+            one.close()
+        unfinished = await node.jobs.stop(limits.stop_s * (1 - 2 * REQUEST_SHARE))
+        node.events.node_stopped(unfinished=unfinished)
+
+
+async def _start(node: Node, runner: Runner, sockets: tuple[socket.socket, ...]) -> None:
+    tls = tls_context(node.directory, node.config)
+    await runner.setup()
+    for one in sockets:
+        await web.SockSite(runner, one, ssl_context=tls).start()
+    node.start_jobs()
+
+
+@contextmanager
+def _end_signals() -> Iterator[asyncio.Future[str]]:
+    """Yield what will hold the name of the signal that ends the node."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[str] = loop.create_future()
+
+    def tell(name: str) -> None:
+        if not told.done():
+            told.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell, number.name)
+    try:
+        yield told
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def listening(config: Config) -> tuple[socket.socket, ...]:
+    """Return the sockets of a node; an address of the network is joined by loopback, where the operator comes in."""
+    first = bind(config.listen_host, config.listen_port)
+    if is_loopback(config.listen_host) or config.listen_host in _WILDCARDS:
+        return (first,)
+    try:
+        return first, bind("127.0.0.1", int(first.getsockname()[1]))
+    except RefusedError:
+        first.close()
+        raise
+
+
+def announcement(config: Config, port: int) -> Ready:
+    """Return where the node is, as this machine sees it."""
+    scheme = "https" if config.tls.certificate else "http"
+    host = config.listen_host if is_loopback(config.listen_host) else "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
+    return Ready(
+        name=config.name, entity=config.node.entity, url=f"{scheme}://{shown}:{port}", pages=config.page_base(port)
+    )
+
+
+def tls_context(directory: Path, config: Config) -> ssl.SSLContext | None:
+    """Return the TLS side of the listening socket; None where the configuration names no certificate.
+
+    Raises: RefusedError: the files are missing, unreadable or do not belong together.
+    """
+    if not config.tls.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(directory / config.tls.certificate, directory / config.tls.key)
+    except (OSError, ssl.SSLError):
+        raise RefusedError("[tls] certificate and key cannot be read, or do not belong together", code="tls") from None
+    return context
+
+
+def notify_supervisor(state: str) -> None:
+    """Tell systemd (`Type=notify`) how far the node is; without a supervisor nothing happens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.connect("\0" + address[1:] if address.startswith("@") else address)
+        channel.sendall(state.encode("ascii"))

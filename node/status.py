@@ -1,0 +1,75 @@
+"""The state of a node in a few figures that say nothing about a person."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from federation.ports import Row, Store
+
+from .jobs import JobReport, Jobs
+from .operations import Command, Operation
+from .rows import MetaRow
+from .sections import Config
+from .version import version
+
+
+class ShowStatus(Command, frozen=True, kw_only=True):
+    """Ask for the status."""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the node is; `counts` are rows of a few kinds, by what they are called."""
+
+    name: str
+    entity: str
+    version: str
+    listen: str
+    pages: str
+    generation: int
+    database_bytes: int
+    counts: dict[str, int]
+    jobs: tuple[JobReport, ...]
+
+
+class Status:
+    """Answers how one node is."""
+
+    def __init__(
+        self, directory: Path, config: Config, store: Store, jobs: Jobs, *, counted: Mapping[str, type[Row]]
+    ) -> None:
+        self._path = directory / config.store.path
+        self._config = config
+        self._store = store
+        self._jobs = jobs
+        self._counted = counted
+
+    async def show(self, _: ShowStatus) -> NodeStatus:
+        """Return the state of the node now."""
+        async with self._store.read() as reader:
+            meta = await reader.find(MetaRow)
+            counts = {name: await reader.count(kind) for name, kind in self._counted.items()}
+        config = self._config
+        return NodeStatus(
+            name=config.name,
+            entity=config.node.entity,
+            version=version(),
+            listen=config.node.listen,
+            pages=config.page_base(config.listen_port),
+            generation=meta[0].generation if meta else 0,
+            database_bytes=self._path.stat().st_size if self._path.exists() else 0,
+            counts=counts,
+            jobs=self._jobs.report(),
+        )
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what an operator can ask here."""
+        return (
+            Operation(
+                name="node.status",
+                summary="How the node is",
+                request=ShowStatus,
+                response=NodeStatus,
+                run=self.show,
+            ),
+        )
