@@ -16,17 +16,22 @@ KIND_SESSION: Final = 0x02
 MAX_CIPHERTEXT_BYTES: Final = 80 * 1024
 
 
-class EnvelopeHeader(Wire, frozen=True, kw_only=True):
-    """`{"kind":"message","mid":…,"number":7,"seq":3,"side":"consumer","thread":…}`.
+#: `welcome` starts a group, `message` is content or a commit, `close` says that a side has closed.
+EnvelopeKind = Literal["welcome", "message", "close"]
 
-    `seq` counts per thread and *sending node* from 1, so that gaps show; `number` is the hub's order, absent on the way
-    to the hub. `kind`: `welcome` starts a group, `message` is content or a commit, `close` says that a side has closed.
+
+class EnvelopeHeader(Wire, frozen=True, kw_only=True):
+    """`{"id":…,"kind":"message","mid":…,"number":7,"seq":3,"side":"consumer","thread":…}`.
+
+    `id` is the sending device's own and stays; `mid` is new on each hop. `side` is the writer's. `seq` counts per thread
+    and *sending node* from 1, so that gaps show; `number` is the hub's order, absent on the way to the hub.
     """
 
     mid: MessageId
+    id: MessageId
     thread: RandomId
     side: Literal["consumer", "provider"]
-    kind: Literal["welcome", "message", "close"]
+    kind: EnvelopeKind
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     number: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
 

@@ -1,0 +1,89 @@
+"""Mailboxes of people's devices: opaque entries in order, waited for, and gone once every device has read them."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from federation.ports import Clock, Store, Writer, above, at_most, where
+from federation.rows import MailboxAckRow, MailboxHeadRow, MailboxRow
+
+#: `quote` and `message` carry a signed handshake item, `request` one that awaits this person's answer, `envelope`
+#: session ciphertext, `notice` a code of the node's own (the other side is unreachable, a link was used …).
+EntryKind = Literal["quote", "message", "request", "envelope", "notice"]
+
+MAX_PAGE: Final = 200
+MAX_WAIT_S: Final = 60.0
+
+
+class Mailboxes:
+    """Adds, waits for and forgets entries; waiting costs one event a person, no polling of the store."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+        self._waiting: Final[dict[str, set[asyncio.Event]]] = {}
+
+    async def add(self, tx: Writer, label: str, kind: EntryKind, data: bytes, *, thread: str, side: str) -> None:
+        """Append one entry inside the transaction that explains it; call `wake` after the commit."""
+        head = await tx.get(MailboxHeadRow, label)
+        cursor = (head.cursor if head else 0) + 1
+        await tx.put(MailboxHeadRow(label=label, cursor=cursor))
+        row = MailboxRow(
+            label=label, cursor=cursor, thread=thread, side=side, kind=kind, data=data, at=self._clock.now()
+        )
+        await tx.insert(row)
+
+    def wake(self, label: str) -> None:
+        """Let the devices that wait on `label` look again."""
+        for event in self._waiting.get(label, ()):
+            event.set()
+
+    def is_watched(self, label: str) -> bool:
+        """Tell whether a device of this person is waiting right now."""
+        return bool(self._waiting.get(label))
+
+    async def wait(self, label: str, after: int, wait_s: float) -> list[MailboxRow]:
+        """Return at most 200 entries after cursor `after`, waiting up to `wait_s` (≤ 60) seconds for the first."""
+        event = asyncio.Event()
+        self._waiting.setdefault(label, set()).add(event)
+        try:
+            rows = await self._entries(label, after)
+            if rows or wait_s <= 0:
+                return rows
+            await self._woken(event, min(wait_s, MAX_WAIT_S))
+            return await self._entries(label, after)
+        finally:
+            self._waiting[label].discard(event)
+            if not self._waiting[label]:
+                del self._waiting[label]
+
+    async def _woken(self, event: asyncio.Event, seconds: float) -> None:
+        tasks = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._clock.sleep(seconds))}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _entries(self, label: str, after: int) -> list[MailboxRow]:
+        async with self._store.read() as tx:
+            return await tx.find(MailboxRow, where(label=label), above("cursor", after), order="cursor", limit=MAX_PAGE)
+
+    async def acknowledge(self, label: str, device: str, cursor: int, *, devices: Iterable[str]) -> None:
+        """Note that `device` has read up to `cursor` and forget what all of the person's `devices` have read."""
+        async with self._store.write() as tx:
+            head = await tx.get(MailboxHeadRow, label)
+            before = await tx.get(MailboxAckRow, label, device)
+            reached = min(max(cursor, before.cursor if before else 0), head.cursor if head else 0)
+            await tx.put(MailboxAckRow(label=label, device=device, cursor=reached))
+            acks = {row.device: row.cursor for row in await tx.find(MailboxAckRow, where(label=label))}
+            read_by_all = min(acks.get(one, 0) for one in {*devices, device})
+            await tx.delete(MailboxRow, where(label=label), at_most("cursor", read_by_all))
+
+    async def forget_thread(self, tx: Writer, thread: str, side: str) -> None:
+        """Erase everything that waits for one side of a thread."""
+        await tx.delete(MailboxRow, where(thread=thread, side=side))
+
+    async def forget_old(self, tx: Writer, before: int) -> int:
+        """Erase entries stored at `before` (Unix seconds) or earlier; return how many."""
+        return await tx.delete(MailboxRow, at_most("at", before))

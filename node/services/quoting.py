@@ -1,0 +1,275 @@
+"""Who is proposed for a sealed need, and how much of them shows: OFFERED is an oracle and is minimized like an offer.
+
+The shortlist behind one (peer, offer, edition) is fixed by a keyed function, the need only sorts inside it, so that
+asking again in other words meets the same few people. Source: docs/protocol/handshake.md §5.
+"""
+
+import hmac
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from federation.ports import Clock, Entropy, Reader, Writer, at_least, where
+from federation.rows import QuotaRow, ThreadRow
+from node.matching.choose import choose
+from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
+from node.rows import DeviceRow, EnrolmentRow, LabelRow, MemberRow, MentorRow
+from protocol.audiences import audience_of
+from protocol.bodies import Candidate, Refusal, Request
+from protocol.concepts import Vocabulary
+from protocol.devices import Enrolment
+from protocol.encoding import decode, length_prefixed
+from protocol.handshake import Side
+from protocol.ids import random_id
+from protocol.needs import Window
+from protocol.offers import SizeBand
+from protocol.vocabulary import Band
+
+from .availability import slots
+from .places import places_taken, taken
+from .profile import MentorProfile
+
+SHORTLIST: Final = 6
+CANDIDATES: Final = 3
+MAX_SLOTS: Final = 40
+#: Statements of fewer mentors than this do not show, unless their owner chose so.
+SHARED_BY: Final = 3
+DEVICE_DAYS: Final = 30
+LOOK_AHEAD_S: Final = 14 * 86_400
+#: Members that a size band stands for when a peer's quota is counted.
+MEMBERS: Final[dict[SizeBand, int]] = {"<50": 50, "50-250": 250, "250-1k": 1000, "1k-5k": 5000, ">5k": 10_000}
+STATEMENTS_S: Final = 60
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands behind one listed offer of this node: the edition that listed it and the mentors it rests on."""
+
+    edition: int
+    members: tuple[str, ...]
+
+
+class Listings(Protocol):
+    """The catalog as the quote round needs it."""
+
+    async def behind(self, tx: Reader, peer: str, offer_id: str) -> Listing | None:
+        """Return what stands behind an offer that `peer` (or this organization itself) may see, or None."""
+        ...
+
+
+class QuotingSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`secret` keys the shortlist; the quotas bound what a peer can learn by asking and never accepting."""
+
+    secret: bytes
+    entity: str
+    sector: str
+    quota_percent: int = 2
+    quota_least: int = 5
+    capacity: int = 3
+
+
+class Proposed(msgspec.Struct, frozen=True, kw_only=True):
+    """One candidate and the mailbox of the mentor behind it."""
+
+    candidate: Candidate
+    label: str
+
+
+class _Person(msgspec.Struct, frozen=True, kw_only=True):
+    """A mentor of the shortlist with everything that a quote draws from."""
+
+    label: str
+    profile: MentorProfile
+    facts: MentorFacts
+    keys: tuple[str, ...]
+
+
+class Quoting:
+    """Answers needs for one node."""
+
+    def __init__(
+        self,
+        listings: Listings,
+        vocabulary: Callable[[], Vocabulary],
+        clock: Clock,
+        entropy: Entropy,
+        settings: QuotingSettings,
+    ) -> None:
+        self._listings: Final = listings
+        self._vocabulary: Final = vocabulary
+        self._clock: Final = clock
+        self._entropy: Final = entropy
+        self._settings: Final = settings
+        self._statements: tuple[int, Counter[str]] = (0, Counter())
+
+    async def propose(
+        self, tx: Writer, peer: str, request: Request, *, thread: str, size_band: SizeBand
+    ) -> Sequence[Proposed] | Refusal:
+        """Return one to three candidates, or the neutral reason why there are none."""
+        if request.target.type != "offer":
+            return "unavailable"
+        listing = await self._listings.behind(tx, peer, request.target.id)
+        if listing is None or not await self._within_quota(tx, peer, size_band):
+            return "no-capacity"
+        people = await self._shortlist(tx, peer, request, listing, thread)
+        asker = Asker(sector="", function="")
+        ranked = choose(request.need, [one.facts for one in people], self._vocabulary(), thread=thread, asker=asker)
+        if not ranked:
+            return "no-capacity"
+        await self._count(tx, peer)
+        by_ref = {one.facts.ref: one for one in people}
+        return [self._proposed(by_ref[one.ref], one) for one in ranked[:CANDIDATES]]
+
+    async def accepted(self, tx: Writer, peer: str, quoted_at: int) -> None:
+        """Count a quote that became a request to a person, so that it no longer weighs on the peer's quota."""
+        row = await tx.get(QuotaRow, peer, quoted_at // 86_400)
+        if row is not None:
+            await tx.put(msgspec.structs.replace(row, accepted=row.accepted + 1))
+
+    async def _within_quota(self, tx: Reader, peer: str, size_band: SizeBand) -> bool:
+        if peer == self._settings.entity:
+            return True
+        limit = max(self._settings.quota_least, MEMBERS[size_band] * self._settings.quota_percent // 100)
+        row = await tx.get(QuotaRow, peer, self._clock.now() // 86_400)
+        return row is None or row.quoted - row.accepted < limit
+
+    async def _count(self, tx: Writer, peer: str) -> None:
+        day = self._clock.now() // 86_400
+        row = await tx.get(QuotaRow, peer, day) or QuotaRow(peer=peer, day=day, quoted=0, accepted=0)
+        await tx.put(msgspec.structs.replace(row, quoted=row.quoted + 1))
+
+    async def _shortlist(self, tx: Reader, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
+        def place(member: str) -> bytes:
+            parts = length_prefixed(
+                peer.encode(), request.target.id.encode(), listing.edition.to_bytes(8, "big"), member.encode()
+            )
+            return hmac.digest(self._settings.secret, parts, "sha256")
+
+        members = sorted(listing.members, key=place)[:SHORTLIST]
+        excluded = await self._excluded(tx, thread)
+        shared = await self._shared(tx)
+        people = [await self._person(tx, peer, member, request, shared) for member in members if member not in excluded]
+        return [person for person in people if person is not None]
+
+    async def _excluded(self, tx: Reader, thread: str) -> frozenset[str]:
+        """Inside one organization nobody is proposed to themselves, and nobody's own supervisor is proposed."""
+        asking = await tx.get(ThreadRow, thread, Side.CONSUMER.value)
+        owner = await tx.get(LabelRow, asking.label) if asking is not None else None
+        member = await tx.get(MemberRow, owner.member) if owner is not None else None
+        if member is None:
+            return frozenset()
+        above = await tx.find(MemberRow, where(hris_id=member.supervisor)) if member.supervisor else []
+        return frozenset({member.member, *(one.member for one in above)})
+
+    async def _shared(self, tx: Reader) -> Counter[str]:
+        """Return how many active mentors make each statement; counted at most once a minute."""
+        now = self._clock.now()
+        if now - self._statements[0] >= STATEMENTS_S:
+            counts: Counter[str] = Counter()
+            for row in await tx.find(MentorRow, where(opted_in=True)):
+                profile = msgspec.json.decode(row.profile, type=MentorProfile)
+                counts.update({*profile.approach, *(code for topic in profile.topics for code in topic.experience)})
+            self._statements = (now, counts)
+        return self._statements[1]
+
+    async def _person(
+        self, tx: Reader, peer: str, member: str, request: Request, shared: Counter[str]
+    ) -> _Person | None:
+        row, about = await tx.get(MentorRow, member), await tx.get(MemberRow, member)
+        if row is None or about is None or not (row.opted_in and about.active):
+            return None
+        profile = msgspec.json.decode(row.profile, type=MentorProfile)
+        now = self._clock.now()
+        keys = await self._sealing_keys(tx, member, peer)
+        label = await newest_label(tx, member)
+        if profile.paused(now) or not keys or label is None:
+            return None
+        facts = await self._facts(tx, label=label, profile=profile, about=about, request=request, shared=shared)
+        return _Person(label=label, profile=profile, facts=facts, keys=keys)
+
+    async def _sealing_keys(self, tx: Reader, member: str, peer: str) -> tuple[str, ...]:
+        """Return the sealing keys, for people of `peer`, of the two devices used last, if used within 30 days."""
+        now = self._clock.now()
+        devices = await tx.find(DeviceRow, where(member=member), at_least("seen_on", now - (DEVICE_DAYS + 1) * 86_400))
+        keys: list[str] = []
+        for device in sorted(devices, key=lambda one: -one.seen_on):
+            row = await tx.get(EnrolmentRow, device.device, audience_of(self._settings.entity, peer))
+            if row is not None and row.expires_at > now:
+                keys.append(decode(row.enrolment, Enrolment).sealing[0].key)
+        return tuple(keys[:2])
+
+    async def _facts(
+        self,
+        tx: Reader,
+        *,
+        label: str,
+        profile: MentorProfile,
+        about: MemberRow,
+        request: Request,
+        shared: Counter[str],
+    ) -> MentorFacts:
+        now = self._clock.now()
+        tells = profile.show_more is not None
+        return MentorFacts(
+            ref=random_id(self._entropy.take(16)),
+            topics=tuple(
+                HeldTopic(
+                    id=topic.id,
+                    kind=topic.kind,
+                    experience=topic.experience,
+                    told=tuple(code for code in topic.experience if tells or shared[code] >= SHARED_BY),
+                )
+                for topic in profile.topics
+            ),
+            band=msgspec.convert(about.band, Band),
+            languages=profile.languages,
+            formats=profile.formats,
+            lengths=profile.lengths,
+            slots=await self._free_slots(tx, label, profile, request),
+            open_places=max(0, profile.per_week - await places_taken(tx, label, now)),
+            capacity=profile.per_week,
+            approach=profile.approach,
+            told_approach=tuple(code for code in profile.approach if tells or shared[code] >= SHARED_BY),
+            sector=self._settings.sector,
+            function=about.job_family,
+        )
+
+    async def _free_slots(self, tx: Reader, label: str, profile: MentorProfile, request: Request) -> tuple[int, ...]:
+        now = self._clock.now()
+        windows = request.need.windows or (Window(start=now, end=now + LOOK_AHEAD_S),)
+        held = await taken(tx, label)
+        found: list[int] = []
+        for window in windows:
+            if window.end <= now:
+                continue
+            ahead = Window(start=max(window.start, now), end=window.end)
+            for slot in slots(profile.availability, ahead, held, length=request.need.length):
+                found.append(slot)
+                if len(found) == MAX_SLOTS:
+                    return tuple(found)
+        return tuple(found)
+
+    def _proposed(self, person: _Person, ranked: RankedMentor) -> Proposed:
+        more = person.profile.show_more
+        candidate = Candidate(
+            ref=ranked.ref,
+            fit=ranked.fit,
+            reasons=ranked.reasons,
+            gap=ranked.gap,
+            kind=ranked.held.kind,
+            band=person.facts.band,
+            experience=ranked.held.told,
+            approach=person.facts.told_approach,
+            line=more.line if more else "",
+            known_as=more.known_as if more else "",
+            slots=ranked.slots,
+            keys=person.keys,
+        )
+        return Proposed(candidate=candidate, label=person.label)
+
+
+async def newest_label(tx: Reader, member: str) -> str | None:
+    """Return the mailbox of a member that new threads use, or None before the first device."""
+    labels = await tx.find(LabelRow, where(member=member), order="-made_at", limit=1)
+    return labels[0].label if labels else None

@@ -1,0 +1,208 @@
+"""Sessions as a node sees them: envelopes in, envelopes out, numbered by the hub, readable by nobody here.
+
+The mentor's node is the hub: it numbers everything, also what its own person sends, and every device gets everything
+in that order. Source: docs/protocol/envelopes.md.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from federation.inbox import After
+from federation.ports import Clock, Entropy, Reader, Store, Writer, at_most, where
+from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
+from protocol.bodies import Agreement
+from protocol.encoding import b64, decode, sha256
+from protocol.envelope import MAX_CIPHERTEXT_BYTES, Envelope, EnvelopeHeader, EnvelopeKind, render_envelope
+from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
+from protocol.handshake import Side
+from protocol.ids import MessageId, message_id
+from protocol.session import LIFE_S, SessionState, session_state
+from protocol.threads import Book
+
+from .mailbox import Mailboxes
+
+OPEN: Final = "OPEN"
+CANCELLED: Final = "CANCELLED"
+CLOSED: Final = "CLOSED"
+#: Envelopes that one person may have waiting on the way to the other side.
+MAX_WAITING: Final = 2000
+DELIVER_S: Final = LIFE_S
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """One envelope as its device hands it over; `id` is the device's own, so that a retry is one message."""
+
+    id: MessageId
+    kind: EnvelopeKind
+    ciphertext: bytes
+
+
+class Sessions:
+    """Plans, relays and ends the sessions of one node."""
+
+    def __init__(self, store: Store, mailboxes: Mailboxes, clock: Clock, entropy: Entropy) -> None:
+        self._store: Final = store
+        self._mailboxes: Final = mailboxes
+        self._clock: Final = clock
+        self._entropy: Final = entropy
+
+    async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> None:
+        """Open the session of a thread that was just agreed."""
+        start = agreement.slot if agreement.slot is not None else self._clock.now()
+        ends_at = start + (agreement.window_s or agreement.length * 60)
+        await tx.insert(
+            SessionRow(
+                thread=thread.thread,
+                side=thread.side,
+                peer=thread.peer,
+                label=thread.label,
+                state=OPEN,
+                slot=agreement.slot,
+                ends_at=ends_at,
+                destroy_at=ends_at + LIFE_S,
+            )
+        )
+
+    async def cancelled(self, tx: Writer, thread: ThreadRow) -> None:
+        """Call off the session of a thread if its book says so."""
+        if decode(thread.book, Book).session_cancelled:
+            session = await tx.get(SessionRow, thread.thread, thread.side)
+            if session is not None and session.state == OPEN:
+                await tx.put(replace(session, state=CANCELLED, destroy_at=self._clock.now() + LIFE_S))
+
+    async def state(self, tx: Reader, thread: str, side: Side) -> SessionState | None:
+        """Return where the session stands now, or None before there is one."""
+        row = await tx.get(SessionRow, thread, side.value)
+        if row is None:
+            return None
+        return session_state(
+            start=row.slot if row.slot is not None else 0,
+            end=row.ends_at,
+            now=self._clock.now(),
+            closed=row.closed_own and row.closed_their,
+            cancelled=row.state == CANCELLED,
+        )
+
+    async def submit(self, label: str, thread: str, side: Side, sent: Sent) -> After:
+        """Take one envelope from a person's device and send it on; a repeat of the same `id` changes nothing.
+
+        Returns: what to do now that it is durable (wake devices, wake the sender).
+        Raises: MissingError: no such session of this person; RefusedError: it is over; LimitError: too much waits.
+        """
+        if len(sent.ciphertext) > MAX_CIPHERTEXT_BYTES:
+            raise LimitError(f"a session message holds at most {MAX_CIPHERTEXT_BYTES} bytes")
+        after: After = []
+        async with self._store.write() as tx:
+            session = await self._own(tx, label, thread, side)
+            if await self._is_repeat(tx, label, sent):
+                return after
+            if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
+                raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
+            header = EnvelopeHeader(
+                mid=sent.id, id=sent.id, thread=thread, side=side.value, kind=sent.kind, seq=session.sent + 1
+            )
+            envelope = Envelope(header=header, ciphertext=sent.ciphertext)
+            if sent.kind == "close":
+                session = replace(session, closed_own=True)
+            if side is Side.PROVIDER:
+                await self._order(tx, after, session, envelope)
+            else:
+                await self._send(tx, session, envelope)
+        return after
+
+    async def _own(self, tx: Reader, label: str, thread: str, side: Side) -> SessionRow:
+        session = await tx.get(SessionRow, thread, side.value)
+        if session is None or session.label != label:
+            raise MissingError("no such session")
+        if session.state != OPEN or session.destroy_at <= self._clock.now():
+            raise RefusedError("this session is over", code="session-over")
+        return session
+
+    async def _is_repeat(self, tx: Writer, label: str, sent: Sent) -> bool:
+        """Remember the device's `id` under its own mailbox, as if the mailbox were a peer."""
+        digest = b64(sha256(sent.kind.encode(), sent.ciphertext))
+        known = await tx.get(InboxRow, label, sent.id)
+        if known is None:
+            purge_at = self._clock.now() + DELIVER_S
+            await tx.insert(InboxRow(peer=label, mid=sent.id, hash=digest, outcome=b"", purge_at=purge_at))
+        elif known.hash != digest:
+            raise ConflictError("this message id was used for another message")
+        return known is not None
+
+    async def on_envelope(self, tx: Writer, after: After, peer: str, envelope: Envelope) -> None:
+        """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it."""
+        header = envelope.header
+        to_hub = header.number is None
+        side = Side.PROVIDER if to_hub else Side.CONSUMER
+        session = await tx.get(SessionRow, header.thread, side.value)
+        if session is None or session.peer != peer:
+            raise MissingError("no such session")
+        if session.state != OPEN:
+            raise RefusedError("this session is over", code="session-over")
+        if to_hub and header.side != Side.CONSUMER.value:
+            raise UnverifiedError("only the hub's own side may speak for it", code="wrong-side")
+        if header.seq <= session.heard:
+            raise RefusedError("an older envelope than the last one", code="stale")
+        session = replace(session, heard=header.seq)
+        if header.kind == "close" and header.side == side.other.value:
+            session = replace(session, closed_their=True)
+        if to_hub:
+            await self._order(tx, after, session, envelope)
+        else:
+            await tx.put(_settled(session, self._clock.now()))
+            await self._show(tx, after, session, envelope)
+
+    async def _order(self, tx: Writer, after: After, session: SessionRow, envelope: Envelope) -> None:
+        """Give the next number and hand the envelope to both sides."""
+        session = replace(session, number=session.number + 1)
+        header = replace(envelope.header, number=session.number)
+        numbered = Envelope(header=header, ciphertext=envelope.ciphertext)
+        await self._send(tx, session, numbered)
+        await self._show(tx, after, session, numbered)
+
+    async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
+        """Queue an envelope for the other node under this side's own sequence number; never delayed."""
+        session = replace(session, sent=session.sent + 1)
+        now_ms = self._clock.now_ms()
+        hop = message_id(now_ms, self._entropy.take(10))
+        header = replace(envelope.header, seq=session.sent, mid=hop)
+        await tx.put(_settled(session, self._clock.now()))
+        await tx.insert(
+            OutboxRow(
+                peer=session.peer,
+                mid=hop,
+                thread=session.thread,
+                side=session.side,
+                seq=session.sent,
+                item=render_envelope(Envelope(header=header, ciphertext=envelope.ciphertext)),
+                created_ms=now_ms,
+                due_ms=now_ms,
+                expires_at=now_ms // 1000 + DELIVER_S,
+            )
+        )
+
+    async def _show(self, tx: Writer, after: After, session: SessionRow, envelope: Envelope) -> None:
+        await self._mailboxes.add(
+            tx, session.label, "envelope", render_envelope(envelope), thread=session.thread, side=session.side
+        )
+        after.append(lambda: self._mailboxes.wake(session.label))
+
+    async def sweep(self) -> int:
+        """Erase what is left of sessions whose time is over; return how many."""
+        now = self._clock.now()
+        async with self._store.write() as tx:
+            over = await tx.find(SessionRow, at_most("destroy_at", now), limit=500)
+            for session in over:
+                await tx.delete(MailboxRow, where(thread=session.thread, side=session.side))
+                await tx.delete(OutboxRow, where(thread=session.thread, side=session.side))
+                await tx.delete(SessionRow, where(thread=session.thread, side=session.side))
+        return len(over)
+
+
+def _settled(session: SessionRow, now: int) -> SessionRow:
+    """Return the session, closed if both sides have closed: then it is erased within the hour."""
+    if session.closed_own and session.closed_their and session.state == OPEN:
+        return replace(session, state=CLOSED, destroy_at=min(session.destroy_at, now + 3600))
+    return session

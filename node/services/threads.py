@@ -1,0 +1,213 @@
+"""The desk of both roles: says the next message of a thread, takes the other side's, and stores what explains it.
+
+`say` and `take` write book, message and outbox in the caller's transaction; nothing leaves before it commits.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from federation.ports import Clock, Entropy, Reader, Writer, at_least, where
+from federation.rows import MessageRow, OutboxRow, ThreadRow
+from protocol.encoding import Wire, decode, encode
+from protocol.errors import MissingError
+from protocol.handshake import TERMINAL, IllegalStepError, Side, State, Verb
+from protocol.ids import message_id
+from protocol.messages import Body, Message, Receipt
+from protocol.offers import OrgProfile
+from protocol.sealing import NodeSealingKey, SealingPublicKey
+from protocol.signing import SigningKey, VerifyKey
+from protocol.threads import Book, hear, heard_late, speak
+
+#: Threads without an agreement are erased after this.
+KEEP_S: Final = 30 * 86_400
+#: A message that could not be delivered for so long is a dead letter.
+DELIVER_S: Final = 14 * 86_400
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """This node as its peers know it: name, message and envelope keys, profile."""
+
+    entity: str
+    message_key: SigningKey
+    seal: NodeSealingKey
+    org: OrgProfile
+
+
+class PeerKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """The two keys by which messages of a peer are verified and sealed."""
+
+    verify: VerifyKey
+    seal: SealingPublicKey
+
+
+class Peers(Protocol):
+    """What the handshake asks of the list of peers; this node itself is one of them."""
+
+    async def keys(self, tx: Reader, entity: str) -> PeerKeys:
+        """Return the keys of an active peer. Raises: MissingError."""
+        ...
+
+    async def check_may_ask(self, tx: Reader, entity: str) -> None:
+        """Return if requests may go to this peer. Raises: MissingError, RefusedError."""
+        ...
+
+
+class ThreadSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`flush_s`: messages from ACCEPTED on leave at multiples of it, so that the moment of a click stays at home."""
+
+    flush_s: float = 60.0
+
+
+class Desk:
+    """Bookkeeping of threads for one node."""
+
+    def __init__(self, own: Own, clock: Clock, entropy: Entropy, settings: ThreadSettings) -> None:
+        self.own: Final = own
+        self._clock: Final = clock
+        self._entropy: Final = entropy
+        self._settings: Final = settings
+
+    async def find(self, tx: Reader, thread: str, side: Side, *, label: str | None = None) -> ThreadRow:
+        """Return the row of a thread, if it belongs to the mailbox `label`. Raises: MissingError."""
+        row = await tx.get(ThreadRow, thread, side.value)
+        if row is None or (label is not None and row.label != label):
+            raise MissingError("no such thread")
+        return row
+
+    def open(self, thread: str, side: Side, peer: str, *, label: str, notes: Wire) -> ThreadRow:
+        """Return the row of a new thread, not stored yet."""
+        book = Book(thread=thread, side=side.value, peer=peer)
+        return ThreadRow(
+            thread=thread,
+            side=side.value,
+            peer=peer,
+            label=label,
+            state="",
+            deadline=None,
+            book=encode(book),
+            notes=encode(notes),
+            purge_at=self._clock.now() + KEEP_S,
+        )
+
+    async def say(
+        self,
+        tx: Writer,
+        row: ThreadRow,
+        verb: Verb,
+        body: Body,
+        *,
+        deadline: int | None = None,
+        send: bool = True,
+    ) -> tuple[ThreadRow, Message]:
+        """Store and queue this side's next message; return the thread after it, stored too.
+
+        Args:
+            deadline: until when this thread waits in its new state; None: it does not lapse.
+            send: False when the message travels as an HTTP answer instead of through the outbox.
+        Raises: IllegalStepError: the state forbids it; nothing is stored.
+        """
+        now_ms = self._clock.now_ms()
+        book, message = speak(
+            decode(row.book, Book),
+            verb,
+            body,
+            key=self.own.message_key,
+            mid=message_id(now_ms, self._entropy.take(10)),
+            deadline=deadline if deadline is not None else now_ms // 1000 + DELIVER_S,
+        )
+        row = self._moved(row, book, deadline)
+        await tx.put(row)
+        await self._keep(tx, row, message)
+        if send:
+            await tx.insert(self._outgoing(row, message, now_ms))
+        return row, message
+
+    async def take(
+        self, tx: Writer, row: ThreadRow, message: Message, *, deadline: int | None = None
+    ) -> tuple[ThreadRow, bool]:
+        """Store the other side's message; return the thread after it and whether it had an effect.
+
+        A late message on an ending is kept for the order of the thread and has none.
+        Raises: OutOfOrderError, ForkError, IllegalStepError, UnverifiedError: nothing is stored.
+        """
+        book, effective = heard(decode(row.book, Book), message)
+        row = self._moved(row, book, deadline if effective else row.deadline)
+        await tx.put(row)
+        await self._keep(tx, row, message)
+        return row, effective
+
+    def receipt(self, row: ThreadRow, message: Message) -> Receipt:
+        """Return the receipt for a message just taken: state and, if a person must answer, the deadline."""
+        return Receipt(
+            mid=message.head.mid,
+            hash=message.hash,
+            received_at=self._clock.now(),
+            state=State(row.state),
+            deadline=row.deadline,
+        )
+
+    async def message(self, tx: Reader, row: ThreadRow, sender: Side, seq: int) -> MessageRow:
+        """Return a stored message of a thread. Raises: MissingError."""
+        found = await tx.get(MessageRow, row.thread, row.side, sender.value, seq)
+        if found is None:
+            raise MissingError("no such message in this thread")
+        return found
+
+    async def replay(self, tx: Writer, row: OutboxRow, from_seq: int) -> Sequence[OutboxRow]:
+        """Return outbox rows for the own messages of a thread from `from_seq` on; none if they are gone."""
+        stored = await tx.find(
+            MessageRow, where(thread=row.thread, side=row.side, sender=row.side), at_least("seq", from_seq), order="seq"
+        )
+        if not stored or stored[0].seq != from_seq:
+            return ()
+        now_ms = self._clock.now_ms()
+        return [
+            replace(row, mid=one.mid, seq=one.seq, item=one.item, due_ms=now_ms, attempts=row.attempts + 1)
+            for one in stored
+        ]
+
+    def _moved(self, row: ThreadRow, book: Book, deadline: int | None) -> ThreadRow:
+        state = book.state.value if book.state else ""
+        return replace(row, book=encode(book), state=state, deadline=deadline, purge_at=self._clock.now() + KEEP_S)
+
+    async def _keep(self, tx: Writer, row: ThreadRow, message: Message) -> None:
+        await tx.insert(
+            MessageRow(
+                thread=row.thread,
+                side=row.side,
+                sender=message.head.side,
+                seq=message.head.seq,
+                mid=message.head.mid,
+                hash=message.hash,
+                item=message.item,
+                at=self._clock.now(),
+            )
+        )
+
+    def _outgoing(self, row: ThreadRow, message: Message, now_ms: int) -> OutboxRow:
+        flush_ms = round(self._settings.flush_s * 1000)
+        due_ms = -(-now_ms // flush_ms) * flush_ms if flush_ms else now_ms
+        return OutboxRow(
+            peer=row.peer,
+            mid=message.head.mid,
+            thread=row.thread,
+            side=row.side,
+            seq=message.head.seq,
+            item=message.item,
+            created_ms=now_ms,
+            due_ms=due_ms,
+            expires_at=now_ms // 1000 + DELIVER_S,
+        )
+
+
+def heard(book: Book, message: Message) -> tuple[Book, bool]:
+    """Return the book after `message` and whether it moved anything. Raises as `protocol.threads.hear`."""
+    try:
+        return hear(book, message), True
+    except IllegalStepError as error:
+        if error.state not in TERMINAL:
+            raise
+        return heard_late(book, message), False
