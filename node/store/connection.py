@@ -34,7 +34,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Return a connection that can only read; it may be open beside a running node. Raises: sqlite3.Error."""
-    return _connect(path.as_uri() + "?mode=ro", "PRAGMA query_only = ON")
+    return _connect(path.as_uri() + "?mode=ro")
 
 
 def _connect(uri: str, *settings: str) -> sqlite3.Connection:
@@ -71,7 +71,7 @@ class DirectoryLock:
             UnavailableError: the directory is missing or cannot be written.
         """
         try:
-            descriptor = os.open(directory / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(directory / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UnavailableError(f"cannot write in {directory}: {error.strerror}") from error
         try:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from protocol.errors import UnavailableError
@@ -94,9 +95,13 @@ class GroupCommit:
         if group is self._group and not self._connection.in_transaction:
             self._lose(group, error)
 
-    def lost(self, group: Group) -> bool:
-        """Return whether the group has ended, so that no statement may run in it any more."""
-        return group is not self._group
+    def check(self, group: Group) -> None:
+        """Return if statements may run in `group`; otherwise raise what has ended it.
+
+        Without a transaction the connection would commit each further statement by itself.
+        """
+        if group is not self._group:
+            self._fail(group.ended.result() or RuntimeError("used after its transaction has ended"))
 
     def _begin(self) -> Group:
         if self._closed:
@@ -104,6 +109,7 @@ class GroupCommit:
         self._connection.execute("BEGIN IMMEDIATE")
         self._group = Group()
         self._committer = asyncio.create_task(self._commit_soon(self._group), name="store commit")
+        self._committer.add_done_callback(partial(self._abandon, self._group))
         return self._group
 
     @contextmanager
@@ -122,11 +128,11 @@ class GroupCommit:
         except BaseException:
             self._undo(group)
             raise
-        if not self.lost(group):
+        if group is self._group:
             self._connection.execute("RELEASE part")
 
     def _undo(self, group: Group) -> None:
-        if self.lost(group):
+        if group is not self._group:
             return
         try:
             self._connection.execute("ROLLBACK TO part")
@@ -147,15 +153,16 @@ class GroupCommit:
             self._fail(failure)
 
     async def _commit_soon(self, group: Group) -> None:
-        try:
-            # Those whom the last commit woke get in line first; then the commit is one more in the same line.
-            await asyncio.sleep(self._window_s if self._crowded else 0)
-            async with self._turn:
-                if not self.lost(group):
-                    await self._commit(group)
-        finally:
-            if not self.lost(group):
-                self._lose(group, UnavailableError("the node was stopped before the commit"))
+        # Those whom the last commit woke get in line first; then the commit is one more in the same line.
+        await asyncio.sleep(self._window_s if self._crowded else 0)
+        async with self._turn:
+            if group is self._group:
+                await self._commit(group)
+
+    def _abandon(self, group: Group, _: asyncio.Task[None]) -> None:
+        """End the group of a committer that was cancelled, perhaps before its first step."""
+        if group is self._group:
+            self._lose(group, UnavailableError("the node was stopped before the commit"))
 
     async def _commit(self, group: Group) -> None:
         """End a group by a commit; call it with the turn held."""

@@ -135,9 +135,8 @@ class Transaction(Snapshot):
 
     @contextmanager
     def _statement(self) -> Iterator[None]:
-        # After a failure that ended the group the connection would commit every further statement by itself.
-        if self.open and self._commits.lost(self._group):
-            raise RuntimeError("used after a failure has ended its transaction")
+        if self.open:
+            self._commits.check(self._group)
         with super()._statement():
             yield
 
