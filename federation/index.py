@@ -1,0 +1,45 @@
+"""The offers of peers that may be shown now, in memory: what a search looks through."""
+
+import msgspec
+
+from protocol.offers import Offer
+
+
+class ShownSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The complete set of one origin in one audience, good until `not_after`."""
+
+    origin: str
+    audience: str
+    seq: int
+    issued_at: int
+    not_after: int
+    offers: tuple[Offer, ...]
+
+
+class MirrorIndex:
+    """Complete sets by origin and audience; freshness is judged at the moment of asking."""
+
+    def __init__(self) -> None:
+        self._sets: dict[tuple[str, str], ShownSet] = {}
+
+    def sets(self, now: int) -> tuple[ShownSet, ...]:
+        """Return the sets that may be shown at `now`, by origin and audience."""
+        return tuple(self._sets[place] for place in sorted(self._sets) if now < self._sets[place].not_after)
+
+    def show(self, shown: ShownSet) -> None:
+        """Show a set in place of the one held before."""
+        self._sets[shown.origin, shown.audience] = shown
+
+    def renew(self, origin: str, audience: str, *, seq: int, issued_at: int, not_after: int) -> None:
+        """Show the same offers under a newer head."""
+        if held := self._sets.get((origin, audience)):
+            self.show(msgspec.structs.replace(held, seq=seq, issued_at=issued_at, not_after=not_after))
+
+    def hide(self, origin: str, audience: str) -> None:
+        """Show this set no longer."""
+        self._sets.pop((origin, audience), None)
+
+    def retain(self, places: set[tuple[str, str]]) -> None:
+        """Hide every set but those of `places`."""
+        for place in set(self._sets) - places:
+            del self._sets[place]

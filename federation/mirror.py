@@ -1,0 +1,356 @@
+"""Mirrors the sets of peers: pulled, verified against their heads, stored whole, shown only while complete and fresh.
+
+Everything a peer says is checked before it has an effect, and one transaction makes the effect: a set is the old one
+or the new one, never a mixture. Source: docs/protocol/set-heads.md §9–§11.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
+from protocol.heads import (
+    ForkError,
+    SeenHead,
+    SetHead,
+    check_fresh,
+    contradictions,
+    head_hash,
+    open_answer,
+    open_head,
+    open_nudge,
+)
+from protocol.offers import Offer, open_offer
+from protocol.pages import PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
+
+from .index import MirrorIndex, ShownSet
+from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, refuse_forked, same_entries, step_from
+from .ports import Clock, Entropy, Store
+from .rows import MirrorRow
+from .sets import Fetch, Source, SourceBook, head_path, page_path
+
+State = Literal["fresh", "stale", "incomplete", "forked", "never"]
+
+
+class MirrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When peers are asked: every `poll_s` seconds (± a fifth), after a nudge no sooner than `nudge_gap_s`.
+
+    A peer that fails is asked again after `poll_s`, then twice as long each time up to `longest_s`. Entries of a set
+    that ran out `forget_s` ago are deleted. `at_once` bounds the peers asked at the same time.
+    """
+
+    poll_s: float = 300.0
+    nudge_gap_s: float = 1.0
+    longest_s: float = 3600.0
+    forget_s: int = 86_400
+    at_once: int = 8
+
+
+class MirrorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one peer's set stands, for operators.
+
+    `problem` is the code of the last failure; `contradicted` names origins of which the peer holds another head than
+    this node under the same number.
+    """
+
+    peer: str
+    audience: str
+    kind: str
+    state: State
+    entries: int = 0
+    seq: int = 0
+    issued_at: int | None = None
+    not_after: int | None = None
+    asked_at: int | None = None
+    answered_at: int | None = None
+    problem: str = ""
+    contradicted: tuple[str, ...] = ()
+
+
+class _Watch:
+    """What is remembered between two polls of one source; lost at a stop, which only means asking sooner."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.due_at = 0.0
+        self.failures = 0
+        self.asked_at: int | None = None
+        self.answered_at: int | None = None
+        self.problem = ""
+        self.contradicted: tuple[str, ...] = ()
+
+
+class MirrorService:
+    """The mirrored sets of one node; `index` holds the offers that may be shown."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        sources: SourceBook,
+        fetch: Fetch,
+        *,
+        own: str,
+        policy: MirrorPolicy,
+    ) -> None:
+        self.index: Final = MirrorIndex()
+        self._held: Final = MirrorStore(store)
+        self._clock = clock
+        self._entropy = entropy
+        self._sources = sources
+        self._fetch = fetch
+        self._own = own
+        self._policy = policy
+        self._watches: dict[tuple[str, str, str], _Watch] = {}
+        self._woken = asyncio.Event()
+
+    async def start(self) -> None:
+        """Fill the index with what was complete when the node stopped."""
+        for row, bodies in await self._held.complete_offers():
+            self.index.show(_shown(row, tuple(open_offer(body) for body in bodies)))
+
+    async def run(self) -> None:
+        """Poll for ever: each source at its time, several at once."""
+        while True:
+            await self.poll_due()
+            await self._pause()
+
+    async def poll_due(self) -> None:
+        """Poll the sources whose time has come, and forget what may no longer be kept."""
+        sources = await self._sources.sources()
+        self._retain(sources)
+        limit = asyncio.Semaphore(self._policy.at_once)
+        due = [each for each in sources if self._watch(each).due_at <= self._clock.now()]
+        await asyncio.gather(*(self._poll_within(limit, each) for each in due))
+        for row in await self._held.forget_before(self._clock.now() - self._policy.forget_s):
+            self._hide(row.origin, row.audience, row.kind)
+
+    async def _poll_within(self, limit: asyncio.Semaphore, source: Source) -> None:
+        async with limit:
+            try:
+                await self.poll(source)
+            except MeshError:
+                return  # `status` tells it, and the source is asked again
+
+    async def _pause(self) -> None:
+        """Return when the next source is due, when new sources may have come, or at a nudge."""
+        next_due = min((each.due_at for each in self._watches.values()), default=0.0)
+        pause = min(max(next_due - self._clock.now(), self._policy.nudge_gap_s), self._policy.poll_s)
+        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            self._woken.clear()
+
+    async def nudged(self, peer: str, body: bytes) -> None:
+        """Take a peer's word that there is something new: it is asked sooner, and never more often than allowed.
+
+        Raises: MalformedError: no nudge. MissingError: no set of this peer is mirrored under that audience and kind.
+        """
+        nudge = open_nudge(body)
+        place = (peer, nudge.audience, nudge.kind)
+        source = next((each for each in await self._sources.sources() if each.place == place), None)
+        if source is None:
+            raise MissingError("no such set is mirrored")
+        row = await self._held.row(source)
+        if row and row.state == COMPLETE and row.seq >= nudge.seq:
+            return
+        watch = self._watch(source)
+        watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """Ask for the sources anew now, such as after a peer was added."""
+        self._woken.set()
+
+    async def poll(self, source: Source) -> None:
+        """Ask one source now, take over what is new, and plan the next time.
+
+        Raises: MeshError: why nothing new can be shown; `status` keeps its code.
+        """
+        watch = self._watch(source)
+        async with watch.turn:
+            watch.asked_at = self._clock.now()
+            try:
+                await self._refresh(source, watch)
+            except MeshError as error:
+                watch.failures += 1
+                watch.problem = error.code
+                watch.due_at = self._retry_at(watch, error)
+                raise
+            watch.failures = 0
+            watch.problem = ""
+            watch.due_at = self._clock.now() + self._jitter(self._policy.poll_s)
+
+    def _retry_at(self, watch: _Watch, error: MeshError) -> float:
+        """Return when to ask again: backing off, and when the peer named a time within reason, not before it."""
+        now = self._clock.now()
+        backoff = min(self._policy.poll_s * 2 ** min(watch.failures - 1, 16), self._policy.longest_s)
+        named = error.retry_at if isinstance(error, (LimitError, UnavailableError)) else None
+        return max(now + self._jitter(backoff), min(named or 0, now + self._policy.longest_s))
+
+    def _jitter(self, seconds: float) -> float:
+        return seconds * (0.8 + 0.4 * int.from_bytes(self._entropy.take(2), "big") / 65_535)
+
+    async def _refresh(self, source: Source, watch: _Watch) -> None:
+        row = await self._held.row(source)
+        refuse_forked(row)
+        try:
+            await self._take(source, watch, row)
+        except IncompleteError:
+            # The set may have moved on between head and pages: look once more before calling it incomplete.
+            try:
+                await self._take(source, watch, row, afresh=True)
+            except IncompleteError:
+                self._hide(*source.place)
+                await self._held.mark_incomplete(source)
+                raise
+
+    async def _take(self, source: Source, watch: _Watch, row: MirrorRow | None, *, afresh: bool = False) -> None:
+        """Fetch the head and, if it signs other entries than those held, the pages; store the result."""
+        etag = row.etag if row and row.state == COMPLETE and not afresh else ""
+        answer = await self._fetch(source.peer, head_path(source.audience, source.kind), etag)
+        watch.answered_at = self._clock.now()
+        if answer.status == 304:
+            return
+        opened = open_answer(answer.body)
+        head = open_head(opened.head, source.key, origin=source.peer, audience=source.audience, kind=source.kind)
+        check_fresh(head, now=self._clock.now())
+        candidate = Candidate(source=source, head=head, jws=opened.head, hash=head_hash(opened.head), etag=answer.etag)
+        try:
+            step_from(row, candidate)
+        except ForkError:
+            self._hide(*source.place)
+            await self._held.keep_evidence(candidate)
+            raise
+        watch.contradicted = await self._contradicted(source, opened.seen)
+        if same_entries(row, head):
+            self._renewed(await self._held.renew(candidate))
+        else:
+            await self._replace(candidate, await self._entries(source, head))
+
+    async def _entries(self, source: Source, head: SetHead) -> tuple[Entry, ...]:
+        """Return all entries of the set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
+        pages: list[Page] = []
+        most = head.size_bucket // PAGE_ENTRIES + len(head.shards)
+        while not pages or len(pages) < pages[0].of:
+            data = await self._page(source, head.seq, len(pages))
+            try:
+                pages.append(decode_page(data))
+            except (MalformedError, LimitError) as error:
+                raise IncompleteError(str(error)) from None
+            if pages[-1].of > most:
+                raise IncompleteError("snapshot has more pages than its size needs")
+        return open_pages(head, pages)
+
+    async def _page(self, source: Source, seq: int, number: int) -> bytes:
+        try:
+            answer = await self._fetch(source.peer, page_path(source.audience, source.kind, seq, number), "")
+        except MissingError:
+            raise IncompleteError("a page of the snapshot is missing") from None
+        return answer.body
+
+    async def _replace(self, candidate: Candidate, entries: Sequence[Entry]) -> None:
+        offers = _offers(entries) if candidate.source.kind == "offers" else ()
+        row = await self._held.replace(candidate, entries)
+        if row.kind == "offers":
+            self.index.show(_shown(row, offers))
+
+    def _renewed(self, row: MirrorRow) -> None:
+        if row.kind == "offers":
+            self.index.renew(row.origin, row.audience, seq=row.seq, issued_at=row.issued_at, not_after=row.not_after)
+
+    def _hide(self, origin: str, audience: str, kind: str) -> None:
+        if kind == "offers":
+            self.index.hide(origin, audience)
+
+    async def _contradicted(self, source: Source, seen: tuple[SeenHead, ...]) -> tuple[str, ...]:
+        """Return the origins of which this peer holds another head than this node under the same number.
+
+        Only a hint, because gossip is not signed by the origin: an operator asks both sides for their heads.
+        """
+        own_seq = next((one.seq for one in seen if one.origin == self._own), 0)
+        held = await self._held.gossip_view(source, self._own, own_seq)
+        return tuple(one.origin for one in contradictions(seen, held))
+
+    async def reset(self, peer: str) -> int:
+        """Delete everything mirrored of a peer, evidence too, and start anew; return the number of sets.
+
+        For a peer that was removed, and for an operator's decision after a fork.
+        """
+        for origin, audience, kind in [place for place in self._watches if place[0] == peer]:
+            del self._watches[origin, audience, kind]
+            self._hide(origin, audience, kind)
+        return await self._held.reset(peer)
+
+    async def status(self) -> tuple[MirrorStatus, ...]:
+        """Return how every mirrored set stands, by peer."""
+        sources = sorted(await self._sources.sources(), key=lambda each: each.place)
+        rows = await self._held.rows(sources)
+        now = self._clock.now()
+        return tuple(_status(each, row, self._watch(each), now) for each, row in zip(sources, rows, strict=True))
+
+    def _watch(self, source: Source) -> _Watch:
+        return self._watches.setdefault(source.place, _Watch())
+
+    def _retain(self, sources: Sequence[Source]) -> None:
+        """Forget and hide what is no longer mirrored, such as the set of a peer that was blocked."""
+        places = {each.place for each in sources}
+        for place in [each for each in self._watches if each not in places]:
+            del self._watches[place]
+        self.index.retain({(peer, audience) for peer, audience, kind in places if kind == "offers"})
+
+
+def _offers(entries: Sequence[Entry]) -> tuple[Offer, ...]:
+    """Return the offers of a complete set. Raises: IncompleteError: an entry is no offer, or two have one id."""
+    try:
+        offers = tuple(open_offer(each.opening.body) for each in entries)
+    except MalformedError as error:
+        raise IncompleteError(str(error)) from None
+    if len({each.offer_id for each in offers}) != len(offers):
+        raise IncompleteError("two offers of the set have one id")
+    return offers
+
+
+def _shown(row: MirrorRow, offers: tuple[Offer, ...]) -> ShownSet:
+    return ShownSet(
+        origin=row.origin,
+        audience=row.audience,
+        seq=row.seq,
+        issued_at=row.issued_at,
+        not_after=row.not_after,
+        offers=offers,
+    )
+
+
+def _status(source: Source, row: MirrorRow | None, watch: _Watch, now: int) -> MirrorStatus:
+    common = MirrorStatus(
+        peer=source.peer,
+        audience=source.audience,
+        kind=source.kind,
+        state=_state(row, watch, now),
+        asked_at=watch.asked_at,
+        answered_at=watch.answered_at,
+        problem=watch.problem,
+        contradicted=watch.contradicted,
+    )
+    if row is None:
+        return common
+    return msgspec.structs.replace(
+        common, entries=row.entries, seq=row.seq, issued_at=row.issued_at, not_after=row.not_after
+    )
+
+
+def _state(row: MirrorRow | None, watch: _Watch, now: int) -> State:
+    if row is None:
+        return "incomplete" if watch.problem == IncompleteError.code else "never"
+    if row.state == FORKED:
+        return "forked"
+    if row.state != COMPLETE:
+        return "incomplete"
+    return "fresh" if now < row.not_after else "stale"

@@ -1,0 +1,188 @@
+"""The stored side of mirroring: a set is replaced, marked or forgotten in one transaction each.
+
+Source: docs/protocol/set-heads.md §10.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from protocol.encoding import decode
+from protocol.errors import RefusedError
+from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, follow
+from protocol.jws import parse
+from protocol.pages import Entry
+
+from .ports import Condition, Store, Writer, at_most, is_in, where
+from .rows import MirrorBodyRow, MirrorRow, SetHeadRow
+from .sets import Source
+
+COMPLETE: Final = "complete"
+INCOMPLETE: Final = "incomplete"
+FORKED: Final = "forked"
+
+_CHUNK: Final = 2048
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified head of a source that may become the newest one held."""
+
+    source: Source
+    head: SetHead
+    jws: str
+    hash: str
+    etag: str
+
+    def row(self, entries: int) -> MirrorRow:
+        """Return the row of a complete set of `entries` under this head."""
+        return MirrorRow(
+            origin=self.source.peer,
+            audience=self.source.audience,
+            kind=self.source.kind,
+            seq=self.head.seq,
+            head=self.jws,
+            head_hash=self.hash,
+            issued_at=self.head.issued_at,
+            not_after=self.head.not_after,
+            state=COMPLETE,
+            entries=entries,
+            etag=self.etag,
+        )
+
+
+def step_from(row: MirrorRow | None, candidate: Candidate) -> Step:
+    """Return what a candidate is to the head held. Raises: RollbackError, ForkError; RefusedError: forked before."""
+    refuse_forked(row)
+    held = Held(seq=row.seq, head_hash=row.head_hash, issued_at=row.issued_at) if row else None
+    return follow(candidate.head, candidate.hash, held)
+
+
+def refuse_forked(row: MirrorRow | None) -> None:
+    """Return unless two contradicting heads of this set are held. Raises: RefusedError."""
+    if row and row.state == FORKED:
+        raise RefusedError("two contradicting heads of this set are held: an operator must look at it", code="fork")
+
+
+def same_entries(row: MirrorRow | None, head: SetHead) -> bool:
+    """Tell whether `head` signs exactly the entries that are stored."""
+    return row is not None and row.state == COMPLETE and _stored_head(row).shards == head.shards
+
+
+def _stored_head(row: MirrorRow) -> SetHead:
+    """Return the content of a head that was verified before it was stored."""
+    return decode(parse(row.head, HEAD_TYP).payload, SetHead, what="set head")
+
+
+class MirrorStore:
+    """Mirrored heads and entries."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def row(self, source: Source) -> MirrorRow | None:
+        """Return what is held of a source."""
+        async with self._store.read() as rows:
+            return await rows.get(MirrorRow, *source.place)
+
+    async def rows(self, sources: Iterable[Source]) -> tuple[MirrorRow | None, ...]:
+        """Return what is held of each source, in their order, from one moment."""
+        async with self._store.read() as rows:
+            return tuple([await rows.get(MirrorRow, *each.place) for each in sources])
+
+    async def complete_offers(self) -> list[tuple[MirrorRow, tuple[bytes, ...]]]:
+        """Return every complete set of offers with its bodies."""
+        async with self._store.read() as rows:
+            found = []
+            for row in await rows.find(MirrorRow, where(state=COMPLETE, kind="offers")):
+                entries = await rows.find(MirrorBodyRow, _place(row.origin, row.audience, row.kind))
+                found.append((row, tuple(each.body for each in entries)))
+            return found
+
+    async def replace(self, candidate: Candidate, entries: Sequence[Entry]) -> MirrorRow:
+        """Store a complete set; what its head leaves out is deleted in the same transaction.
+
+        The step is judged once more inside, because another poll may have stored a newer head meanwhile.
+        """
+        place = candidate.source.place
+        row = candidate.row(len(entries))
+        async with self._store.write() as tx:
+            step_from(await tx.get(MirrorRow, *place), candidate)
+            held = {each.commitment for each in await tx.find(MirrorBodyRow, _place(*place))}
+            await _delete(tx, place, held - {each.commitment for each in entries})
+            await tx.insert(*(_body(place, each) for each in entries if each.commitment not in held))
+            await tx.put(row)
+        return row
+
+    async def renew(self, candidate: Candidate) -> MirrorRow:
+        """Store a newer head over the entries that are held already."""
+        async with self._store.write() as tx:
+            row = await tx.get(MirrorRow, *candidate.source.place)
+            step_from(row, candidate)
+            renewed = candidate.row(row.entries if row else 0)
+            await tx.put(renewed)
+        return renewed
+
+    async def mark_incomplete(self, source: Source) -> None:
+        """Note that the newest set could not be had whole; its old entries stay until one can, or they are too old."""
+        async with self._store.write() as tx:
+            row = await tx.get(MirrorRow, *source.place)
+            if row and row.state == COMPLETE:
+                await tx.put(msgspec.structs.replace(row, state=INCOMPLETE, etag=""))
+
+    async def keep_evidence(self, candidate: Candidate) -> None:
+        """Keep the contradicting head beside the one held."""
+        async with self._store.write() as tx:
+            row = await tx.get(MirrorRow, *candidate.source.place)
+            if row:
+                await tx.put(msgspec.structs.replace(row, state=FORKED, evidence=candidate.jws))
+
+    async def forget_before(self, before: int) -> tuple[MirrorRow, ...]:
+        """Delete the entries of sets that ran out before `before`; their heads stay, so that older ones are refused."""
+        async with self._store.read() as rows:
+            old = [row for row in await rows.find(MirrorRow, at_most("not_after", before)) if row.entries]
+        for row in old:
+            state = FORKED if row.state == FORKED else INCOMPLETE
+            async with self._store.write() as tx:
+                await tx.delete(MirrorBodyRow, _place(row.origin, row.audience, row.kind))
+                await tx.put(msgspec.structs.replace(row, state=state, entries=0, etag=""))
+        return tuple(old)
+
+    async def reset(self, peer: str) -> int:
+        """Delete everything held of a peer; return the number of sets."""
+        async with self._store.write() as tx:
+            await tx.delete(MirrorBodyRow, where(origin=peer))
+            return await tx.delete(MirrorRow, where(origin=peer))
+
+    async def gossip_view(self, source: Source, own: str, own_seq: int) -> dict[str, SeenHead]:
+        """Return the heads held of a source's audience by origin, and the own head of number `own_seq`."""
+        async with self._store.read() as rows:
+            mirrored = await rows.find(MirrorRow, where(audience=source.audience, kind=source.kind))
+            ours = await rows.get(SetHeadRow, source.audience, source.kind, own_seq)
+        held = {one.origin: SeenHead(origin=one.origin, seq=one.seq, head_hash=one.head_hash) for one in mirrored}
+        if ours:
+            held[own] = SeenHead(origin=own, seq=ours.seq, head_hash=ours.head_hash)
+        return held
+
+
+async def _delete(tx: Writer, place: tuple[str, str, str], commitments: Iterable[bytes]) -> None:
+    gone = sorted(commitments)
+    for at in range(0, len(gone), _CHUNK):
+        await tx.delete(MirrorBodyRow, _place(*place), is_in("commitment", gone[at : at + _CHUNK]))
+
+
+def _place(origin: str, audience: str, kind: str) -> Condition:
+    return where(origin=origin, audience=audience, kind=kind)
+
+
+def _body(place: tuple[str, str, str], entry: Entry) -> MirrorBodyRow:
+    origin, audience, kind = place
+    return MirrorBodyRow(
+        origin=origin,
+        audience=audience,
+        kind=kind,
+        commitment=entry.commitment,
+        shard=entry.shard,
+        salt=entry.opening.salt,
+        body=entry.opening.body,
+    )

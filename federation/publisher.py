@@ -1,0 +1,217 @@
+"""Publishes this node's sets: signs heads on a schedule, keeps their pages, and answers the members of the audience.
+
+A head is written in the transaction of the state it shows, so that nothing is served that the store does not explain.
+Source: docs/protocol/set-heads.md §3–§8.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal, get_args
+
+import msgspec
+
+from protocol.commitments import Opening
+from protocol.encoding import b64, decode, encode, sha256
+from protocol.errors import MeshError, MissingError
+from protocol.heads import (
+    HEAD_TYP,
+    HeadAnswer,
+    Nudge,
+    SeenHead,
+    SetHead,
+    SetKind,
+    head_hash,
+    sign_head,
+)
+from protocol.jws import parse
+from protocol.pages import Snapshot, snapshot
+from protocol.signing import SigningKey
+
+from .ports import Clock, Reader, Store, Writer, at_most, below, where
+from .rows import MirrorRow, SetHeadRow, SetPageRow
+from .sets import NUDGES_PATH, AudienceBook, Post
+
+KINDS: Final[tuple[SetKind, ...]] = get_args(SetKind)
+
+
+class HeadPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """When heads are signed and for how long: `every_s` and `valid_s` seconds; pages are served `history_s` longer."""
+
+    every_s: float = 900.0
+    valid_s: int = 86_400
+    history_s: int = 3600
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True):
+    """What `publish` did: nothing, a new head over the same content, or a new head over new content."""
+
+    outcome: Literal["kept", "renewed", "changed"]
+    seq: int
+
+
+class HeadReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Body and entity tag of an answer to `GET …/head`."""
+
+    body: bytes
+    etag: str
+
+
+class PublisherService:
+    """The sets of one node.
+
+    Args:
+        own: this node's entity.
+        key: its `log` key.
+        generation: grows when the database comes back from a backup (`MetaRow.generation`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        audiences: AudienceBook,
+        *,
+        own: str,
+        key: SigningKey,
+        policy: HeadPolicy,
+        generation: int = 1,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._audiences = audiences
+        self._own = own
+        self._key = key
+        self._policy = policy
+        self._generation = generation
+
+    async def publish(self, tx: Writer, audience: str, kind: SetKind, openings: Iterable[Opening]) -> Published:
+        """Sign and keep the next head in `tx` if its content changed or its time has come.
+
+        At most one head a second is signed in a chain: a change within the same second waits for the next call.
+        """
+        now = self._clock.now()
+        last = await newest_head(tx, audience, kind)
+        fresh = snapshot(kind, openings)
+        changed = last is None or own_head(last).shards != fresh.shards
+        if last and (now <= last.issued_at or not (changed or now >= last.issued_at + self._policy.every_s)):
+            return Published(outcome="kept", seq=last.seq)
+        row = self._signed(audience, kind, fresh, last, now, changed=changed)
+        await tx.insert(row)
+        if changed:
+            await tx.insert(
+                *(
+                    SetPageRow(audience=audience, kind=kind, seq=row.seq, page=number, data=data)
+                    for number, data in enumerate(fresh.pages)
+                )
+            )
+        await self._forget(tx, row, now)
+        return Published(outcome="changed" if changed else "renewed", seq=row.seq)
+
+    def _signed(
+        self, audience: str, kind: SetKind, fresh: Snapshot, last: SetHeadRow | None, now: int, *, changed: bool
+    ) -> SetHeadRow:
+        seq = self._next_seq(last, now)
+        head = SetHead(
+            origin=self._own,
+            audience=audience,
+            kind=kind,
+            seq=seq,
+            prev=last.head_hash if last else None,
+            shards=fresh.shards,
+            size_bucket=fresh.size_bucket,
+            issued_at=now,
+            not_after=now + self._policy.valid_s,
+        )
+        signed = sign_head(head, self._key)
+        return SetHeadRow(
+            audience=audience,
+            kind=kind,
+            seq=seq,
+            head=signed,
+            head_hash=head_hash(signed),
+            pages_of=seq if changed or not last else last.pages_of,
+            pages=len(fresh.pages),
+            generation=self._generation,
+            issued_at=now,
+        )
+
+    def _next_seq(self, last: SetHeadRow | None, now: int) -> int:
+        """Return the next number, beyond every number that a head lost with a restored database can have had.
+
+        At most one head a second was signed, so the seconds since the last head known bound what was lost.
+        """
+        if last is None:
+            return 1
+        lost = now - last.issued_at if last.generation != self._generation else 0
+        return last.seq + 1 + lost
+
+    async def _forget(self, tx: Writer, newest: SetHeadRow, now: int) -> None:
+        """Delete heads past their history and the pages that no remaining head needs, with bodies and salts."""
+        place = where(audience=newest.audience, kind=newest.kind)
+        await tx.delete(SetHeadRow, place, below("seq", newest.seq), at_most("issued_at", now - self._policy.history_s))
+        kept = await tx.find(SetHeadRow, place, order="seq", limit=1)
+        await tx.delete(SetPageRow, place, below("seq", min(kept[0].pages_of, newest.pages_of)))
+
+    async def head_answer(self, audience: str, kind: str, requester: str) -> HeadReply:
+        """Return the newest head and what this node holds of the audience's other members.
+
+        Raises: MissingError: no such set for this peer; sets of other audiences look the same.
+        """
+        await self._admit(audience, kind, requester)
+        async with self._store.read() as rows:
+            newest = await newest_head(rows, audience, kind)
+            held = await rows.find(MirrorRow, where(audience=audience, kind=kind), order="origin", limit=1024)
+        if newest is None:
+            raise MissingError("no such set")
+        seen = tuple(SeenHead(origin=row.origin, seq=row.seq, head_hash=row.head_hash) for row in held)
+        body = encode(HeadAnswer(head=newest.head, seen=seen))
+        return HeadReply(body=body, etag=f'"{b64(sha256(body)[:16])}"')
+
+    async def page(self, audience: str, kind: str, seq: int, page: int, requester: str) -> bytes:
+        """Return one snapshot page, `application/zstd`. Raises: MissingError: none such for this peer, or too old."""
+        await self._admit(audience, kind, requester)
+        async with self._store.read() as rows:
+            head = await rows.get(SetHeadRow, audience, kind, seq)
+            row = await rows.get(SetPageRow, audience, kind, head.pages_of, page) if head else None
+        if row is None:
+            raise MissingError("no such page")
+        return row.data
+
+    async def _admit(self, audience: str, kind: str, requester: str) -> None:
+        known = {one.id: one.members for one in await self._audiences.audiences()}
+        if kind not in KINDS or requester not in known.get(audience, frozenset()):
+            raise MissingError("no such set")
+
+    async def nudge(self, post: Post, audience: str, kind: SetKind, seq: int) -> tuple[str, ...]:
+        """Tell the members of an audience to look again; return those that could not be told and will poll."""
+        body = encode(Nudge(audience=audience, kind=kind, seq=seq))
+        members = next((one.members for one in await self._audiences.audiences() if one.id == audience), frozenset())
+        return await _tell(post, sorted(members - {self._own}), body)
+
+
+async def _tell(post: Post, peers: Iterable[str], body: bytes) -> tuple[str, ...]:
+    missed = []
+    for peer in peers:
+        try:
+            await post(peer, NUDGES_PATH, body)
+        except MeshError:
+            missed.append(peer)
+    return tuple(missed)
+
+
+async def newest_head(rows: Reader, audience: str, kind: str) -> SetHeadRow | None:
+    """Return this node's newest head of a set, if it has published one."""
+    found = await rows.find(SetHeadRow, where(audience=audience, kind=kind), order="-seq", limit=1)
+    return found[0] if found else None
+
+
+def own_head(row: SetHeadRow) -> SetHead:
+    """Return the content of a head this node signed and kept itself."""
+    return decode(parse(row.head, HEAD_TYP).payload, SetHead, what="own set head")
+
+
+async def own_pages(rows: Reader, row: SetHeadRow) -> tuple[bytes, ...]:
+    """Return the pages of one of this node's heads, in order."""
+    found = await rows.find(
+        SetPageRow, where(audience=row.audience, kind=row.kind, seq=row.pages_of), order="page", limit=row.pages
+    )
+    return tuple(page.data for page in found)
