@@ -34,8 +34,6 @@ from .rows import EvidenceRow, InboxRow
 KEEP_S: Final = 21 * 86_400
 
 Guard = Callable[[Writer], Awaitable[None]]
-#: What to do once the transaction is durable: wake a device, wake the sender.
-After = list[Callable[[], None]]
 Item = UnopenedMessage | Envelope
 
 
@@ -46,11 +44,11 @@ class Handler(Protocol):
         """Return the key by which `peer` signs messages. Raises: MissingError."""
         ...
 
-    async def on_message(self, tx: Writer, after: After, peer: str, message: Message) -> Receipt:
+    async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
         """Take the effect of a verified message and return its receipt. Raises: MeshError before any write."""
         ...
 
-    async def on_envelope(self, tx: Writer, after: After, peer: str, envelope: Envelope) -> None:
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
         """Take one session envelope. Raises: MeshError before any write."""
         ...
 
@@ -73,15 +71,12 @@ class Inbox:
         Raises: MalformedError: an item has no readable head; then nothing of the batch has happened.
         """
         items = [_parse(item) for item in split_batch(batch)]
-        after: After = []
         async with self._store.write() as tx:
             await guard(tx)
-            outcomes = [await self._take(tx, after, peer, item) for item in items]
-        for done in after:
-            done()
+            outcomes = [await self._take(tx, peer, item) for item in items]
         return encode(Outcomes(outcomes=tuple(outcomes)))
 
-    async def _take(self, tx: Writer, after: After, peer: str, item: Item) -> Outcome:
+    async def _take(self, tx: Writer, peer: str, item: Item) -> Outcome:
         mid, digest = _identity(item)
         known = await tx.get(InboxRow, peer, mid)
         if known is not None and known.hash == digest:
@@ -90,9 +85,9 @@ class Inbox:
             if isinstance(item, Envelope):
                 if known is not None:
                     return Outcome(mid=mid, status="refused", code="conflict")
-                outcome = await self._take_envelope(tx, after, peer, item)
+                outcome = await self._take_envelope(tx, peer, item)
             else:
-                outcome = await self._take_message(tx, after, peer, item, known=known is not None)
+                outcome = await self._take_message(tx, peer, item, known=known is not None)
         except MeshError as error:
             return _refusal(mid, error)
         if outcome.status == "stored":
@@ -101,19 +96,17 @@ class Inbox:
             )
         return outcome
 
-    async def _take_envelope(self, tx: Writer, after: After, peer: str, envelope: Envelope) -> Outcome:
-        await self._handler.on_envelope(tx, after, peer, envelope)
+    async def _take_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> Outcome:
+        await self._handler.on_envelope(tx, peer, envelope)
         return Outcome(mid=envelope.header.mid, status="stored")
 
-    async def _take_message(
-        self, tx: Writer, after: After, peer: str, unopened: UnopenedMessage, *, known: bool
-    ) -> Outcome:
+    async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
         message = open_message(unopened, await self._handler.verify_key(tx, peer), audience=self._own)
         if known:
             await self._keep_evidence(tx, peer, message)
             return Outcome(mid=message.head.mid, status="refused", code="conflict")
         try:
-            receipt = await self._handler.on_message(tx, after, peer, message)
+            receipt = await self._handler.on_message(tx, peer, message)
         except ForkError as error:
             await self._keep_evidence(tx, peer, message)
             return _refusal(message.head.mid, error)

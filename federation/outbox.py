@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from protocol.errors import LimitError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Outcome, join_batch
 
-from .inbox import After, outcomes_of
+from .inbox import outcomes_of
 from .ports import Clock, Entropy, Store, Writer, where
 from .rows import OutboxRow
 
@@ -36,11 +36,11 @@ class Transport(Protocol):
 class Results(Protocol):
     """What happens with the answers, in the transaction that removes the row from the outbox."""
 
-    async def on_delivered(self, tx: Writer, after: After, row: OutboxRow, outcome: Outcome) -> None:
+    async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
         """The peer stored the item (or had it); the outcome's receipt is still to be verified."""
         ...
 
-    async def on_undelivered(self, tx: Writer, after: After, row: OutboxRow, code: str) -> None:
+    async def on_undelivered(self, tx: Writer, row: OutboxRow, code: str) -> None:
         """The peer refused the item for good, or its time is over: tell the person."""
         ...
 
@@ -140,12 +140,10 @@ class Outbox:
         return await self._send(peer, _batch(due))
 
     async def _give_up(self, rows: Sequence[OutboxRow]) -> None:
-        after: After = []
         async with self._store.write() as tx:
             for row in rows:
                 await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-                await self._results.on_undelivered(tx, after, row, "expired")
-        _run(after)
+                await self._results.on_undelivered(tx, row, "expired")
 
     async def _send(self, peer: str, rows: list[OutboxRow]) -> float:
         status = self.status.setdefault(peer, PeerStatus())
@@ -161,24 +159,22 @@ class Outbox:
             jitter = int.from_bytes(self._entropy.take(4), "big") / 2**32
             return max(pause(status, now=now, jitter=jitter), (retry_at - now) if retry_at else 0.0)
         self.status[peer] = PeerStatus()
-        after: After = []
         async with self._store.write() as tx:
             for row, outcome in zip(rows, outcomes, strict=True):
-                await self._settle(tx, after, row, outcome)
-        _run(after)
+                await self._settle(tx, row, outcome)
         return 0
 
-    async def _settle(self, tx: Writer, after: After, row: OutboxRow, outcome: Outcome) -> None:
+    async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
         if outcome.status in ("stored", "duplicate"):
             await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-            await self._results.on_delivered(tx, after, row, outcome)
+            await self._results.on_delivered(tx, row, outcome)
         elif outcome.status == "later" or outcome.expected_seq is not None:
-            await self._again(tx, after, row, outcome.expected_seq)
+            await self._again(tx, row, outcome.expected_seq)
         else:
             await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-            await self._results.on_undelivered(tx, after, row, outcome.code)
+            await self._results.on_undelivered(tx, row, outcome.code)
 
-    async def _again(self, tx: Writer, after: After, row: OutboxRow, from_seq: int | None) -> None:
+    async def _again(self, tx: Writer, row: OutboxRow, from_seq: int | None) -> None:
         later = replace(row, attempts=row.attempts + 1, due_ms=self._clock.now_ms() + 1000)
         if from_seq is None:
             await tx.put(later)
@@ -186,14 +182,9 @@ class Outbox:
         missing = await self._results.replay(tx, row, from_seq)
         if not missing:
             await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-            await self._results.on_undelivered(tx, after, row, "out-of-order")
+            await self._results.on_undelivered(tx, row, "out-of-order")
             return
         await tx.put(*missing)
-
-
-def _run(after: After) -> None:
-    for done in after:
-        done()
 
 
 def _batch(due: list[OutboxRow]) -> list[OutboxRow]:

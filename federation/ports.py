@@ -4,7 +4,7 @@ Nothing here does anything by itself; `node/clock.py` and `node/store/` are the 
 stand-ins, and `tests/contracts/store.py` says in running form what every store must do.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Literal, Protocol, TypeVar
 
@@ -148,6 +148,10 @@ class Writer(Reader, Protocol):
 
     async def delete(self, kind: type[Row], *conditions: Condition) -> int:
         """Remove the rows for which all `conditions` hold (without conditions: all rows); return how many."""
+        ...
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Run `call` once the transaction is durable, and not at all if it fails: to wake whoever waits for rows."""
         ...
 
 

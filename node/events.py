@@ -49,3 +49,13 @@ class Events:
         """An operator used the running node; `outcome` is `done` or an error code."""
         self._count("operator")
         self.log.info("operator", operation=operation, outcome=outcome)
+
+    def dead_letter(self, error_code: str) -> None:
+        """A message to another organization will never arrive."""
+        self._count("dead-letter")
+        self.log.warning("dead-letter", error_code=error_code)
+
+    def receipt_refused(self, error_code: str) -> None:
+        """Another organization's receipt does not verify."""
+        self._count("receipt-refused")
+        self.log.warning("receipt-refused", error_code=error_code)

@@ -11,7 +11,6 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from federation.inbox import After
 from federation.ports import Clock, Store, Writer, at_most, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
 from protocol.agreement import agreement_hash, countersign, open_proposed
@@ -183,7 +182,7 @@ class Consumer:
 
     # What comes from the provider's node
 
-    async def on_message(self, tx: Writer, after: After, row: ThreadRow, message: Message) -> ThreadRow:
+    async def on_message(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         """Take a verified message of the provider; the mentee's devices get the signed item as it is."""
         match message.head.type:
             case "agree":
@@ -196,9 +195,9 @@ class Consumer:
                 row, effective = await self._desk.take(tx, row, message)
                 if effective:
                     await self._sessions.cancelled(tx, row)
-        await self._entry(tx, after, row, "message", message.item)
+        await self._entry(tx, row, "message", message.item)
         if row.state in (State.DECLINED.value, State.EXPIRED.value, State.TERMINATED.value):
-            self._next_backup(after, row)
+            self._next_backup(tx, row)
         return row
 
     async def _agreed(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
@@ -234,27 +233,24 @@ class Consumer:
         if row.state == State.ACCEPTED.value and receipt.deadline is not None:
             await tx.put(replace(row, deadline=receipt.deadline + self._settings.grace_s))
 
-    async def on_undelivered(self, tx: Writer, after: After, row: ThreadRow, code: str) -> None:
+    async def on_undelivered(self, tx: Writer, row: ThreadRow, code: str) -> None:
         """Tell the person that the other organization refused or never took a message."""
         await tx.put(replace(row, state=State.TERMINATED.value, deadline=None))
-        await self._entry(tx, after, row, "notice", code.encode())
-        self._next_backup(after, row)
+        await self._entry(tx, row, "notice", code.encode())
+        self._next_backup(tx, row)
 
     # Clocks
 
     async def sweep(self) -> int:
         """Move on from quotes and answers whose time is over; return how many threads moved."""
         now = self._clock.now()
-        after: After = []
         async with self._store.write() as tx:
             rows = await tx.find(ThreadRow, where(side=SIDE.value), at_most("deadline", now), limit=500)
             for row in rows:
-                await self._lapse(tx, after, row)
-        for done in after:
-            done()
+                await self._lapse(tx, row)
         return len(rows)
 
-    async def _lapse(self, tx: Writer, after: After, row: ThreadRow) -> None:
+    async def _lapse(self, tx: Writer, row: ThreadRow) -> None:
         book = decode(row.book, Book)
         if row.state in (State.REQUESTED.value, State.TERMINATED.value) or (
             row.state == State.OFFERED.value and len(book.said) == 1
@@ -262,8 +258,8 @@ class Consumer:
             await self._drop(tx, row.thread)
         elif row.state in (State.OFFERED.value, State.ACCEPTED.value):
             row, _ = await self._desk.say(tx, row, "cancel", CancelledBody(reason="fall-through"))
-            await self._entry(tx, after, row, "notice", b"no-answer")
-            self._next_backup(after, row)
+            await self._entry(tx, row, "notice", b"no-answer")
+            self._next_backup(tx, row)
         else:
             await tx.put(replace(row, deadline=None))
 
@@ -271,16 +267,15 @@ class Consumer:
         await tx.delete(MessageRow, where(thread=thread, side=SIDE.value))
         await tx.delete(ThreadRow, where(thread=thread, side=SIDE.value))
 
-    async def _entry(self, tx: Writer, after: After, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
+    async def _entry(self, tx: Writer, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
         await self._mailboxes.add(tx, row.label, kind, data, thread=row.thread, side=SIDE.value)
-        after.append(lambda: self._mailboxes.wake(row.label))
 
     # Backups: only while no device of the person is there to choose
 
-    def _next_backup(self, after: After, row: ThreadRow) -> None:
+    def _next_backup(self, tx: Writer, row: ThreadRow) -> None:
         backups = decode(row.notes, ConsumerNotes).backups
         if backups and not self._mailboxes.is_watched(row.label):
-            after.append(lambda: self._due.append((row.label, backups)))
+            tx.on_commit(lambda: self._due.append((row.label, backups)))
 
     async def send_backups(self) -> int:
         """Send the next prepared request of each failed thread; a quote that comes waits for the person."""
@@ -292,12 +287,9 @@ class Consumer:
             if not result.item:
                 self._due.extend([(label, tuple(rest))] if rest else [])
                 continue
-            after: After = []
             async with self._store.write() as tx:
                 row = await self._desk.find(tx, first.thread, SIDE)
                 notes = replace(decode(row.notes, ConsumerNotes), backups=tuple(rest))
                 await tx.put(row := replace(row, notes=encode(notes)))
-                await self._entry(tx, after, row, "quote", result.item)
-            for done in after:
-                done()
+                await self._entry(tx, row, "quote", result.item)
         return sent

@@ -24,7 +24,7 @@ class Mailboxes:
         self._waiting: Final[dict[str, set[asyncio.Event]]] = {}
 
     async def add(self, tx: Writer, label: str, kind: EntryKind, data: bytes, *, thread: str, side: str) -> None:
-        """Append one entry inside the transaction that explains it; call `wake` after the commit."""
+        """Append one entry inside the transaction that explains it, and wake the devices once it is durable."""
         head = await tx.get(MailboxHeadRow, label)
         cursor = (head.cursor if head else 0) + 1
         await tx.put(MailboxHeadRow(label=label, cursor=cursor))
@@ -32,9 +32,9 @@ class Mailboxes:
             label=label, cursor=cursor, thread=thread, side=side, kind=kind, data=data, at=self._clock.now()
         )
         await tx.insert(row)
+        tx.on_commit(lambda: self._wake(label))
 
-    def wake(self, label: str) -> None:
-        """Let the devices that wait on `label` look again."""
+    def _wake(self, label: str) -> None:
         for event in self._waiting.get(label, ()):
             event.set()
 

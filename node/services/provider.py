@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from federation.inbox import After, Guard
+from federation.inbox import Guard
 from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import CandidateRow, ThreadRow
 from protocol import contexts
@@ -147,20 +147,20 @@ class Provider:
 
     # What comes from the consumer's node
 
-    async def on_message(self, tx: Writer, after: After, row: ThreadRow, message: Message) -> ThreadRow:
+    async def on_message(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         """Take a verified message of the consumer."""
         match message.head.type:
             case "accept":
-                return await self._accepted(tx, after, row, message)
+                return await self._accepted(tx, row, message)
             case "verify":
-                return await self._verified(tx, after, row, message)
+                return await self._verified(tx, row, message)
             case _:
                 row, effective = await self._desk.take(tx, row, message, deadline=row.deadline)
                 if effective:
-                    await self._released(tx, after, row, message)
+                    await self._released(tx, row, message)
                 return row
 
-    async def _accepted(self, tx: Writer, after: After, row: ThreadRow, message: Message) -> ThreadRow:
+    async def _accepted(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         notes = decode(row.notes, ProviderNotes)
         context = self._context(row.thread, row.peer)
         seal = self._desk.own.seal
@@ -185,7 +185,7 @@ class Provider:
         await tx.put(row)
         await self._quoting.accepted(tx, row.peer, notes.quoted_at)
         entry = RequestEntry(item=b64(message.item), choice=choice, held=held, deadline=deadline)
-        await self._entry(tx, after, row, "request", encode(entry))
+        await self._entry(tx, row, "request", encode(entry))
         await self._notices.request(tx, row, notes.topic, entry)
         return row
 
@@ -208,7 +208,7 @@ class Provider:
         await places.hold(tx, candidate.label, row.thread, free, choice.length)
         return free
 
-    async def _verified(self, tx: Writer, after: After, row: ThreadRow, message: Message) -> ThreadRow:
+    async def _verified(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         notes = decode(row.notes, ProviderNotes)
         own_key = self._desk.own.message_key.public
         keys = await self._peers.keys(tx, row.peer)
@@ -221,54 +221,50 @@ class Provider:
             return row
         row = replace(row, notes=encode(replace(notes, agreement=document)))
         row, _ = await self._desk.say(tx, row, "finalize", FinalizedBody(agreement_hash=agreement_hash(document)))
-        await self._entry(tx, after, row, "message", message.item)
+        await self._entry(tx, row, "message", message.item)
         await self._notices.agreed(tx, row, signed)
         return row
 
-    async def _released(self, tx: Writer, after: After, row: ThreadRow, message: Message) -> None:
+    async def _released(self, tx: Writer, row: ThreadRow, message: Message) -> None:
         """A cancel gives everything back and tells the mentor, if one was asked."""
         await places.release(tx, row.thread)
         await self._sessions.cancelled(tx, row)
         if row.label:
-            await self._entry(tx, after, row, "message", message.item)
+            await self._entry(tx, row, "message", message.item)
             await self._notices.ended(tx, row, message.head.type)
 
-    async def on_undelivered(self, tx: Writer, after: After, row: ThreadRow, code: str) -> None:
+    async def on_undelivered(self, tx: Writer, row: ThreadRow, code: str) -> None:
         """Tell the mentor that the other organization refused or never took a message; everything is given back."""
         await tx.put(replace(row, state=State.TERMINATED.value, deadline=None))
         await places.release(tx, row.thread)
         if row.label:
-            await self._entry(tx, after, row, "notice", code.encode())
+            await self._entry(tx, row, "notice", code.encode())
 
     # Clocks
 
     async def sweep(self) -> int:
         """Expire requests nobody answered and counters nobody took up; return how many threads moved."""
         now = self._clock.now()
-        after: After = []
         async with self._store.write() as tx:
             rows = await tx.find(ThreadRow, where(side=SIDE.value), at_most("deadline", now), limit=500)
             for row in rows:
-                await self._lapse(tx, after, row)
+                await self._lapse(tx, row)
             await tx.delete(CandidateRow, at_most("purge_at", now))
-        for done in after:
-            done()
         return len(rows)
 
-    async def _lapse(self, tx: Writer, after: After, row: ThreadRow) -> None:
+    async def _lapse(self, tx: Writer, row: ThreadRow) -> None:
         if row.state == State.ACCEPTED.value:
             row, _ = await self._desk.say(tx, row, "expire", ExpiredBody(deadline=row.deadline or 0))
             await places.release(tx, row.thread)
             await self._mentors.missed(tx, row.label)
-            await self._entry(tx, after, row, "notice", b"expired")
+            await self._entry(tx, row, "notice", b"expired")
         elif row.state == State.OFFERED.value and row.label:
             await self._answering.cancel_in(tx, replace(row, deadline=None), "unavailable")
         else:
             await tx.put(replace(row, deadline=None))
 
-    async def _entry(self, tx: Writer, after: After, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
+    async def _entry(self, tx: Writer, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
         await self._mailboxes.add(tx, row.label, kind, data, thread=row.thread, side=SIDE.value)
-        after.append(lambda: self._mailboxes.wake(row.label))
 
 
 def _fits(notes: ProviderNotes, choice: Choice, candidate: CandidateRow) -> bool:

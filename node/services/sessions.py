@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from federation.inbox import After
 from federation.ports import Clock, Entropy, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
 from protocol.bodies import Agreement
@@ -22,6 +21,7 @@ from protocol.session import LIFE_S, SessionState, session_state
 from protocol.threads import Book
 
 from .mailbox import Mailboxes
+from .queue import Queue
 
 OPEN: Final = "OPEN"
 CANCELLED: Final = "CANCELLED"
@@ -42,7 +42,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 class Sessions:
     """Plans, relays and ends the sessions of one node."""
 
-    def __init__(self, store: Store, mailboxes: Mailboxes, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, *, store: Store, mailboxes: Mailboxes, queue: Queue, clock: Clock, entropy: Entropy) -> None:
+        self._queue: Final = queue
         self._store: Final = store
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
@@ -85,19 +86,17 @@ class Sessions:
             cancelled=row.state == CANCELLED,
         )
 
-    async def submit(self, label: str, thread: str, side: Side, sent: Sent) -> After:
+    async def submit(self, label: str, thread: str, side: Side, sent: Sent) -> None:
         """Take one envelope from a person's device and send it on; a repeat of the same `id` changes nothing.
 
-        Returns: what to do now that it is durable (wake devices, wake the sender).
         Raises: MissingError: no such session of this person; RefusedError: it is over; LimitError: too much waits.
         """
         if len(sent.ciphertext) > MAX_CIPHERTEXT_BYTES:
             raise LimitError(f"a session message holds at most {MAX_CIPHERTEXT_BYTES} bytes")
-        after: After = []
         async with self._store.write() as tx:
             session = await self._own(tx, label, thread, side)
             if await self._is_repeat(tx, label, sent):
-                return after
+                return
             if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
                 raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
             header = EnvelopeHeader(
@@ -107,10 +106,9 @@ class Sessions:
             if sent.kind == "close":
                 session = replace(session, closed_own=True)
             if side is Side.PROVIDER:
-                await self._order(tx, after, session, envelope)
+                await self._order(tx, session, envelope)
             else:
                 await self._send(tx, session, envelope)
-        return after
 
     async def _own(self, tx: Reader, label: str, thread: str, side: Side) -> SessionRow:
         session = await tx.get(SessionRow, thread, side.value)
@@ -131,7 +129,7 @@ class Sessions:
             raise ConflictError("this message id was used for another message")
         return known is not None
 
-    async def on_envelope(self, tx: Writer, after: After, peer: str, envelope: Envelope) -> None:
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
         """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it."""
         header = envelope.header
         to_hub = header.number is None
@@ -149,18 +147,18 @@ class Sessions:
         if header.kind == "close" and header.side == side.other.value:
             session = replace(session, closed_their=True)
         if to_hub:
-            await self._order(tx, after, session, envelope)
+            await self._order(tx, session, envelope)
         else:
             await tx.put(_settled(session, self._clock.now()))
-            await self._show(tx, after, session, envelope)
+            await self._show(tx, session, envelope)
 
-    async def _order(self, tx: Writer, after: After, session: SessionRow, envelope: Envelope) -> None:
+    async def _order(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         """Give the next number and hand the envelope to both sides."""
         session = replace(session, number=session.number + 1)
         header = replace(envelope.header, number=session.number)
         numbered = Envelope(header=header, ciphertext=envelope.ciphertext)
         await self._send(tx, session, numbered)
-        await self._show(tx, after, session, numbered)
+        await self._show(tx, session, numbered)
 
     async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         """Queue an envelope for the other node under this side's own sequence number; never delayed."""
@@ -169,7 +167,8 @@ class Sessions:
         hop = message_id(now_ms, self._entropy.take(10))
         header = replace(envelope.header, seq=session.sent, mid=hop)
         await tx.put(_settled(session, self._clock.now()))
-        await tx.insert(
+        await self._queue.put(
+            tx,
             OutboxRow(
                 peer=session.peer,
                 mid=hop,
@@ -180,14 +179,13 @@ class Sessions:
                 created_ms=now_ms,
                 due_ms=now_ms,
                 expires_at=now_ms // 1000 + DELIVER_S,
-            )
+            ),
         )
 
-    async def _show(self, tx: Writer, after: After, session: SessionRow, envelope: Envelope) -> None:
+    async def _show(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         await self._mailboxes.add(
             tx, session.label, "envelope", render_envelope(envelope), thread=session.thread, side=session.side
         )
-        after.append(lambda: self._mailboxes.wake(session.label))
 
     async def sweep(self) -> int:
         """Erase what is left of sessions whose time is over; return how many."""

@@ -21,6 +21,8 @@ from protocol.sealing import NodeSealingKey, SealingPublicKey
 from protocol.signing import SigningKey, VerifyKey
 from protocol.threads import Book, hear, heard_late, speak
 
+from .queue import Queue
+
 #: Threads without an agreement are erased after this.
 KEEP_S: Final = 30 * 86_400
 #: A message that could not be delivered for so long is a dead letter.
@@ -64,7 +66,8 @@ class ThreadSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Desk:
     """Bookkeeping of threads for one node."""
 
-    def __init__(self, own: Own, clock: Clock, entropy: Entropy, settings: ThreadSettings) -> None:
+    def __init__(self, own: Own, queue: Queue, clock: Clock, entropy: Entropy, settings: ThreadSettings) -> None:
+        self._queue: Final = queue
         self.own: Final = own
         self._clock: Final = clock
         self._entropy: Final = entropy
@@ -122,7 +125,7 @@ class Desk:
         await tx.put(row)
         await self._keep(tx, row, message)
         if send:
-            await tx.insert(self._outgoing(row, message, now_ms))
+            await self._queue.put(tx, self._outgoing(row, message, now_ms))
         return row, message
 
     async def take(

@@ -54,6 +54,8 @@ class MemoryStore:
                 change.open = False
             self._tables = change.tables
         await asyncio.sleep(0)
+        for call in change.on_commits:
+            call()
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -94,6 +96,13 @@ class _View:
 
 class _Change(_View):
     """A transaction: a snapshot that can be changed."""
+
+    def __init__(self, tables: dict[type[Row], Table]) -> None:
+        super().__init__(tables)
+        self.on_commits: list[Callable[[], None]] = []
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        self.on_commits.append(call)
 
     async def insert(self, *rows: Row) -> None:
         self._change(rows, replace=False)

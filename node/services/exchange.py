@@ -1,0 +1,154 @@
+"""Where messages between nodes meet the two roles: in from the inbox, out to the outbox, both through one door.
+
+An internal match takes the same way: the node is its own peer, and the carrier hands the bytes straight back in.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from federation.inbox import Guard
+from federation.ports import Clock, Writer, where
+from federation.rows import OutboxRow, ThreadRow
+from node.events import Events
+from protocol.bodies import RequestBody
+from protocol.envelope import KIND_SESSION, Envelope
+from protocol.errors import MeshError, MissingError, RefusedError
+from protocol.handshake import Side
+from protocol.messages import Message, Outcome, Receipt
+from protocol.offers import SizeBand
+from protocol.signing import VerifyKey
+
+from .consumer import Consumer
+from .provider import Provider
+from .sessions import Sessions
+from .threads import Desk, Peers
+
+AGAIN_MS: Final = 1000
+
+
+class Exchange:
+    """Handler of the inbox and results of the outbox for one node."""
+
+    def __init__(
+        self,
+        *,
+        desk: Desk,
+        peers: Peers,
+        consumer: Consumer,
+        provider: Provider,
+        sessions: Sessions,
+        clock: Clock,
+        events: Events,
+    ) -> None:
+        self._events: Final = events
+        self._desk: Final = desk
+        self._peers: Final = peers
+        self._consumer: Final = consumer
+        self._provider: Final = provider
+        self._sessions: Final = sessions
+        self._clock: Final = clock
+
+    async def verify_key(self, tx: Writer, peer: str) -> VerifyKey:
+        """Return the key by which `peer` signs messages. Raises: MissingError."""
+        return (await self._peers.keys(tx, peer)).verify
+
+    async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
+        """Take the effect of a verified message and return its receipt. Raises: MeshError before any write."""
+        if isinstance(message.body, RequestBody):
+            raise RefusedError("requests are answered where quotes are asked for", code="wrong-way")
+        side = message.sender.other
+        row = await tx.get(ThreadRow, message.head.thread, side.value)
+        if row is None or row.peer != peer:
+            raise MissingError("no such thread")
+        role = self._consumer if side is Side.CONSUMER else self._provider
+        row = await role.on_message(tx, row, message)
+        return self._desk.receipt(row, message)
+
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
+        """Take one session envelope. Raises: MeshError before any write."""
+        await self._sessions.on_envelope(tx, peer, envelope)
+
+    async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
+        """Take the receipt of a handshake message; one that does not verify is reported and changes nothing."""
+        thread = await tx.get(ThreadRow, row.thread, row.side)
+        if row.item[0] == KIND_SESSION or thread is None or row.side != Side.CONSUMER.value:
+            return
+        try:
+            await self._consumer.on_delivered(tx, thread, row, outcome)
+        except MeshError as error:
+            self._events.receipt_refused(error.code)
+
+    async def on_undelivered(self, tx: Writer, row: OutboxRow, code: str) -> None:
+        """A message will never arrive: end the thread and tell the person."""
+        self._events.dead_letter(code)
+        thread = await tx.get(ThreadRow, row.thread, row.side)
+        if row.item[0] == KIND_SESSION or thread is None:
+            return
+        await tx.delete(OutboxRow, where(thread=row.thread, side=row.side))
+        if row.side == Side.CONSUMER.value:
+            await self._consumer.on_undelivered(tx, thread, code)
+        else:
+            await self._provider.on_undelivered(tx, thread, code)
+
+    async def replay(self, tx: Writer, row: OutboxRow, from_seq: int) -> Sequence[OutboxRow]:
+        """Return the rows of the thread from `from_seq` on; a session envelope waits for those before it."""
+        if row.item[0] == KIND_SESSION:
+            return [replace(row, due_ms=self._clock.now_ms() + AGAIN_MS, attempts=row.attempts + 1)]
+        return await self._desk.replay(tx, row, from_seq)
+
+
+class Post(Protocol):
+    """Signed requests to a peer; answers are verified and bounded."""
+
+    async def post(self, peer: str, path: str, body: bytes, content_type: str) -> bytes:
+        """Return the body of a 200 answer. Raises: MeshError."""
+        ...
+
+
+class Receive(Protocol):
+    """The inbox, as the carrier sees it."""
+
+    async def receive(self, peer: str, batch: bytes, guard: Guard) -> bytes:
+        """Return the outcomes of a batch."""
+        ...
+
+
+BATCH_TYPE: Final = "application/vnd.mentormesh.batch"
+MESSAGE_TYPE: Final = "application/vnd.mentormesh.message"
+MESSAGES_PATH: Final = "/federation/v1/messages"
+QUOTES_PATH: Final = "/federation/v1/quotes"
+
+
+async def no_guard(_tx: Writer) -> None:
+    """An item that never left this node has no request to replay."""
+
+
+class Carrier:
+    """Carries batches and quotes to peers, and to this node itself without leaving it."""
+
+    def __init__(self, own: str, post: Post, size_band: SizeBand) -> None:
+        self._own: Final = own
+        self._post: Final = post
+        self._size_band: Final[SizeBand] = size_band
+        self._inbox: Receive | None = None
+        self._provider: Provider | None = None
+
+    def close_circle(self, inbox: Receive, provider: Provider) -> None:
+        """Name what receives here: both are made after the carrier, because they send through it."""
+        self._inbox, self._provider = inbox, provider
+
+    async def deliver(self, peer: str, batch: bytes) -> bytes:
+        """Return the answer of `peer` to a batch. Raises: MeshError."""
+        if peer == self._own:
+            assert self._inbox is not None
+            return await self._inbox.receive(peer, batch, no_guard)
+        return await self._post.post(peer, MESSAGES_PATH, batch, BATCH_TYPE)
+
+    async def quote(self, peer: str, item: bytes) -> bytes:
+        """Return the item by which `peer` answers a request. Raises: MeshError."""
+        if peer == self._own:
+            assert self._provider is not None
+            return await self._provider.quote(peer, item, no_guard, size_band=self._size_band)
+        return await self._post.post(peer, QUOTES_PATH, item, MESSAGE_TYPE)
