@@ -151,7 +151,7 @@ class Writer(Reader, Protocol):
         ...
 
     def on_commit(self, call: Callable[[], None]) -> None:
-        """Run `call` once the transaction is durable, and not at all if it fails: to wake whoever waits for rows."""
+        """Run `call` soon after the transaction is durable, and not at all if it fails: to wake who waits for rows."""
         ...
 
 

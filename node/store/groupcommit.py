@@ -18,10 +18,14 @@ T = TypeVar("T")
 
 
 class Group:
-    """Transactions that share one commit; `ended` gets None once they are durable, or what made them fail."""
+    """Transactions that share one commit; `ended` gets None once they are durable, or what made them fail.
+
+    `calls` belong to the group, not to who waits for it: they run even if all of those have been cancelled.
+    """
 
     def __init__(self) -> None:
         self.size = 0
+        self.calls: list[Callable[[], None]] = []
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
 
@@ -171,12 +175,17 @@ class GroupCommit:
         failure: Exception | None = None
         try:
             await self._in_thread(self._connection.commit)
-            self.commits += 1
+            self._committed(group)
         except sqlite3.Error as error:
             failure = error
             self._connection.rollback()
         finally:
             group.ended.set_result(failure)
+
+    def _committed(self, group: Group) -> None:
+        self.commits += 1
+        for call in group.calls:
+            asyncio.get_running_loop().call_soon(call)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Return what `work` returns; being cancelled waits for its end, because the connection is busy until then."""

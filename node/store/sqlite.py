@@ -97,8 +97,7 @@ class SqliteStore:
                 yield transaction
             finally:
                 transaction.open = False
-        for call in transaction.on_commits:
-            call()
+            group.calls += transaction.calls
 
     async def scrub(self) -> None:
         """Move all changes into the database file and empty the write-ahead file, which still holds erased rows.

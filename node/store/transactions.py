@@ -95,11 +95,11 @@ class Transaction(Snapshot):
         super().__init__(connection, fail)
         self._commits = commits
         self._group = group
-        self.on_commits: list[Callable[[], None]] = []
+        self.calls: list[Callable[[], None]] = []
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Run `call` once the transaction is durable."""
-        self.on_commits.append(call)
+        self.calls.append(call)
 
     async def insert(self, *rows: Row) -> None:
         """Add rows, all or none."""

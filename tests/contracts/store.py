@@ -302,6 +302,42 @@ class StoreContract:
             pairs = [row.second for row in await view.find(PairRow)]
             assert [row.id for row in await view.find(SampleRow)] == [*pairs, 99]
 
+    async def test_a_call_on_commit_runs_after_the_commit_and_only_then(self, store: Store) -> None:
+        heard: list[str] = []
+        async with store.write() as change:
+            change.on_commit(lambda: heard.append("first"))
+            change.on_commit(lambda: heard.append("second"))
+            await change.insert(SampleRow(id=1))
+            assert heard == []
+        assert heard == ["first", "second"]
+
+        async def conflict() -> None:
+            async with store.write() as change:
+                change.on_commit(lambda: heard.append("undone"))
+                await change.insert(SampleRow(id=1))
+
+        with pytest.raises(ConflictError):
+            await conflict()
+        await fill(store, SampleRow(id=2))
+        assert heard == ["first", "second"]
+
+    async def test_cancelling_who_waits_for_the_commit_keeps_its_calls(self, store: Store) -> None:
+        left, heard = asyncio.Event(), asyncio.Event()
+
+        async def leave() -> None:
+            async with store.write() as change:
+                change.on_commit(heard.set)
+                await change.insert(SampleRow(id=1))
+                left.set()
+
+        task = asyncio.create_task(leave())
+        await left.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await heard.wait()
+        assert await stored(store) == [SampleRow(id=1)]
+
     async def test_a_nested_write_is_a_mistake(self, store: Store) -> None:
         async with store.write():
             with pytest.raises(RuntimeError, match="already open"):

@@ -53,9 +53,9 @@ class MemoryStore:
                 self._holder = None
                 change.open = False
             self._tables = change.tables
+        for call in change.calls:
+            asyncio.get_running_loop().call_soon(call)
         await asyncio.sleep(0)
-        for call in change.on_commits:
-            call()
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -99,10 +99,10 @@ class _Change(_View):
 
     def __init__(self, tables: dict[type[Row], Table]) -> None:
         super().__init__(tables)
-        self.on_commits: list[Callable[[], None]] = []
+        self.calls: list[Callable[[], None]] = []
 
     def on_commit(self, call: Callable[[], None]) -> None:
-        self.on_commits.append(call)
+        self.calls.append(call)
 
     async def insert(self, *rows: Row) -> None:
         self._change(rows, replace=False)
