@@ -112,7 +112,7 @@ class HeadAnswer(Wire, frozen=True, kw_only=True):
 
 
 class Nudge(Wire, frozen=True, kw_only=True):
-    """Word that a set has a newer head, `{"audience":"…43…","kind":"offers","seq":8}`, and nothing about what changed."""
+    """Word that a set has a newer head: `{"audience":"…43…","kind":"offers","seq":8}`; never what changed."""
 
     audience: Bytes32
     kind: SetKind
@@ -141,11 +141,16 @@ def open_head(jws: str, key: VerifyKey, *, origin: str, audience: str, kind: Set
 
     Raises: MalformedError, UnverifiedError.
     """
-    head = decode(parse(jws, HEAD_TYP).verify(key), SetHead, what="set head")
+    head = open_any_head(jws, key)
     for name, wanted in (("origin", origin), ("audience", audience), ("kind", kind)):
         if getattr(head, name) != wanted:
             raise UnverifiedError(f"set head is of another {name}")
     return head
+
+
+def open_any_head(jws: str, key: VerifyKey) -> SetHead:
+    """Return the head once `key` signed it, whatever it is about. Raises: MalformedError, UnverifiedError."""
+    return decode(parse(jws, HEAD_TYP).verify(key), SetHead, what="set head")
 
 
 def head_hash(jws: str) -> str:
