@@ -11,16 +11,15 @@ from typing import Final, Protocol
 
 import msgspec
 
-from federation.ports import Clock, Entropy, Reader, Writer, at_least, where
+from federation.ports import Clock, Entropy, Reader, Writer, where
 from federation.rows import QuotaRow, ThreadRow
 from node.matching.choose import choose
 from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
-from node.rows import DeviceRow, EnrolmentRow, LabelRow, MemberRow, MentorRow
+from node.rows import LabelRow, MemberRow, MentorRow
 from protocol.audiences import audience_of
 from protocol.bodies import Candidate, Refusal, Request
 from protocol.concepts import Vocabulary
-from protocol.devices import Enrolment
-from protocol.encoding import decode, length_prefixed
+from protocol.encoding import length_prefixed
 from protocol.handshake import Side
 from protocol.ids import random_id
 from protocol.needs import Window
@@ -28,6 +27,8 @@ from protocol.offers import SizeBand
 from protocol.vocabulary import Band
 
 from .availability import slots
+from .devices import enrolled
+from .labels import mailbox_label
 from .places import places_taken, taken
 from .profile import MentorProfile
 
@@ -139,7 +140,7 @@ class Quoting:
         row = await tx.get(QuotaRow, peer, day) or QuotaRow(peer=peer, day=day, quoted=0, accepted=0)
         await tx.put(msgspec.structs.replace(row, quoted=row.quoted + 1))
 
-    async def _shortlist(self, tx: Reader, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
+    async def _shortlist(self, tx: Writer, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
         def place(member: str) -> bytes:
             parts = length_prefixed(
                 peer.encode(), request.target.id.encode(), listing.edition.to_bytes(8, "big"), member.encode()
@@ -174,7 +175,7 @@ class Quoting:
         return self._statements[1]
 
     async def _person(
-        self, tx: Reader, peer: str, member: str, request: Request, shared: Counter[str]
+        self, tx: Writer, peer: str, member: str, request: Request, shared: Counter[str]
     ) -> _Person | None:
         row, about = await tx.get(MentorRow, member), await tx.get(MemberRow, member)
         if row is None or about is None or not (row.opted_in and about.active):
@@ -182,22 +183,18 @@ class Quoting:
         profile = msgspec.json.decode(row.profile, type=MentorProfile)
         now = self._clock.now()
         keys = await self._sealing_keys(tx, member, peer)
-        label = await newest_label(tx, member)
-        if profile.paused(now) or not keys or label is None:
+        if profile.paused(now) or not keys:
             return None
+        label = await mailbox_label(tx, member, self._entropy)
         facts = await self._facts(tx, label=label, profile=profile, about=about, request=request, shared=shared)
         return _Person(label=label, profile=profile, facts=facts, keys=keys)
 
     async def _sealing_keys(self, tx: Reader, member: str, peer: str) -> tuple[str, ...]:
         """Return the sealing keys, for people of `peer`, of the two devices used last, if used within 30 days."""
         now = self._clock.now()
-        devices = await tx.find(DeviceRow, where(member=member), at_least("seen_on", now - (DEVICE_DAYS + 1) * 86_400))
-        keys: list[str] = []
-        for device in sorted(devices, key=lambda one: -one.seen_on):
-            row = await tx.get(EnrolmentRow, device.device, audience_of(self._settings.entity, peer))
-            if row is not None and row.expires_at > now:
-                keys.append(decode(row.enrolment, Enrolment).sealing[0].key)
-        return tuple(keys[:2])
+        devices = await enrolled(tx, member, audience_of(self._settings.entity, peer), now=now)
+        recent = [one for one in devices if one.seen_on >= now - (DEVICE_DAYS + 1) * 86_400]
+        return tuple(one.enrolment.sealing[0].key for one in recent[:2])
 
     async def _facts(
         self,
@@ -267,9 +264,3 @@ class Quoting:
             keys=person.keys,
         )
         return Proposed(candidate=candidate, label=person.label)
-
-
-async def newest_label(tx: Reader, member: str) -> str | None:
-    """Return the mailbox of a member that new threads use, or None before the first device."""
-    labels = await tx.find(LabelRow, where(member=member), order="-made_at", limit=1)
-    return labels[0].label if labels else None

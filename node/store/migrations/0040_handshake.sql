@@ -98,6 +98,12 @@ CREATE TABLE answer_link (
     PRIMARY KEY (token_hash)
 ) STRICT;
 
+CREATE TABLE missed (
+    label TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (label)
+) STRICT;
+
 CREATE INDEX thread_waiting ON thread (state, deadline);
 CREATE INDEX thread_label ON thread (label);
 CREATE INDEX thread_purge ON thread (purge_at);
