@@ -1,0 +1,118 @@
+"""The peers a node lets in, in memory: who signs with which key, and what each may do.
+
+Default deny: who is not here is nobody. The rows are the truth (`PeerRow`); whoever changes one tells the directory.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, cast
+
+import msgspec
+
+from protocol.errors import MissingError, RefusedError
+from protocol.peers import NodeDocument
+from protocol.rotation import Pinned, pin
+from protocol.signing import VerifyKey
+from protocol.tickets import Mode
+
+from .ports import Store
+from .rows import PeerRow
+
+#: What a peer asks for: our catalog, a new handshake, or to go on with one that exists.
+Action = Literal["catalog", "request", "continue"]
+
+ALLOWED: Final[Mapping[Mode, frozenset[Action]]] = {
+    "full": frozenset({"catalog", "request", "continue"}),
+    "no-new-requests": frozenset({"catalog", "continue"}),
+    "catalog-hidden": frozenset({"continue"}),
+    "blocked": frozenset(),
+}
+
+
+class PeerModeError(RefusedError):
+    """The administrator does not let this peer do this now."""
+
+    code = "peer-mode"
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer as pinned: its document is verified."""
+
+    pinned: Pinned
+    http_key: VerifyKey
+    connect_to: str
+    mode: Mode
+    mode_until: int | None
+
+    @property
+    def document(self) -> NodeDocument:
+        """What the peer says about itself."""
+        return self.pinned.document
+
+    @property
+    def entity(self) -> str:
+        """The peer's entity identifier."""
+        return self.pinned.document.entity
+
+    def mode_at(self, now: int) -> Mode:
+        """Return the mode in force; one that has ended counts as `full`."""
+        return "full" if self.mode_until is not None and now >= self.mode_until else self.mode
+
+    def require(self, action: Action, *, now: int) -> None:
+        """Return if the peer may do this now. Raises: PeerModeError."""
+        if action not in ALLOWED[self.mode_at(now)]:
+            raise PeerModeError("the administrator here does not allow this peer that at the moment")
+
+
+def peer_of(row: PeerRow, *, connect_to: str = "") -> Peer:
+    """Return the peer of a stored row, its document verified again. Raises: MalformedError, UnverifiedError."""
+    pinned = pin(row.document.decode("ascii"), VerifyKey.parse(row.federation_key))
+    return Peer(
+        pinned=msgspec.structs.replace(pinned, recovered=row.recovered),
+        http_key=VerifyKey.parse(pinned.document.keys.http),
+        connect_to=connect_to or row.connect_to,
+        mode=cast("Mode", row.mode),
+        mode_until=row.mode_until,
+    )
+
+
+class PeerDirectory:
+    """All peers by entity and by the id of the key they sign requests with."""
+
+    def __init__(self, connect_to: Mapping[str, str] | None = None) -> None:
+        """Begin empty; `connect_to` gives loopback addresses of entities, in development only."""
+        self._connect_to: Final = dict(connect_to or {})
+        self._by_entity: Final[dict[str, Peer]] = {}
+        self._by_keyid: Final[dict[str, Peer]] = {}
+
+    async def load(self, store: Store) -> None:
+        """Take over all peers of the store."""
+        async with store.read() as reader:
+            rows = await reader.find(PeerRow)
+        for row in rows:
+            self.put(row)
+
+    def put(self, row: PeerRow) -> Peer:
+        """Add or replace one peer; call it after the row is committed."""
+        peer = peer_of(row, connect_to=self._connect_to.get(row.entity, ""))
+        self.remove(row.entity)
+        self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
+        return peer
+
+    def remove(self, entity: str) -> None:
+        """Forget one peer; it is nobody from now on."""
+        if known := self._by_entity.pop(entity, None):
+            del self._by_keyid[known.http_key.keyid]
+
+    def get(self, entity: str) -> Peer:
+        """Return the peer. Raises: MissingError."""
+        if entity not in self._by_entity:
+            raise MissingError("there is no such peer: invite it or accept its ticket first", code="no-such-peer")
+        return self._by_entity[entity]
+
+    def by_keyid(self, keyid: str) -> Peer | None:
+        """Return the peer whose requests are signed with this key, or None."""
+        return self._by_keyid.get(keyid)
+
+    def all(self) -> tuple[Peer, ...]:
+        """Return all peers, by entity."""
+        return tuple(self._by_entity[entity] for entity in sorted(self._by_entity))
