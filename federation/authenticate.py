@@ -1,0 +1,192 @@
+"""Decides who sent a request, cheap refusals first; nothing has an effect before the signature holds.
+
+`admit` looks at the head alone: form of the signature, allow list, time, buckets. Then the edge reads the body within
+its bounds, and `verify` checks digest, signature and nonce. A stranger's failures are charged to its address, a peer's
+requests to its key, so that a forged key id cannot use up the tokens of the real peer.
+Source: docs/protocol/transport.md §5.
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from protocol.errors import ConflictError, LimitError, MeshError, RefusedError, UnverifiedError
+from protocol.httpsig import MAX_LIFETIME_S, Asked, MessageSignature, RequestLine, parse_request, verify_request
+
+from .directory import Peer, PeerDirectory
+from .limits import Buckets, address_key
+from .ports import Clock, Store, Writer, below
+from .rows import NonceRow
+
+SAFE_METHODS: Final = frozenset({"GET"})
+#: Rows of spent nonces stay this long after the signature expired, should the clock be set back.
+NONCE_MARGIN_S: Final = 600
+
+_NONCES: Final = 100_000
+_PROVEN: Final = 10_000
+
+
+class UnknownPeerError(RefusedError):
+    """The key belongs to nobody on the allow list."""
+
+    code = "unknown-peer"
+
+
+class BlockedPeerError(RefusedError):
+    """The administrator blocked this peer."""
+
+    code = "peer-blocked"
+
+
+class BeforeStartError(UnverifiedError):
+    """The request was signed before this process started, which has forgotten the nonces of that time."""
+
+    code = "before-start"
+
+
+class ReplayedError(ConflictError):
+    """This very request was here before."""
+
+    code = "replay"
+
+
+class Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose head is acceptable; its body is still to be read and its signature to be checked."""
+
+    peer: Peer
+    line: RequestLine
+    signed: MessageSignature
+    source: str
+
+
+class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that a peer signed, with its body; `asked` is what the answer refers to."""
+
+    peer: Peer
+    keyid: str
+    nonce: str
+    created: int
+    expires: int
+    asked: Asked
+    body: bytes
+
+    async def spend(self, tx: Writer) -> None:
+        """Spend the nonce in the transaction of the effect. Raises: ReplayedError: it was spent before."""
+        try:
+            await tx.insert(NonceRow(keyid=self.keyid, nonce=self.nonce, expires_at=self.expires + NONCE_MARGIN_S))
+        except ConflictError:
+            raise ReplayedError("this request had its effect before: sign a new one") from None
+
+
+class Authenticator:
+    """Knows the requests of one node's peers."""
+
+    def __init__(
+        self,
+        directory: PeerDirectory,
+        clock: Clock,
+        *,
+        address_per_minute: int,
+        peer_per_minute: int,
+        not_before: int,
+        remembered: int = _NONCES,
+    ) -> None:
+        """Refuse requests created before `not_before`: the start of this process, or the restore of its database."""
+        self._directory: Final = directory
+        self._clock: Final = clock
+        self._strangers: Final = Buckets(per_minute=address_per_minute)
+        self._peers: Final = Buckets(per_minute=peer_per_minute)
+        self._not_before: Final = not_before
+        self._nonces: Final = _NonceMemory(remembered)
+        #: (source, key id) that verified before, the latest last: its failures elsewhere are not held against it.
+        self._proven: Final[dict[tuple[str, str], None]] = {}
+
+    def meet_stranger(self, address: str) -> None:
+        """Charge a request that no key answers for to its address. Raises: LimitError."""
+        self._strangers.take(address_key(address), now_ms=self._clock.now_ms())
+
+    def admit(self, line: RequestLine, headers: Iterable[tuple[str, str]], *, address: str) -> Admission:
+        """Return the admission of a request before its body is read.
+
+        Raises: LimitError; UnknownPeerError, BlockedPeerError, BeforeStartError; a class of `signature_errors`.
+        """
+        now_ms = self._clock.now_ms()
+        source = address_key(address)
+        try:
+            signed = parse_request(headers)
+            peer = self._known(signed)
+        except MeshError:
+            self._strangers.take(source, now_ms=now_ms)
+            raise
+        if (source, signed.keyid) not in self._proven:
+            self._strangers.check(source, now_ms=now_ms)
+        self._peers.check(signed.keyid, now_ms=now_ms)
+        return Admission(peer=peer, line=line, signed=signed, source=source)
+
+    def verify(self, admission: Admission, body: bytes) -> Authenticated:
+        """Return who signed this head and body.
+
+        Raises: a class of `signature_errors`; LimitError; ReplayedError: a safe request came twice.
+        """
+        signed, now = admission.signed, self._clock.now()
+        try:
+            asked = verify_request(signed, admission.line, body, key=admission.peer.http_key, now=now)
+        except MeshError:
+            self._strangers.take(admission.source, now_ms=self._clock.now_ms())
+            raise
+        self._prove((admission.source, signed.keyid))
+        self._peers.take(signed.keyid, now_ms=self._clock.now_ms())
+        if admission.line.method in SAFE_METHODS:
+            self._nonces.spend((signed.keyid, signed.nonce), until=signed.expires, now=now)
+        return Authenticated(
+            peer=admission.peer,
+            keyid=signed.keyid,
+            nonce=signed.nonce,
+            created=signed.created,
+            expires=signed.expires,
+            asked=asked,
+            body=body,
+        )
+
+    def _known(self, signed: MessageSignature) -> Peer:
+        peer = self._directory.by_keyid(signed.keyid)
+        if peer is None:
+            raise UnknownPeerError("this node has no peer with that key: exchange a ticket first")
+        now = self._clock.now()
+        if peer.mode_at(now) == "blocked":
+            raise BlockedPeerError("the administrator here has blocked this peer")
+        signed.check_time(now)
+        if signed.created < self._not_before:
+            raise BeforeStartError("request was signed before this node started: sign it again")
+        return peer
+
+    def _prove(self, pair: tuple[str, str]) -> None:
+        self._proven.pop(pair, None)
+        if len(self._proven) >= _PROVEN:
+            del self._proven[next(iter(self._proven))]
+        self._proven[pair] = None
+
+
+class _NonceMemory:
+    """Nonces of safe requests until their signatures expire; when it is full, nothing is let through."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity: Final = capacity
+        self._until: Final[dict[tuple[str, str], int]] = {}
+
+    def spend(self, key: tuple[str, str], *, until: int, now: int) -> None:
+        for oldest in list(itertools.takewhile(lambda one: self._until[one] < now, self._until)):
+            del self._until[oldest]
+        if key in self._until:
+            raise ReplayedError("this request was here before: sign a new one")
+        if len(self._until) >= self._capacity:
+            raise LimitError("too many requests to remember: slow down", retry_at=now + MAX_LIFETIME_S)
+        self._until[key] = until
+
+
+async def forget_nonces(store: Store, clock: Clock) -> int:
+    """Erase the rows of nonces whose signatures expired long enough ago; return how many."""
+    async with store.write() as tx:
+        return await tx.delete(NonceRow, below("expires_at", clock.now()))
