@@ -35,4 +35,9 @@ WORDS: Final = tuple(_LIST.split())
 
 def fingerprint_words(key: VerifyKey) -> str:
     """Return the eight words of a key, such as `kayak lemon …`; both sides must read the same."""
-    return " ".join(WORDS[byte] for byte in sha256(label("fingerprint"), key.raw)[:WORD_COUNT])
+    return words_of(key.keyid)
+
+
+def words_of(keyid: str) -> str:
+    """Return the eight words of a key of which only the RFC 7638 thumbprint is known, as in a ticket."""
+    return " ".join(WORDS[byte] for byte in sha256(label("fingerprint"), keyid.encode("ascii"))[:WORD_COUNT])

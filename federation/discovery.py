@@ -1,0 +1,78 @@
+"""Fetches node documents and decides what a newly fetched one may change.
+
+TLS says that the host is right, which is not enough: a document counts only if the pinned federation key, or a
+statement by the pinned keys, vouches for it (`protocol/rotation.py`).
+Source: docs/protocol/identity.md §3.
+"""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from protocol.errors import LimitError, MalformedError
+from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES
+from protocol.rotation import follow
+from protocol.signing import VerifyKey
+
+from .answers import BadAnswerError
+from .calls import Answer, Calls, Contact
+from .directory import Peer, PeerDirectory
+from .ports import Clock, Store
+from .rows import PeerRow
+
+#: A peer's document is fetched at most once in this time, whatever asks for it.
+REFETCH_S: Final = 60
+
+
+class Discovery:
+    """Keeps the documents of peers up to date."""
+
+    def __init__(self, calls: Calls, store: Store, clock: Clock, directory: PeerDirectory) -> None:
+        self._calls: Final = calls
+        self._store: Final = store
+        self._clock: Final = clock
+        self._directory: Final = directory
+        self._fetched: Final[dict[str, int]] = {}
+
+    async def refresh(self, entity: str) -> Peer:
+        """Return the peer after looking at its document again.
+
+        Raises: MissingError: no such peer. LimitError: asked within the last minute. KeyChangedError,
+        StaleDocumentError: the document is not one that may follow; the pinned one stays. UnavailableError.
+        """
+        peer, now = self._directory.get(entity), self._clock.now()
+        last = self._fetched.get(entity)
+        if last is not None and now - last < REFETCH_S:
+            raise LimitError("the document of this peer was fetched just now", retry_at=last + REFETCH_S)
+        self._fetched[entity] = now
+        text = document_text(await self._calls.fetch(contact_of(peer), DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
+        followed = follow(peer.pinned, text)
+        async with self._store.write() as tx:
+            row = await tx.get(PeerRow, entity)
+            if row is None or row.document != peer.pinned.text.encode("ascii"):
+                return self._directory.get(entity)
+            changed = replace(
+                row,
+                document=text.encode("ascii"),
+                keyid=VerifyKey.parse(followed.document.keys.http).keyid,
+                federation_key=followed.document.keys.federation,
+                recovered=followed.recovered,
+                fetched_at=now,
+            )
+            await tx.put(changed)
+        return self._directory.put(changed)
+
+
+def contact_of(peer: Peer) -> Contact:
+    """Return where a peer is reached."""
+    return Contact(api=peer.document.api, connect_to=peer.connect_to)
+
+
+def document_text(answer: Answer) -> str:
+    """Return the JWS of an answer from `/.well-known/mentormesh`. Raises: BadAnswerError."""
+    if answer.media_type != DOCUMENT_TYPE:
+        raise BadAnswerError(f"node document must come as {DOCUMENT_TYPE}")
+    try:
+        return answer.body.decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedError("node document is not a JWS") from None

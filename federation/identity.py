@@ -1,0 +1,85 @@
+"""The node's own document: signed once, and again only when it says something else."""
+
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from protocol.addresses import parse_api
+from protocol.encoding import encode
+from protocol.ids import entity_host
+from protocol.offers import OrgProfile
+from protocol.peers import PROTOCOLS, NodeDocument, NodeKeys, log_vkey, open_document, sign_document
+from protocol.signing import SigningKey, VerifyKey
+
+from .ports import Store
+from .rows import OwnDocumentRow
+
+CAPABILITIES: Final = ("handshake", "offers", "sessions")
+
+
+class Own(msgspec.Struct, kw_only=True):
+    """This node as peers know it; `text` is its signed document, `connect_to` its loopback address in development."""
+
+    document: NodeDocument
+    text: str
+    connect_to: str = ""
+
+    @property
+    def entity(self) -> str:
+        """This node's entity identifier."""
+        return self.document.entity
+
+    @property
+    def federation_key(self) -> VerifyKey:
+        """The public half of this node's federation key."""
+        return VerifyKey.parse(self.document.keys.federation)
+
+
+def draft(*, entity: str, api: str, keys: NodeKeys, org: OrgProfile, limits: dict[str, int]) -> NodeDocument:
+    """Return what the node says about itself, not yet numbered and dated; `issue` does that."""
+    origin = f"{entity_host(entity)}/log"
+    return NodeDocument(
+        version=1,
+        entity=entity,
+        api=parse_api(api),
+        protocols=PROTOCOLS,
+        capabilities=CAPABILITIES,
+        limits=limits,
+        keys=keys,
+        log_origin=origin,
+        log_vkey=log_vkey(origin, VerifyKey.parse(keys.log).raw),
+        org=org,
+        issued_at=0,
+        seq=1,
+    )
+
+
+async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) -> Own:
+    """Return the signed document that says what the draft `said` says: the stored one, or the next in number.
+
+    `key` is the federation key. The profile's version grows when the profile changes.
+    """
+    async with store.write() as tx:
+        row = await tx.get(OwnDocumentRow, said.entity)
+        if row is None:
+            document = replace(said, issued_at=now)
+        else:
+            known = open_document(row.document.decode("ascii"))
+            document = _next(known, said, now)
+            if document is known:
+                return Own(document=known, text=row.document.decode("ascii"))
+        text = sign_document(document, key)
+        await tx.put(OwnDocumentRow(entity=said.entity, document=text.encode("ascii")))
+    return Own(document=document, text=text)
+
+
+def _next(known: NodeDocument, said: NodeDocument, now: int) -> NodeDocument:
+    """Return `known` itself when it says what `said` says, else its successor."""
+    org = replace(said.org, version=known.org.version)
+    if encode(org) != encode(known.org):
+        org = replace(org, version=known.org.version + 1)
+    numbered = replace(said, org=org, seq=known.seq, issued_at=known.issued_at, rotations=known.rotations)
+    if encode(numbered) == encode(known):
+        return known
+    return replace(numbered, seq=known.seq + 1, issued_at=max(now, known.issued_at))
