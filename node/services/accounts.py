@@ -194,6 +194,13 @@ class Accounts:
     def _idle_end(self, now: int) -> int:
         return day_of(now) + (self._settings.idle_days + 1) * DAY_S
 
+    async def sweep(self) -> None:
+        """Delete links and sign-ins whose time is over."""
+        now = self._clock.now()
+        async with self._store.write() as writer:
+            await writer.delete(SignInLinkRow, at_most("expires_at", now))
+            await writer.delete(SignInRow, at_most("expires_at", now))
+
     async def sign_out(self, person: Person) -> None:
         """End this client's sign-in."""
         async with self._store.write() as writer:

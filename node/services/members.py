@@ -4,6 +4,7 @@ The file is the whole list: who is missing in it, or stands there as `not` activ
 file that has them as active. A file that would make many leave at once is taken for a mistake.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
@@ -106,11 +107,12 @@ class Members:
 
         Raises: MalformedError, LimitError: the file as a whole cannot be used (`member_csv.parse_members`).
         """
-        parsed = parse_members(data, progress=progress)
+        parsed = await asyncio.to_thread(parse_members, data, progress=progress)
         if parsed.errors:
             return ImportPlan(refused=parsed.errors)
         async with self._store.read() as reader:
-            return _compare(parsed.records, await reader.find(MemberRow))
+            known = await reader.find(MemberRow)
+        return await asyncio.to_thread(_compare, parsed.records, known)
 
     async def apply(self, plan: ImportPlan, *, force: bool = False, progress: Progress | None = None) -> None:
         """Do what `plan` says, all of it or nothing.
@@ -122,7 +124,7 @@ class Members:
         _require_applicable(plan, force=force)
         async with self._store.write() as writer:
             known = await writer.find(MemberRow)
-            if _compare(plan.records, known) != plan:
+            if await asyncio.to_thread(_compare, plan.records, known) != plan:
                 raise ConflictError("members have changed since this plan was made: plan again")
             await self._store_records(writer, plan, known, progress)
             for row in _leavers(plan, known):
@@ -160,6 +162,11 @@ class Members:
         """Return the facts of every active member, in the order of their random ids."""
         async with self._store.read() as reader:
             return await member_facts(reader)
+
+    async def all(self) -> list[MemberRow]:
+        """Return every member, active or not, for counting."""
+        async with self._store.read() as reader:
+            return await reader.find(MemberRow)
 
     async def by_hris_id(self, hris_id: str) -> MemberRow:
         """Return a member by the id of the file. Raises: MissingError."""
