@@ -45,7 +45,9 @@ Event = Received
 class SessionCrypto(Protocol[S]):
     """One group per session; every device is a member; the mentor's device starts it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Which engine this is, as stored beside its states, such as `interim-1`."""
 
     def prepare(self, device: DeviceKey, *, entropy: bytes) -> tuple[Own, bytes]:
         """Return what this device keeps, and the key package that others add it by. `entropy`: 32 bytes."""
