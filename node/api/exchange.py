@@ -1,0 +1,387 @@
+"""What a person's device asks its own node about matching and sessions: quotes, answers, envelopes, its mailbox.
+
+Sealed and encrypted parts pass through as text; the node checks their shape and never their content.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+
+from federation.directory import PeerDirectory
+from federation.ports import Entropy, Store
+from node.services.answering import Answering
+from node.services.consumer import Ask, Consumer
+from node.services.devices import Devices
+from node.services.labels import MAILBOX, label_for, mailbox_label
+from node.services.mailbox import MAX_WAIT_S, EntryKind, Mailboxes
+from node.services.mentor_side import Answer
+from node.services.sessions import Sent, Sessions
+from node.services.thread_views import SideName, ThreadView, ThreadViews
+from protocol.audiences import audience_of
+from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
+from protocol.encoding import b64, unb64
+from protocol.envelope import EnvelopeKind
+from protocol.errors import MalformedError, RefusedError
+from protocol.handshake import Side
+from protocol.ids import Bytes32, Entity, MessageId, RandomId, Seconds, id_bytes
+
+from .accounts import signed_in
+from .bodies import read_body, read_query, reply
+from .routes import Route
+
+MAX_ASKS: Final = 8
+#: base64url of the largest ciphertext.
+MAX_CIPHERTEXT_TEXT: Final = 110_000
+
+
+class ExchangeServices(msgspec.Struct, frozen=True, kw_only=True):
+    """The services behind these routes; `document` gives this node's own signed document."""
+
+    entity: Entity
+    store: Store
+    entropy: Entropy
+    consumer: Consumer
+    answering: Answering
+    sessions: Sessions
+    mailboxes: Mailboxes
+    views: ThreadViews
+    devices: Devices
+    directory: PeerDirectory
+    document: str
+
+
+EXCHANGE: Final = web.AppKey("mentormesh.exchange", ExchangeServices)
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of request bodies."""
+
+
+class AskQuotes(Body, frozen=True, kw_only=True):
+    """One quote round: a sealed request for each of at most eight nodes."""
+
+    asks: Annotated[tuple[Ask, ...], msgspec.Meta(min_length=1, max_length=MAX_ASKS)]
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one node answered: its signed item, or why there is none."""
+
+    thread: RandomId
+    peer: Entity
+    item: str = ""
+    reason: str = ""
+
+
+class QuoteAnswers(msgspec.Struct, frozen=True, kw_only=True):
+    """The answers of a round, in the order of the requests."""
+
+    results: tuple[QuoteAnswer, ...]
+
+
+class Accept(Body, frozen=True, kw_only=True):
+    """The choice for the provider's node, the brief for the mentor's devices, and backups sealed in advance."""
+
+    choice: Sealed
+    brief: SealedBrief
+    backups: Annotated[tuple[Ask, ...], msgspec.Meta(max_length=4)] = ()
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The signed message; its hash is what agreement, consent and session are bound to."""
+
+    hash: Bytes32
+    item: str
+
+
+class GiveAnswer(Body, frozen=True, kw_only=True):
+    """`{"answer":{"reason":"no-time","type":"decline"}}`; the other types are `agree` and `counter`."""
+
+    answer: Answer
+
+
+class Cancel(Body, frozen=True, kw_only=True):
+    """Stepping back from a thread on one's own side of it."""
+
+    side: SideName
+    reason: CancelReason
+
+
+class SendEnvelope(Body, frozen=True, kw_only=True):
+    """One session message as the device encrypted it; `id` makes a retry harmless."""
+
+    side: SideName
+    id: MessageId
+    kind: EnvelopeKind
+    ciphertext: Annotated[str, msgspec.Meta(max_length=MAX_CIPHERTEXT_TEXT)]
+
+
+class Threads(msgspec.Struct, frozen=True, kw_only=True):
+    """All threads of a person."""
+
+    threads: tuple[ThreadView, ...]
+
+
+class ThreadQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which side of the thread; inside one organization a thread has both."""
+
+    side: SideName
+
+
+class MailboxQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Entries after a cursor, waiting for the first one."""
+
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    wait_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One mailbox entry; `data` is base64url of what `kind` says (docs/protocol/envelopes.md §4)."""
+
+    cursor: int
+    thread: RandomId
+    side: SideName
+    kind: EntryKind
+    data: str
+    at: Seconds
+
+
+class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries in order."""
+
+    entries: tuple[Entry, ...]
+
+
+class Acknowledge(Body, frozen=True, kw_only=True):
+    """This device has read up to `cursor`."""
+
+    cursor: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class PeerView(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization that can be asked: its signed document, and the audience id of the pair."""
+
+    entity: Entity
+    audience: Bytes32
+    document: str
+    own: bool = False
+
+
+class Peers(msgspec.Struct, frozen=True, kw_only=True):
+    """This organization first, then its peers."""
+
+    peers: tuple[PeerView, ...]
+
+
+async def ask_quotes(request: web.Request) -> web.Response:
+    """Ask several nodes for candidates at once."""
+    command = await read_body(request, AskQuotes)
+    services = request.app[EXCHANGE]
+    if len({ask.thread for ask in command.asks}) != len(command.asks):
+        raise MalformedError("asks must each have a thread id of their own")
+    results = await services.consumer.ask(await _label(request), command.asks)
+    answers = tuple(
+        QuoteAnswer(thread=one.thread, peer=one.peer, item=b64(one.item), reason=one.reason) for one in results
+    )
+    return reply(QuoteAnswers(results=answers))
+
+
+async def accept(request: web.Request) -> web.Response:
+    """Choose one candidate: the request goes to that mentor."""
+    thread = _thread(request)
+    command = await read_body(request, Accept)
+    body = AcceptedBody(choice=command.choice, brief=command.brief)
+    message = await request.app[EXCHANGE].consumer.accept(await _label(request), thread, body, command.backups)
+    return reply(Accepted(hash=message.hash, item=b64(message.item)))
+
+
+async def answer(request: web.Request) -> web.Response:
+    """Answer a request as its mentor."""
+    thread = _thread(request)
+    command = await read_body(request, GiveAnswer)
+    label = await _label(request)
+    await request.app[EXCHANGE].answering.answer(label, thread, command.answer)
+    return reply(await request.app[EXCHANGE].views.one(label, thread, "provider"))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """Step back, or call off the session."""
+    thread = _thread(request)
+    command = await read_body(request, Cancel)
+    label, services = await _label(request), request.app[EXCHANGE]
+    role = services.consumer if command.side == "consumer" else services.answering
+    await role.cancel(label, thread, command.reason)
+    return reply(await services.views.one(label, thread, command.side))
+
+
+async def send_envelope(request: web.Request) -> web.Response:
+    """Send one encrypted session message."""
+    thread = _thread(request)
+    command = await read_body(request, SendEnvelope)
+    sent = Sent(id=command.id, kind=command.kind, ciphertext=unb64(command.ciphertext, what="ciphertext"))
+    await request.app[EXCHANGE].sessions.submit(await _label(request), thread, Side(command.side), sent)
+    return reply(status=202)
+
+
+async def threads(request: web.Request) -> web.Response:
+    """List the person's threads."""
+    return reply(Threads(threads=await request.app[EXCHANGE].views.all(await _label(request))))
+
+
+async def thread(request: web.Request) -> web.Response:
+    """Show one thread."""
+    query = read_query(request, ThreadQuery)
+    return reply(await request.app[EXCHANGE].views.one(await _label(request), _thread(request), query.side))
+
+
+async def mailbox(request: web.Request) -> web.Response:
+    """Wait for entries of the mailbox."""
+    query = read_query(request, MailboxQuery)
+    rows = await request.app[EXCHANGE].mailboxes.wait(await _label(request), query.after, query.wait_s)
+    entries = tuple(
+        Entry(
+            cursor=row.cursor,
+            thread=row.thread,
+            side=msgspec.convert(row.side, SideName),
+            kind=msgspec.convert(row.kind, EntryKind),
+            data=b64(row.data),
+            at=row.at,
+        )
+        for row in rows
+    )
+    return reply(Mailbox(entries=entries))
+
+
+async def acknowledge(request: web.Request) -> web.Response:
+    """Say up to where this device has read; what every device has read is erased."""
+    command = await read_body(request, Acknowledge)
+    services, person = request.app[EXCHANGE], signed_in(request)
+    if person.device is None:
+        raise RefusedError("enrol this device first", code="no-device")
+    enrolled = [one.device for one in await services.devices.views(person)]
+    await services.mailboxes.acknowledge(await _label(request), person.device, command.cursor, devices=enrolled)
+    return reply()
+
+
+async def peers(request: web.Request) -> web.Response:
+    """List the organizations that can be asked, with their signed documents."""
+    services = request.app[EXCHANGE]
+    own = PeerView(entity=services.entity, audience=audience_of(services.entity), document=services.document, own=True)
+    others = (
+        PeerView(
+            entity=peer.entity,
+            audience=audience_of(services.entity, peer.entity),
+            document=peer.pinned.text,
+        )
+        for peer in services.directory.all()
+    )
+    return reply(Peers(peers=(own, *others)))
+
+
+def _thread(request: web.Request) -> str:
+    text = request.match_info["thread"]
+    id_bytes(text, what="thread")
+    return text
+
+
+async def _label(request: web.Request) -> str:
+    """Return the mailbox of the person who asks; the first call makes it."""
+    services, person = request.app[EXCHANGE], signed_in(request)
+    async with services.store.read() as reader:
+        known = await label_for(reader, person.member, MAILBOX)
+    if known is not None:
+        return known
+    async with services.store.write() as tx:
+        return await mailbox_label(tx, person.member, services.entropy)
+
+
+EXCHANGE_ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/v1/quotes",
+        handler=ask_quotes,
+        auth="device",
+        summary="Ask several nodes for candidates",
+        request=AskQuotes,
+        response=QuoteAnswers,
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/threads",
+        handler=threads,
+        auth="device",
+        summary="List one's threads",
+        response=Threads,
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/threads/{thread}",
+        handler=thread,
+        auth="device",
+        summary="Show one thread",
+        query=ThreadQuery,
+        response=ThreadView,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/threads/{thread}/accept",
+        handler=accept,
+        auth="device",
+        summary="Choose one candidate",
+        request=Accept,
+        response=Accepted,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/threads/{thread}/answer",
+        handler=answer,
+        auth="device",
+        summary="Answer a request as its mentor",
+        request=GiveAnswer,
+        response=ThreadView,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/threads/{thread}/cancel",
+        handler=cancel,
+        auth="device",
+        summary="Step back, or call off the session",
+        request=Cancel,
+        response=ThreadView,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/threads/{thread}/envelopes",
+        handler=send_envelope,
+        auth="device",
+        summary="Send an encrypted session message",
+        request=SendEnvelope,
+        status=202,
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/mailbox",
+        handler=mailbox,
+        auth="device",
+        summary="Wait for entries of the mailbox",
+        query=MailboxQuery,
+        response=Mailbox,
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/mailbox/ack",
+        handler=acknowledge,
+        auth="device",
+        summary="Say up to where this device has read",
+        request=Acknowledge,
+        status=204,
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/peers",
+        handler=peers,
+        auth="device",
+        summary="List the organizations that can be asked",
+        response=Peers,
+    ),
+)

@@ -1,0 +1,37 @@
+"""The peers of a handshake, this node itself among them."""
+
+from typing import Final
+
+from federation.calls import Calls
+from federation.directory import PeerDirectory
+from federation.ports import Clock, Reader
+from protocol.sealing import SealingPublicKey
+from protocol.signing import VerifyKey
+
+from .threads import Own, PeerKeys
+
+
+class PeerBook:
+    """Keys and permissions of peers, from their pinned documents."""
+
+    def __init__(self, directory: PeerDirectory, calls: Calls, own: Own, clock: Clock) -> None:
+        self._directory: Final = directory
+        self._calls: Final = calls
+        self._own: Final = own
+        self._clock: Final = clock
+
+    async def keys(self, _tx: Reader, entity: str) -> PeerKeys:
+        """Return the message and envelope keys of a peer or of this node. Raises: MissingError."""
+        if entity == self._own.entity:
+            return PeerKeys(verify=self._own.message_key.public, seal=self._own.seal.public)
+        keys = self._directory.get(entity).document.keys
+        return PeerKeys(verify=VerifyKey.parse(keys.envelope_sign), seal=SealingPublicKey.parse(keys.envelope_seal))
+
+    async def check_may_ask(self, _tx: Reader, entity: str) -> None:
+        """Return if requests may go to this peer. Raises: MissingError, PeerModeError."""
+        if entity != self._own.entity:
+            self._directory.get(entity).require("request", now=self._clock.now())
+
+    async def post(self, peer: str, path: str, body: bytes, content_type: str) -> bytes:
+        """Return the body of a peer's signed answer. Raises: MeshError."""
+        return (await self._calls.post(self._directory.get(peer), path, body, content_type)).body
