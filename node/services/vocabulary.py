@@ -5,37 +5,59 @@ Nothing is fetched: third-party vocabularies are brought by the operator, and on
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import zstandard
 
 from federation.ports import Clock, Store, where
 from node.matching.linking import TextIndex, link_text
-from node.matching.typeahead import Suggestion, Typeahead
+from node.matching.typeahead import MAX_TYPED, Suggestion, Typeahead
+from node.operations import Command, Operation
 from node.rows import ConceptPageRow, SchemeRow
 from protocol.concept_lines import MAX_CONCEPTS, ParsedConcepts, parse_concepts
 from protocol.concepts import Concept, Vocabulary
 from protocol.errors import LimitError, MalformedError, MissingError, RefusedError
-from protocol.vocabulary import TopicId
-
-#: Called with how many further bytes of the files have been read.
-Progress = Callable[[int], None]
+from protocol.vocabulary import Language, TopicId
 
 _SCHEME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 _PAGE: Final = 2000
-_PROGRESS_EVERY: Final = 65_536
 
 
 class ConceptFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One file to import: its name for messages, its lines, and whether it holds nothing but groups."""
+    """One file to import: its name for messages, its JSON Lines, and whether it holds nothing but groups."""
 
-    name: str
-    lines: Iterable[bytes]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    text: str
     groups: bool = False
+
+
+class ImportVocabulary(Command, frozen=True, kw_only=True):
+    """Ask to store these files as one vocabulary, in place of what had its name."""
+
+    scheme: str
+    files: Annotated[tuple[ConceptFile, ...], msgspec.Meta(min_length=1, max_length=20)]
+
+
+class ListVocabularies(Command, frozen=True, kw_only=True):
+    """Ask for the vocabularies of this node."""
+
+
+class RemoveVocabulary(Command, frozen=True, kw_only=True):
+    """Ask to remove one imported vocabulary."""
+
+    scheme: str
+
+
+class SearchVocabulary(Command, frozen=True, kw_only=True):
+    """Ask what typed words would suggest."""
+
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TYPED)]
+    language: Language = "en"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +71,13 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     repeated: int
     keys_passed_over: tuple[str, ...]
     replaced: bool
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """A vocabulary is gone."""
+
+    scheme: str
+    concepts: int
 
 
 class Scheme(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,37 +120,39 @@ class VocabularyService:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._words: Words | None = None
 
-    async def load(self) -> Words:
-        """Return all words of this node. Of two concepts with one id, that of the first scheme by name counts.
+    async def words(self) -> Words:
+        """Return all words of this node, the same until a vocabulary changes.
 
-        The sorting runs in a thread, because a large vocabulary takes a second.
+        Of two concepts with one id that of the first scheme by name counts. Sorting runs in a thread: a large
+        vocabulary takes two seconds.
         """
-        async with self._store.read() as reader:
-            pages = await reader.find(ConceptPageRow)
-        return await asyncio.to_thread(_words, pages)
+        if self._words is None:
+            async with self._store.read() as reader:
+                pages = await reader.find(ConceptPageRow)
+            self._words = await asyncio.to_thread(_words, pages)
+        return self._words
 
-    async def import_scheme(
-        self, scheme: str, sources: Sequence[ConceptFile], *, progress: Progress = lambda _: None
-    ) -> ImportReport:
-        """Read the files and store them as `scheme`, replacing what had that name; on any error nothing has changed.
+    async def import_scheme(self, asked: ImportVocabulary) -> ImportReport:
+        """Read the files and store them as one scheme, replacing what had that name; on any error nothing has changed.
 
         Raises:
             MalformedError: the name, or a line: names file, line and field.
             RefusedError: a concept with an id of our own situations.
             LimitError: too many concepts.
         """
-        _check_name(scheme)
-        parsed = [_parse(source, progress) for source in sources]
+        _check_name(asked.scheme)
+        parsed = await asyncio.to_thread(lambda: [_parse(source) for source in asked.files])
         concepts = _united(parsed)
         if not concepts:
             raise MalformedError("there is no concept in these files")
         if len(concepts) > MAX_CONCEPTS:
             raise LimitError(f"a vocabulary may have at most {MAX_CONCEPTS} concepts")
-        source = ", ".join(source.name for source in sources)
-        replaced = await self._replace(scheme, source, concepts)
+        source = ", ".join(source.name for source in asked.files)
+        replaced = await self._replace(asked.scheme, source, concepts)
         return ImportReport(
-            scheme=scheme,
+            scheme=asked.scheme,
             concepts=len(concepts),
             groups=sum(each.group for each in concepts),
             labels=sum(len(labels) for each in concepts for labels in each.labels.values()),
@@ -131,7 +162,7 @@ class VocabularyService:
             replaced=replaced,
         )
 
-    async def schemes(self) -> tuple[Scheme, ...]:
+    async def schemes(self, _: ListVocabularies) -> tuple[Scheme, ...]:
         """Return our own situations and every imported scheme by name."""
         async with self._store.read() as reader:
             rows = await reader.find(SchemeRow)
@@ -141,15 +172,56 @@ class VocabularyService:
             for row in rows
         )
 
-    async def remove(self, scheme: str) -> int:
-        """Remove an imported scheme and return how many concepts it had. Raises: MissingError: there is none."""
+    async def remove(self, asked: RemoveVocabulary) -> Removed:
+        """Remove an imported scheme. Topics of it in profiles and offers stay, and are matched exactly.
+
+        Raises: MissingError: there is none of this name.
+        """
         async with self._store.write() as writer:
-            row = await writer.get(SchemeRow, scheme)
+            row = await writer.get(SchemeRow, asked.scheme)
             if row is None:
                 raise MissingError("no imported vocabulary has this name")
-            await writer.delete(ConceptPageRow, where(scheme=scheme))
-            await writer.delete(SchemeRow, where(scheme=scheme))
-        return row.concepts
+            await writer.delete(ConceptPageRow, where(scheme=asked.scheme))
+            await writer.delete(SchemeRow, where(scheme=asked.scheme))
+        self._words = None
+        return Removed(scheme=asked.scheme, concepts=row.concepts)
+
+    async def search(self, asked: SearchVocabulary) -> tuple[Suggestion, ...]:
+        """Return what typed words would suggest."""
+        return (await self.words()).suggest(asked.text, asked.language, limit=asked.limit)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what an operator can do with vocabularies."""
+        return (
+            Operation(
+                name="vocabulary.import",
+                summary="Store a vocabulary, in place of what had its name",
+                request=ImportVocabulary,
+                response=ImportReport,
+                run=self.import_scheme,
+            ),
+            Operation(
+                name="vocabulary.list",
+                summary="The vocabularies of this node",
+                request=ListVocabularies,
+                response=tuple[Scheme, ...],
+                run=self.schemes,
+            ),
+            Operation(
+                name="vocabulary.remove",
+                summary="Remove an imported vocabulary",
+                request=RemoveVocabulary,
+                response=Removed,
+                run=self.remove,
+            ),
+            Operation(
+                name="vocabulary.search",
+                summary="What typed words would suggest",
+                request=SearchVocabulary,
+                response=tuple[Suggestion, ...],
+                run=self.search,
+            ),
+        )
 
     async def _replace(self, scheme: str, source: str, concepts: Sequence[Concept]) -> bool:
         rows = [
@@ -161,6 +233,7 @@ class VocabularyService:
             await writer.put(
                 SchemeRow(scheme=scheme, source=source, concepts=len(concepts), imported_at=self._clock.now()), *rows
             )
+        self._words = None
         return replaced
 
 
@@ -171,10 +244,10 @@ def _check_name(scheme: str) -> None:
         raise RefusedError("situations is the built-in vocabulary: choose another name")
 
 
-def _parse(source: ConceptFile, progress: Progress) -> ParsedConcepts:
+def _parse(source: ConceptFile) -> ParsedConcepts:
     """Return the concepts of one file; errors name the file."""
     try:
-        parsed = parse_concepts(_counted(source.lines, progress), groups=source.groups)
+        parsed = parse_concepts(source.text.encode().split(b"\n"), groups=source.groups)
     except (MalformedError, LimitError) as error:
         raise type(error)(f"{source.name}: {error}") from None
     if any(concept.id.startswith("mm:") for concept in parsed.concepts):
@@ -189,18 +262,6 @@ def _united(parsed: Iterable[ParsedConcepts]) -> tuple[Concept, ...]:
         for concept in part.concepts:
             united.setdefault(concept.id, concept)
     return tuple(united.values())
-
-
-def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-    """Yield the lines and report the bytes read from time to time."""
-    unreported = 0
-    for line in lines:
-        unreported += len(line)
-        if unreported >= _PROGRESS_EVERY:
-            progress(unreported)
-            unreported = 0
-        yield line
-    progress(unreported)
 
 
 def _pack(concepts: Sequence[Concept]) -> bytes:
