@@ -107,6 +107,15 @@ class Authenticator:
         """Charge a request that no key answers for to its address. Raises: LimitError."""
         self._strangers.take(address_key(address), now_ms=self._clock.now_ms())
 
+    def check_fresh(self, signed: MessageSignature) -> None:
+        """Return if a signature is alive and younger than this node's memory.
+
+        Raises: LifetimeError, ClockSkewError, ExpiredError, BeforeStartError.
+        """
+        signed.check_time(self._clock.now())
+        if signed.created < self._not_before:
+            raise BeforeStartError("request was signed before this node started: sign it again")
+
     def admit(self, line: RequestLine, headers: Iterable[tuple[str, str]], *, address: str) -> Admission:
         """Return the admission of a request before its body is read.
 
@@ -154,12 +163,9 @@ class Authenticator:
         peer = self._directory.by_keyid(signed.keyid)
         if peer is None:
             raise UnknownPeerError("this node has no peer with that key: exchange a ticket first")
-        now = self._clock.now()
-        if peer.mode_at(now) == "blocked":
+        if peer.mode_at(self._clock.now()) == "blocked":
             raise BlockedPeerError("the administrator here has blocked this peer")
-        signed.check_time(now)
-        if signed.created < self._not_before:
-            raise BeforeStartError("request was signed before this node started: sign it again")
+        self.check_fresh(signed)
         return peer
 
     def _prove(self, pair: tuple[str, str]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from protocol.encoding import decode, encode
-from protocol.errors import LimitError, MeshError, MissingError, RefusedError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words, words_of
 from protocol.ids import ID_BYTES, parse_entity, random_id
 from protocol.peers import (
@@ -40,6 +40,7 @@ JSON: Final = "application/json"
 #: A ticket works this long unless the administrator says otherwise.
 TICKET_S: Final = 7 * 86_400
 LONGEST_TICKET_S: Final = 30 * 86_400
+MAX_REASON: Final = 200
 #: Open tickets at one time.
 MAX_INVITES: Final = 100
 MAX_REDEMPTION_BYTES: Final = 64 * 1024
@@ -220,10 +221,16 @@ class PeeringService:
         async with self._store.read() as reader:
             return self._info(await _row(reader, entity))
 
-    async def set_mode(self, entity: str, mode: Mode, *, reason: str, until: int | None = None) -> PeerInfo:
-        """Return the peer after changing what it may do; takes effect at once. Raises: MissingError, RefusedError."""
-        if until is not None and until <= self._clock.now():
-            raise RefusedError("the end of a mode must lie in the future")
+    async def set_mode(self, entity: str, mode: Mode, *, reason: str, days: int | None = None) -> PeerInfo:
+        """Return the peer after changing what it may do, for `days` or for good; takes effect at once.
+
+        Raises: MissingError; MalformedError: `days` is not 1 to 366, or the reason is longer than 200 characters.
+        """
+        if days is not None and not 1 <= days <= 366:
+            raise MalformedError("a mode holds 1 to 366 days")
+        if len(reason) > MAX_REASON:
+            raise MalformedError(f"the reason must not exceed {MAX_REASON} characters")
+        until = None if days is None else self._clock.now() + days * 86_400
         async with self._store.write() as tx:
             row = replace(await _row(tx, entity), mode=mode, mode_reason=reason, mode_until=until)
             await tx.put(row)
