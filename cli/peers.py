@@ -1,0 +1,150 @@
+"""`mentormesh peer`: invite and accept other organizations, set what they may do, examine the way to them."""
+
+from datetime import UTC, datetime
+
+import click
+
+from federation.checkup import Finding
+from federation.peering import Accepted, Invitation, PeerInfo, Preview
+from node.services.peers import (
+    ExaminePeer,
+    InvitePeer,
+    ListPeers,
+    OnePeer,
+    SetPeerMode,
+    UseTicket,
+)
+from protocol.errors import RefusedError
+from protocol.tickets import Mode
+
+from .node_access import NodeAccess, operator_command
+from .output import Output
+
+
+@click.group()
+def peer() -> None:
+    """Connect this node with those of other organizations."""
+
+
+@peer.command()
+@click.argument("entity", required=False)
+@click.option(
+    "--policy",
+    type=click.Choice(["full", "no-new-requests", "catalog-hidden"]),
+    default="full",
+    show_default=True,
+    help="What the new peer may do at first.",
+)
+@click.option("--days", type=click.IntRange(1, 30), default=7, show_default=True, help="The ticket works this long.")
+@operator_command
+async def invite(node: NodeAccess, output: Output, *, entity: str | None, policy: Mode, days: int) -> None:
+    """Make a ticket for another organization, for ENTITY alone when it is given."""
+    command = InvitePeer(entity=entity, policy=policy, days=days)
+    made = await node.call("peer.invite", command, Invitation)
+    output.result(made, made.ticket)
+    if not output.as_json:
+        output.say(f"\nThis ticket works once, until {_when(made.expires_at)}. Send it to the other administrator, who")
+        output.say("runs `mentormesh peer accept TICKET`. Then compare these words by phone:")
+        output.say(f"\n    {made.words}")
+        if not node.runs:
+            output.say("\nThis node does not run: start it with `mentormesh serve`, or the ticket cannot be used.")
+
+
+@peer.command()
+@click.argument("ticket")
+@click.option("--yes", is_flag=True, help="Do not ask whether the words were compared.")
+@operator_command
+async def accept(node: NodeAccess, output: Output, *, ticket: str, yes: bool) -> None:
+    """Become a peer of the node that made TICKET."""
+    seen = await node.call("peer.preview", UseTicket(ticket=ticket), Preview)
+    output.say(f"{seen.entity} invites this node. Its words:\n\n    {seen.words}\n")
+    if not yes and not _confirmed():
+        raise RefusedError("not accepted: compare the words by phone first, or pass --yes", code="not-confirmed")
+    done = await node.call("peer.accept", UseTicket(ticket=ticket), Accepted)
+    output.result(done, f"{done.peer.display_name} ({done.peer.entity}) is a peer now, mode {done.peer.mode}")
+    output.say(f"Read them this node's words too:\n\n    {done.own_words}")
+
+
+def _confirmed() -> bool:
+    try:
+        return click.confirm("Does the other administrator read you the same words by phone?", err=True)
+    except click.Abort:
+        return False
+
+
+@peer.command(name="list")
+@operator_command
+async def list_peers(node: NodeAccess, output: Output) -> None:
+    """List all peers."""
+    peers = await node.call("peer.list", ListPeers(), tuple[PeerInfo, ...])
+    rows = [(one.entity, one.display_name, _mode(one), _when(one.added_at)) for one in peers]
+    empty = "There are no peers: begin with `mentormesh peer invite`, or accept a ticket."
+    output.table(peers, ("entity", "name", "mode", "since"), rows, empty=empty)
+
+
+@peer.command()
+@click.argument("entity")
+@operator_command
+async def show(node: NodeAccess, output: Output, *, entity: str) -> None:
+    """Show one peer."""
+    one = await node.call("peer.show", OnePeer(entity=entity), PeerInfo)
+    lines = [
+        f"{one.display_name} ({one.entity})",
+        f"  mode      {_mode(one)}" + (f": {one.mode_reason}" if one.mode_reason else ""),
+        f"  words     {one.words}",
+        f"  address   {one.api}" + (f", asked at {one.connect_to}" if one.connect_to else ""),
+        f"  speaks    {one.protocol or 'no common protocol'}; {', '.join(one.capabilities)}",
+        f"  since     {_when(one.added_at)}, document of {_when(one.fetched_at)}",
+    ]
+    output.result(one, lines)
+
+
+@peer.command()
+@click.argument("entity")
+@click.argument("mode", type=click.Choice(["full", "no-new-requests", "catalog-hidden", "blocked"]))
+@click.option("--reason", required=True, help="Why; kept for whoever asks later.")
+@click.option("--days", type=click.IntRange(1, 366), help="Back to `full` after so many days.")
+@operator_command
+async def mode(node: NodeAccess, output: Output, *, entity: str, mode: Mode, reason: str, days: int | None) -> None:
+    """Set what ENTITY may do: everything, no new requests, not see the catalog either, or nothing at all."""
+    command = SetPeerMode(entity=entity, mode=mode, reason=reason, days=days)
+    one = await node.call("peer.mode", command, PeerInfo)
+    output.result(one, f"{one.entity} is now in mode {_mode(one)}")
+
+
+@peer.command()
+@click.argument("entity")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def remove(node: NodeAccess, output: Output, *, entity: str, yes: bool) -> None:
+    """Forget ENTITY; to be a peer again it needs a new ticket."""
+    question = f"Forget {entity}? Its offers disappear here, and it is let in no more."
+    if not yes and not click.confirm(question, err=True):
+        raise RefusedError("nothing was removed", code="not-confirmed")
+    await node.call("peer.remove", OnePeer(entity=entity), type(None))
+    output.result({"removed": entity}, f"{entity} is no peer any more")
+
+
+@peer.command()
+@click.argument("address")
+@operator_command
+async def doctor(node: NodeAccess, output: Output, *, address: str) -> None:
+    """Examine the way to a peer, or to any node at ADDRESS: reachable, document, clock, key, signatures."""
+    findings = await node.call("peer.doctor", ExaminePeer(address=address), tuple[Finding, ...])
+    lines = [line for finding in findings for line in _finding(finding)]
+    output.result(findings, lines)
+    if not all(finding.ok for finding in findings):
+        raise RefusedError("the way to that node is not well", code="unwell")
+
+
+def _finding(finding: Finding) -> list[str]:
+    first = f"{'ok ' if finding.ok else 'BAD'}  {finding.check:<12} {finding.detail}"
+    return [first, f"     {'':<12} do: {finding.fix}"] if finding.fix else [first]
+
+
+def _mode(one: PeerInfo) -> str:
+    return f"{one.mode} until {_when(one.mode_until)}" if one.mode_until is not None else one.mode
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
