@@ -23,13 +23,13 @@ from protocol.heads import (
     open_nudge,
 )
 from protocol.offers import Offer, open_offer
-from protocol.pages import PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
+from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
 
 from .index import MirrorIndex, ShownSet
 from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
-from .sets import Fetch, Source, SourceBook, head_path, page_path
+from .sets import MAX_HEAD_ANSWER, Fetch, Source, SourceBook, head_path, page_path
 
 State = Literal["fresh", "stale", "incomplete", "forked", "never"]
 
@@ -214,7 +214,9 @@ class MirrorService:
     async def _take(self, source: Source, watch: _Watch, row: MirrorRow | None, *, afresh: bool = False) -> None:
         """Fetch the head and, if it signs other entries than those held, the pages; store the result."""
         etag = row.etag if row and row.state == COMPLETE and not afresh else ""
-        answer = await self._fetch(source.peer, head_path(source.audience, source.kind), etag)
+        answer = await self._fetch(
+            source.peer, head_path(source.audience, source.kind), etag, limit=MAX_HEAD_ANSWER, signed=True
+        )
         watch.answered_at = self._clock.now()
         if answer.status == 304:
             return
@@ -250,7 +252,8 @@ class MirrorService:
 
     async def _page(self, source: Source, seq: int, number: int) -> bytes:
         try:
-            answer = await self._fetch(source.peer, page_path(source.audience, source.kind, seq, number), "")
+            path = page_path(source.audience, source.kind, seq, number)
+            answer = await self._fetch(source.peer, path, "", limit=MAX_PAGE_BYTES, signed=False)
         except MissingError:
             raise IncompleteError("a page of the snapshot is missing") from None
         return answer.body

@@ -10,6 +10,8 @@ from protocol.signing import VerifyKey
 
 BASE: Final = "/federation/v1"
 NUDGES_PATH: Final = f"{BASE}/nudges"
+#: A head with the gossip of the largest audience.
+MAX_HEAD_ANSWER: Final = 512 * 1024
 
 
 class Audience(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +60,15 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fetch(Protocol):
-    """Signed, bounded GET at a peer."""
+    """Bounded GET at a peer."""
 
-    async def __call__(self, peer: str, path: str, etag: str) -> Fetched:
-        """Return the answer; `etag` is the one of the answer held, or empty.
+    async def __call__(self, peer: str, path: str, etag: str, *, limit: int, signed: bool) -> Fetched:
+        """Return the answer.
 
+        Args:
+            etag: the one of the answer held, or empty.
+            limit: largest body in bytes.
+            signed: whether the answer must be signed; pages prove themselves by their roots.
         Raises: MeshError: of the kind that the peer's problem or the failed exchange stands for.
         """
         ...
