@@ -6,7 +6,7 @@ Nothing is fetched: third-party vocabularies are brought by the operator, and on
 import asyncio
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Annotated, Final
 
@@ -95,44 +95,54 @@ def situations() -> tuple[Concept, ...]:
     return parse_concepts(files("protocol").joinpath("situations.jsonl").read_bytes().splitlines()).concepts
 
 
-class Words:
+class _Words:
     """Concepts with everything that is looked up in them; replaced as a whole when a vocabulary changes."""
 
     def __init__(self, concepts: Iterable[Concept]) -> None:
         self.vocabulary: Final = Vocabulary(concepts)
-        self._typeahead = Typeahead(self.vocabulary)
-        self._text_index: TextIndex | None = None
 
-    def suggest(self, typed: str, language: str, *, limit: int = 10) -> tuple[Suggestion, ...]:
-        """Return concepts to choose while somebody types; nothing typed is kept."""
-        return self._typeahead.suggest(typed, language, limit=limit)
+    @cached_property
+    def typeahead(self) -> Typeahead:
+        return Typeahead(self.vocabulary)
 
-    def link_text(self, text: str, *, limit: int = 3) -> tuple[TopicId, ...]:
-        """Return the concepts that free words are most likely about; nothing of the text is kept."""
-        if self._text_index is None:
-            self._text_index = TextIndex(self.vocabulary)
-        return link_text(text, self._text_index, limit=limit)
+    @cached_property
+    def text_index(self) -> TextIndex:
+        return TextIndex(self.vocabulary)
 
 
 class VocabularyService:
-    """Imports, lists, removes and loads vocabularies."""
+    """Imports, lists, removes and searches vocabularies; `load` reads those of the store."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._words: Words | None = None
+        self._words = _Words(situations())
+        self._sorting = asyncio.Lock()
 
-    async def words(self) -> Words:
-        """Return all words of this node, the same until a vocabulary changes.
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """All concepts of this node as of the last `load`; before it, our own situations."""
+        return self._words.vocabulary
 
-        Of two concepts with one id that of the first scheme by name counts. Sorting runs in a thread: a large
-        vocabulary takes two seconds.
-        """
-        if self._words is None:
-            async with self._store.read() as reader:
-                pages = await reader.find(ConceptPageRow)
-            self._words = await asyncio.to_thread(_words, pages)
-        return self._words
+    async def load(self) -> None:
+        """Read what is imported. Of two concepts with one id that of the first scheme by name counts."""
+        async with self._store.read() as reader:
+            pages = await reader.find(ConceptPageRow)
+        self._words = await asyncio.to_thread(_unpack, pages)
+
+    async def suggest(self, typed: str, language: str, *, limit: int = 10) -> tuple[Suggestion, ...]:
+        """Return concepts to choose while somebody types; nothing typed is kept."""
+        words = self._words
+        async with self._sorting:  # the first time it takes a second, in a thread
+            typeahead = await asyncio.to_thread(lambda: words.typeahead)
+        return typeahead.suggest(typed, language, limit=limit)
+
+    async def link_text(self, text: str, *, limit: int = 3) -> tuple[TopicId, ...]:
+        """Return the concepts that free words are most likely about; nothing of the text is kept."""
+        words = self._words
+        async with self._sorting:
+            index = await asyncio.to_thread(lambda: words.text_index)
+        return link_text(text, index, limit=limit)
 
     async def import_scheme(self, asked: ImportVocabulary) -> ImportReport:
         """Read the files and store them as one scheme, replacing what had that name; on any error nothing has changed.
@@ -183,12 +193,12 @@ class VocabularyService:
                 raise MissingError("no imported vocabulary has this name")
             await writer.delete(ConceptPageRow, where(scheme=asked.scheme))
             await writer.delete(SchemeRow, where(scheme=asked.scheme))
-        self._words = None
+        await self.load()
         return Removed(scheme=asked.scheme, concepts=row.concepts)
 
     async def search(self, asked: SearchVocabulary) -> tuple[Suggestion, ...]:
         """Return what typed words would suggest."""
-        return (await self.words()).suggest(asked.text, asked.language, limit=asked.limit)
+        return await self.suggest(asked.text, asked.language, limit=asked.limit)
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what an operator can do with vocabularies."""
@@ -233,7 +243,7 @@ class VocabularyService:
             await writer.put(
                 SchemeRow(scheme=scheme, source=source, concepts=len(concepts), imported_at=self._clock.now()), *rows
             )
-        self._words = None
+        await self.load()
         return replaced
 
 
@@ -268,6 +278,6 @@ def _pack(concepts: Sequence[Concept]) -> bytes:
     return zstandard.compress(msgspec.msgpack.encode(concepts))
 
 
-def _words(pages: Sequence[ConceptPageRow]) -> Words:
+def _unpack(pages: Sequence[ConceptPageRow]) -> _Words:
     imported = (msgspec.msgpack.decode(zstandard.decompress(page.concepts), type=tuple[Concept, ...]) for page in pages)
-    return Words([*situations(), *(concept for page in imported for concept in page)])
+    return _Words([*situations(), *(concept for page in imported for concept in page)])

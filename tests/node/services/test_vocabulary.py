@@ -51,10 +51,9 @@ async def found(service: VocabularyService, typed: str, language: str = "en") ->
 
 async def test_a_new_node_knows_our_situations_and_nothing_else(service: VocabularyService) -> None:
     assert await service.schemes(ListVocabularies()) == (Scheme(scheme="situations", source="built in", concepts=52),)
-    words = await service.words()
-    assert len(words.vocabulary) == len(situations()) == 52
-    assert words.link_text("Elternzeit") == ("mm:return-from-parental-leave",)
-    assert await service.words() is words
+    assert len(service.vocabulary) == len(situations()) == 52
+    assert await service.link_text("Elternzeit") == ("mm:return-from-parental-leave",)
+    assert await found(service, "elternzeit", "de") == ["mm:return-from-parental-leave"]
 
 
 async def test_an_import_tells_what_it_did_and_is_found_at_once(service: VocabularyService) -> None:
@@ -71,9 +70,8 @@ async def test_an_import_tells_what_it_did_and_is_found_at_once(service: Vocabul
         replaced=False,
     )
     assert await found(service, "kransich", "de") == ["ext:harbour:crane-safety"]
-    vocabulary = (await service.words()).vocabulary
-    assert vocabulary.generalize("ext:harbour:crane-safety", "group") == ("ext:harbour:cranes",)
-    assert (await service.words()).link_text("crane safety")[0] == "ext:harbour:crane-safety"
+    assert service.vocabulary.generalize("ext:harbour:crane-safety", "group") == ("ext:harbour:cranes",)
+    assert (await service.link_text("crane safety"))[0] == "ext:harbour:crane-safety"
 
 
 async def test_the_list_names_source_size_and_time(service: VocabularyService) -> None:
@@ -142,7 +140,7 @@ async def test_of_two_schemes_with_one_id_the_first_by_name_counts(service: Voca
     for scheme, label in (("b", "Second"), ("a", "First")):
         file = ConceptFile(name="one.jsonl", text=f'{{"id":"ext:x","en":"{label}"}}')
         await service.import_scheme(ImportVocabulary(scheme=scheme, files=(file,)))
-    concept = (await service.words()).vocabulary.get("ext:x")
+    concept = service.vocabulary.get("ext:x")
     assert concept is not None
     assert concept.label("en") == "First"
 
@@ -152,7 +150,9 @@ async def test_an_import_survives_a_restart_on_the_disk(tmp_path: Path) -> None:
     async with SqliteStore.open(tmp_path / "node.db", clock=clock) as store:
         await VocabularyService(store, clock).import_scheme(harbour())
     async with SqliteStore.open(tmp_path / "node.db", clock=clock) as store:
-        assert await found(VocabularyService(store, clock), "crane saf") == ["ext:harbour:crane-safety"]
+        service = VocabularyService(store, clock)
+        await service.load()
+        assert await found(service, "crane saf") == ["ext:harbour:crane-safety"]
         async with store.read() as reader:
             assert await reader.count(SchemeRow) == await reader.count(ConceptPageRow) == 1
 
@@ -179,8 +179,8 @@ async def test_published_vocabularies_import_and_generalize(service: VocabularyS
     assert report.keys_passed_over == ("code", "in", "reuse", "t")
     technologies = ConceptFile(name="onet.jsonl", text=published("onet-technologies.jsonl").read_text(encoding="utf-8"))
     assert (await service.import_scheme(ImportVocabulary(scheme="onet", files=(technologies,)))).concepts == 8775
-    words = await service.words()
-    leaves = [concept.id for concept in words.vocabulary if concept.id.startswith("esco:") and not concept.group]
-    assert all(words.vocabulary.generalize(leaf, "group") for leaf in leaves)
-    assert all(words.vocabulary.generalize(leaf, "domain") for leaf in leaves)
-    assert words.suggest("negociar pr", "es")[0].label == "negociar precios"
+    vocabulary = service.vocabulary
+    leaves = [concept.id for concept in vocabulary if concept.id.startswith("esco:") and not concept.group]
+    assert all(vocabulary.generalize(leaf, "group") for leaf in leaves)
+    assert all(vocabulary.generalize(leaf, "domain") for leaf in leaves)
+    assert (await service.suggest("negociar pr", "es"))[0].label == "negociar precios"
