@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from protocol.needs import Fit, Gap, Need, Reason, Responsiveness, Wish
-from protocol.vocabulary import Band, Kind, Language
+from protocol.vocabulary import Band, Kind, Language, band_reaches
 
 from .filters import common_language
 
@@ -59,7 +59,7 @@ def reasons(need: Need, found: Findings) -> tuple[Reason, ...]:
         (found.slots is not None and found.slots > 2, "time-fits"),
         (found.responsiveness == "hours", "answers-quickly"),
         (found.fit == "near", "near-topic"),
-        (need.band != "any" and not need.reverse, "senior-enough"),
+        (need.band != "any" and not need.reverse and band_reaches(found.band, need.band), "senior-enough"),
         (first_language and len(need.languages) > 1, "first-language"),
         (True, "speaks-your-language"),
         (True, "offers-this-format"),

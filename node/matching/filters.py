@@ -16,11 +16,15 @@ TIMED: frozenset[Format] = frozenset({"call", "in-person", "link"})
 
 
 def offer_passes(need: Need, offer: Offer, *, country: str) -> bool:
-    """Tell whether an offer keeps every constraint of a need that an offer can be held against."""
+    """Tell whether an offer keeps every constraint of a need that an offer can be held against.
+
+    An offer of band `any` says nothing about bands, often because a narrower one would single people out; the provider
+    filters by the real band.
+    """
     elsewhere = need.format == "in-person" and country and offer.region.isupper() and offer.region != country
     return (
         not elsewhere
-        and _band_passes(need, offer.band)
+        and (offer.band == "any" or _band_passes(need, offer.band))
         and _meets(need, (offer.language,), offer.formats, offer.lengths)
     )
 

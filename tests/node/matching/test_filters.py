@@ -49,7 +49,8 @@ def test_a_mentor_is_proposed_only_if_every_constraint_holds(
         ("another language", {}, {"language": "fr"}, "", False),
         ("another format", {"format": "link"}, {}, "", False),
         ("another length", {"length": 15}, {}, "", False),
-        ("band too low", {"band": "senior"}, {"band": "any"}, "", False),
+        ("band too low", {"band": "lead"}, {"band": "senior"}, "", False),
+        ("any band may hide a senior", {"band": "senior"}, {"band": "any"}, "", True),
         ("in person in another country", {"format": "in-person"}, {"formats": ("in-person",)}, "AT", False),
         ("in person in the same country", {"format": "in-person"}, {"formats": ("in-person",)}, "DE", True),
         (
