@@ -35,10 +35,20 @@ class Node:
     """One organization's node, all its parts joined; nothing runs yet."""
 
     def __init__(
-        self, directory: Path, config: Config, store: Store, *, clock: Clock, entropy: Entropy, log: Log
+        self,
+        directory: Path,
+        config: Config,
+        store: Store,
+        *,
+        port: int,
+        clock: Clock,
+        entropy: Entropy,
+        log: Log,
     ) -> None:
         self.directory: Final = directory
         self.config: Final = config
+        self.port: Final = port
+        self.page_base: Final = config.page_base(port)
         self.clock: Final = clock
         self.entropy: Final = entropy
         self.store: Final = store
@@ -46,7 +56,7 @@ class Node:
         self.events: Final = Events(log, Metrics())
         self.jobs: Final = Jobs(clock, self.events)
         self.health: Final = Health(store, self.jobs)
-        self.status: Final = Status(directory, config, store, self.jobs, counted={})
+        self.status: Final = Status(directory, config, self.page_base, store, self.jobs, counted={})
         self.operations: Final = Operations((*self.status.operations(),))
 
     def start_jobs(self) -> None:
@@ -56,13 +66,13 @@ class Node:
 GUARDS: Final[Mapping[Auth, Guard]] = {"operator": operator_guard, "local": local_guard}
 
 
-def build_app(node: Node, port: int) -> web.Application:
-    """Return the HTTP application of `node`, which listens on `port`."""
+def build_app(node: Node) -> web.Application:
+    """Return the HTTP application of `node`."""
     limits = node.config.limits
     https = node.config.api_base.startswith("https://") and not node.config.development.enabled
     edge = Edge(clock=node.clock, entropy=node.entropy, events=node.events, https=https)
     app = web.Application(middlewares=[edge.__call__], client_max_size=limits.batch_bytes)
-    app[HOSTS] = Hosts(node.config, port)
+    app[HOSTS] = Hosts(node.config, node.port)
     app[BODY_LIMITS] = BodyLimits(
         body_bytes=limits.body_bytes, body_s=limits.body_s, in_flight_bytes=limits.in_flight_bytes
     )
@@ -80,10 +90,17 @@ def build_app(node: Node, port: int) -> web.Application:
 
 @asynccontextmanager
 async def open_node(
-    directory: Path, config: Config, *, clock: Clock | None = None, entropy: Entropy | None = None
+    directory: Path,
+    config: Config,
+    *,
+    port: int | None = None,
+    clock: Clock | None = None,
+    entropy: Entropy | None = None,
 ) -> AsyncIterator[Node]:
     """Open the node in `directory` while inside; the caller holds its lock.
 
+    Args:
+        port: where the node really listens, for the addresses it hands out; None: as configured.
     Raises: MeshError: keys, database or settings cannot be used; each says what to do.
     """
     real_clock = clock or SystemClock()
@@ -93,4 +110,12 @@ async def open_node(
         path.parent.mkdir(mode=0o700, exist_ok=True)
         window_s = config.store.commit_window_ms / 1000
         store = await stack.enter_async_context(SqliteStore.open(path, clock=real_clock, window_s=window_s))
-        yield Node(directory, config, store, clock=real_clock, entropy=entropy or SystemEntropy(), log=log)
+        yield Node(
+            directory,
+            config,
+            store,
+            port=config.listen_port if port is None else port,
+            clock=real_clock,
+            entropy=entropy or SystemEntropy(),
+            log=log,
+        )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.encoding import broken_rule
-from protocol.errors import MalformedError, MeshError
+from protocol.errors import MalformedError, MeshError, MissingError
 from protocol.ids import parse_entity
 
 from .sections import Config, Section
@@ -40,12 +40,12 @@ class ConfigError(MalformedError):
 def load(directory: Path, environment: Mapping[str, str]) -> Config:
     """Return the configuration of the node in `directory`.
 
-    Raises: ConfigError: no file, not TOML, or settings that break a rule.
+    Raises: MissingError: no file. ConfigError: not TOML, or settings that break a rule.
     """
     try:
         text = (directory / FILE_NAME).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError((f"there is no {FILE_NAME} here: run `mentormesh init`, or name the node's --dir",)) from None
+        raise MissingError(f"there is no {FILE_NAME} here: run `mentormesh init`, or name the node's --dir") from None
     except (OSError, UnicodeDecodeError):
         raise ConfigError((f"{FILE_NAME} cannot be read as UTF-8 text by this user",)) from None
     return parse(text, environment)

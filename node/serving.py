@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,22 +45,24 @@ async def serve(directory: Path, environment: Mapping[str, str], *, announce: Ca
     Raises: MeshError: the node cannot start; the message says why and what to do.
     """
     config = configuration.load(directory, environment)
-    with locking.hold(directory) as lock:
-        async with open_node(directory, config) as node:
+    with locking.hold(directory) as lock, ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in listening(config)]
+        port = int(sockets[0].getsockname()[1])
+        async with open_node(directory, config, port=port) as node:
             adopt_library_logs(node.events.log)
-            await _serve(node, lock, announce)
+            await _serve(node, sockets, lock, announce)
 
 
-async def _serve(node: Node, lock: locking.Lock, announce: Callable[[Ready], None]) -> None:
+async def _serve(
+    node: Node, sockets: Sequence[socket.socket], lock: locking.Lock, announce: Callable[[Ready], None]
+) -> None:
     limits = node.config.limits
-    sockets = listening(node.config)
-    port = int(sockets[0].getsockname()[1])
-    runner = Runner(build_app(node, port), limits=limits, gauge=node.events.metrics.connections)
+    runner = Runner(build_app(node), limits=limits, gauge=node.events.metrics.connections)
     reason = "failed"
     try:
         with _end_signals() as told:
             await _start(node, runner, sockets)
-            ready = announcement(node.config, port)
+            ready = announcement(node.config, node.port)
             lock.publish(ready.url)
             node.events.node_ready(entity=ready.entity, url=ready.url, version=version())
             announce(ready)
@@ -70,13 +72,11 @@ async def _serve(node: Node, lock: locking.Lock, announce: Callable[[Ready], Non
         notify_supervisor("STOPPING=1")
         node.events.node_stopping(reason=reason)
         await runner.cleanup()
-        for one in sockets:
-            one.close()
         unfinished = await node.jobs.stop(limits.stop_s * (1 - 2 * REQUEST_SHARE))
         node.events.node_stopped(unfinished=unfinished)
 
 
-async def _start(node: Node, runner: Runner, sockets: tuple[socket.socket, ...]) -> None:
+async def _start(node: Node, runner: Runner, sockets: Sequence[socket.socket]) -> None:
     tls = tls_context(node.directory, node.config)
     await runner.setup()
     for one in sockets:

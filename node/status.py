@@ -36,8 +36,16 @@ class Status:
     """Answers how one node is."""
 
     def __init__(
-        self, directory: Path, config: Config, store: Store, jobs: Jobs, *, counted: Mapping[str, type[Row]]
+        self,
+        directory: Path,
+        config: Config,
+        page_base: str,
+        store: Store,
+        jobs: Jobs,
+        *,
+        counted: Mapping[str, type[Row]],
     ) -> None:
+        self._page_base = page_base
         self._path = directory / config.store.path
         self._config = config
         self._store = store
@@ -55,7 +63,7 @@ class Status:
             entity=config.node.entity,
             version=version(),
             listen=config.node.listen,
-            pages=config.page_base(config.listen_port),
+            pages=self._page_base,
             generation=meta[0].generation if meta else 0,
             database_bytes=self._path.stat().st_size if self._path.exists() else 0,
             counts=counts,
