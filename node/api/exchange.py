@@ -18,7 +18,7 @@ from node.services.mailbox import MAX_WAIT_S, EntryKind, Mailboxes
 from node.services.mentor_side import Answer
 from node.services.sessions import Sent, Sessions
 from node.services.thread_views import SideName, ThreadView, ThreadViews
-from protocol.audiences import audience_of
+from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
 from protocol.encoding import b64, unb64
 from protocol.envelope import EnvelopeKind
@@ -266,11 +266,11 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def peers(request: web.Request) -> web.Response:
     """List the organizations that can be asked, with their signed documents."""
     services = request.app[EXCHANGE]
-    own = PeerView(entity=services.entity, audience=audience_of(services.entity), document=services.document, own=True)
+    own = PeerView(entity=services.entity, audience=audience_id(services.entity), document=services.document, own=True)
     others = (
         PeerView(
             entity=peer.entity,
-            audience=audience_of(services.entity, peer.entity),
+            audience=audience_id(services.entity, peer.entity),
             document=peer.pinned.text,
         )
         for peer in services.directory.all()

@@ -101,6 +101,11 @@ def say_day(day: datetime, language: str) -> str:
     return f"{weekday} {day.day} {month} {day.year}"
 
 
+def say_form(code: str, language: str) -> str:
+    """Return how two people meet, in words."""
+    return _FORMATS[language][code]
+
+
 def _block(form: str, block: str, notice: AnyNotice, language: str) -> str:
     template = _environment(form).get_template(f"{type(notice).__struct_config__.tag}.{language}.j2")
     values = {field: getattr(notice, field) for field in notice.__struct_fields__}
@@ -111,7 +116,7 @@ def _helpers(language: str) -> dict[str, Callable[..., str]]:
     return {
         "time": lambda instant, zone: say_time(instant, zone, language),
         "day": lambda instant: say_day(datetime.fromtimestamp(instant, UTC), language),
-        "form": lambda code: _FORMATS[language][code],
+        "form": lambda code: say_form(code, language),
     }
 
 

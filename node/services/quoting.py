@@ -16,7 +16,7 @@ from federation.rows import QuotaRow, ThreadRow
 from node.matching.choose import choose
 from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
 from node.rows import LabelRow, MemberRow, MentorRow
-from protocol.audiences import audience_of
+from protocol.addresses import audience_id
 from protocol.bodies import Candidate, Refusal, Request
 from protocol.concepts import Vocabulary
 from protocol.encoding import length_prefixed
@@ -192,7 +192,7 @@ class Quoting:
     async def _sealing_keys(self, tx: Reader, member: str, peer: str) -> tuple[str, ...]:
         """Return the sealing keys, for people of `peer`, of the two devices used last, if used within 30 days."""
         now = self._clock.now()
-        devices = await enrolled(tx, member, audience_of(self._settings.entity, peer), now=now)
+        devices = await enrolled(tx, member, audience_id(self._settings.entity, peer), now=now)
         recent = [one for one in devices if one.seen_on >= now - (DEVICE_DAYS + 1) * 86_400]
         return tuple(one.enrolment.sealing[0].key for one in recent[:2])
 

@@ -1,0 +1,135 @@
+"""What peers ask about matching and sessions: quotes, batches of messages, sets and nudges; all signed both ways."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from federation.inbox import Inbox
+from federation.mirror import MirrorService
+from federation.publisher import PublisherService
+from federation.sets import BASE, NUDGES_PATH
+from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
+from node.services.provider import Provider
+from protocol.errors import MissingError
+from protocol.heads import HeadAnswer, Nudge
+from protocol.messages import Outcomes
+
+from .federation import asked_by, unsigned
+from .routes import JSON, Route
+
+#: A page never changes: a year.
+PAGE_AGE_S: Final = 31_536_000
+PAGE_TYPE: Final = "application/zstd"
+
+
+class Relay(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts behind these routes."""
+
+    inbox: Inbox
+    provider: Provider
+    publisher: PublisherService
+    mirror: MirrorService
+
+
+RELAY: Final = web.AppKey("mentormesh.relay", Relay)
+
+
+async def messages(request: web.Request) -> web.Response:
+    """Take a batch of handshake messages and session envelopes."""
+    asked = asked_by(request)
+    body = await request.app[RELAY].inbox.receive(asked.peer.entity, asked.body, asked.spend)
+    return web.Response(body=body, content_type=JSON)
+
+
+async def quotes(request: web.Request) -> web.Response:
+    """Answer a sealed need with sealed candidates, or neutrally with none."""
+    asked = asked_by(request)
+    asked.peer.require("request", now=asked.created)
+    size_band = asked.peer.document.org.size_band
+    body = await request.app[RELAY].provider.quote(asked.peer.entity, asked.body, asked.spend, size_band=size_band)
+    return web.Response(body=body, content_type=MESSAGE_TYPE)
+
+
+async def set_head(request: web.Request) -> web.Response:
+    """Give the newest head of a set; 304 when the asker has it."""
+    asked = asked_by(request)
+    asked.peer.require("catalog", now=asked.created)
+    where = request.match_info
+    reply = await request.app[RELAY].publisher.head_answer(where["audience"], where["kind"], asked.peer.entity)
+    headers = {"ETag": reply.etag}
+    if request.headers.get("If-None-Match") == reply.etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=reply.body, content_type=JSON, headers=headers)
+
+
+async def set_page(request: web.Request) -> web.Response:
+    """Give one page of a snapshot; it proves itself by the head, so it is not signed."""
+    asked = asked_by(request)
+    asked.peer.require("catalog", now=asked.created)
+    where = request.match_info
+    body = await request.app[RELAY].publisher.page(
+        where["audience"], where["kind"], _number(where["seq"]), _number(where["page"]), asked.peer.entity
+    )
+    headers = {"Cache-Control": f"private, max-age={PAGE_AGE_S}, immutable"}
+    return unsigned(web.Response(body=body, content_type=PAGE_TYPE, headers=headers))
+
+
+async def nudges(request: web.Request) -> web.Response:
+    """Take the word that a set has changed; the set is then pulled."""
+    asked = asked_by(request)
+    await request.app[RELAY].mirror.nudged(asked.peer.entity, asked.body)
+    return web.Response(status=202)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15 or (text != "0" and text.startswith("0")):
+        raise MissingError("no such page")
+    return int(text)
+
+
+RELAY_ROUTES: Final = (
+    Route(
+        method="POST",
+        path=MESSAGES_PATH,
+        handler=messages,
+        auth="peer",
+        summary="Take a batch of handshake messages and session envelopes",
+        response=Outcomes,
+        request_content_type=BATCH_TYPE,
+    ),
+    Route(
+        method="POST",
+        path=QUOTES_PATH,
+        handler=quotes,
+        auth="peer",
+        summary="Answer a sealed need with sealed candidates",
+        request_content_type=MESSAGE_TYPE,
+        response_content_type=MESSAGE_TYPE,
+    ),
+    Route(
+        method="GET",
+        path=f"{BASE}/sets/{{audience}}/{{kind}}/head",
+        handler=set_head,
+        auth="peer",
+        summary="The newest head of a set",
+        response=HeadAnswer,
+    ),
+    Route(
+        method="GET",
+        path=f"{BASE}/sets/{{audience}}/{{kind}}/snapshots/{{seq}}/{{page}}",
+        handler=set_page,
+        auth="peer",
+        summary="One immutable page of a snapshot",
+        response_content_type=PAGE_TYPE,
+    ),
+    Route(
+        method="POST",
+        path=NUDGES_PATH,
+        handler=nudges,
+        auth="peer",
+        summary="A set has changed: look again",
+        request=Nudge,
+        status=202,
+    ),
+)
