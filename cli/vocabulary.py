@@ -75,7 +75,7 @@ async def remove(node: NodeAccess, output: Output, scheme: str) -> None:
     Profiles and offers keep its topics, which then match only themselves.
     """
     removed = await node.call("vocabulary.remove", RemoveVocabulary(scheme=scheme), Removed)
-    output.result(removed, f"Removed {removed.scheme} ({removed.concepts:,} concepts).")
+    output.result(removed, f"Removed {removed.scheme} ({_count(removed.concepts, 'concept')}).")
 
 
 @vocabulary.command()
@@ -124,15 +124,20 @@ def _progress_bar(paths: Sequence[Path], *, shown: bool) -> Iterator[Progress]:
 
 def _report_lines(report: ImportReport) -> list[str]:
     done = "Replaced" if report.replaced else "Imported"
-    counts = f"{report.concepts:,} concepts ({report.groups:,} of them groups), {report.labels:,} labels"
-    lines = [f"{done} {report.scheme}: {counts} in {', '.join(report.languages)}."]
+    concepts = f"{_count(report.concepts, 'concept')} ({report.groups:,} of them groups)"
+    labels = f"{_count(report.labels, 'label')} in {', '.join(report.languages)}"
+    lines = [f"{done} {report.scheme}: {concepts}, {labels}."]
     if report.repeated:
-        lines.append(f"{report.repeated:,} lines had an id that came before and were passed over.")
+        lines.append(f"Passed over {_count(report.repeated, 'line')} with an id that came before.")
     if report.keys_passed_over:
         lines.append(f"These keys were not read: {', '.join(report.keys_passed_over)}.")
     if not report.groups:
         lines.append("There is no group among them: topics cannot be generalized. See --groups.")
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _day(at: int | None) -> str:
