@@ -2,7 +2,7 @@
 
 Any two-letter key is a label language and `alt_xx` holds further labels of language xx (`alt`: of English). This is the
 shape of common extracts of ESCO and O*NET; their official CSV packages are not read here.
-Source: docs/protocol/vocabulary.md §9.
+Source: docs/protocol/10-vocabulary.md §10.
 """
 
 import re

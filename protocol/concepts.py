@@ -1,7 +1,7 @@
 """The graph over concepts: what lies above a concept, how a topic is generalized, and what is close to what.
 
 Concepts form a poly-hierarchy; cycles and unknown parents in a third-party file do no harm here.
-Source: docs/protocol/vocabulary.md §9–§11.
+Source: docs/protocol/10-vocabulary.md §11.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,7 @@
 """Words that offers and needs share: topics by concept id, kinds, levels, bands, languages, formats and lengths.
 
 Concepts are named by id, never by label: `esco:`, `onet:`, `mm:` (our own situations), `ext:<consortium>:`.
-Source: docs/protocol/vocabulary.md §1–§6.
+Source: docs/protocol/10-vocabulary.md §1–§6.
 """
 
 from typing import Annotated, Final, Literal
