@@ -1,0 +1,243 @@
+"""What a person's client tells its callers: people proposed, requests that wait, and everything that happens.
+
+Texts in these values come from other people; they have passed the displayable filter and may be printed as they are.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from protocol.bodies import Candidate, Slots
+from protocol.needs import Need
+from protocol.offers import OrgProfile
+
+Role = Literal["mentee", "mentor"]
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what callers get: immutable, and printed as JSON as it is."""
+
+
+class Synced(View, frozen=True, kw_only=True):
+    """What a `sync` did: organizations that were enrolled for anew, those that are known, warnings to show in red."""
+
+    enrolled: tuple[str, ...] = ()
+    organizations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class SignedIn(View, frozen=True, kw_only=True):
+    """A sign-in that this device now acts in."""
+
+    entity: str
+    url: str
+    member: str
+    name: str
+    first_device: bool
+    synced: Synced
+
+
+class Proposal(View, frozen=True, kw_only=True):
+    """One person proposed: `number` is how to choose them, `thread` where, `valid_until` until when."""
+
+    number: int
+    thread: str
+    entity: str
+    org: OrgProfile
+    own: bool
+    candidate: Candidate
+    valid_until: int
+
+
+class Shortlist(View, frozen=True, kw_only=True):
+    """Up to five people for one need. `companies` list the topic; `answers` says what each asked node answered."""
+
+    id: str
+    need: Need
+    companies: int
+    asked: int
+    proposals: tuple[Proposal, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class Requested(View, frozen=True, kw_only=True):
+    """A request that is on its way to one person."""
+
+    thread: str
+    entity: str
+    org: OrgProfile
+    known_as: str = ""
+    slots: Slots = ()
+    attempt: int = 1
+    backups: int = 0
+
+
+class Waiting(View, frozen=True, kw_only=True):
+    """A request that awaits this mentor's answer, its brief opened on this device."""
+
+    thread: str
+    entity: str
+    org: str
+    topic: str
+    reason: str
+    chosen_from: int
+    about: tuple[str, ...]
+    prompts: tuple[str, str, str]
+    format: str
+    length: int
+    slots: Slots
+    deadline: int
+
+
+class Line(View, frozen=True, kw_only=True):
+    """One thing said or shared in a session. `kind` is the frame's type; `text` is ready to print, in English."""
+
+    number: int
+    at: int
+    from_role: Role
+    mine: bool
+    kind: str
+    text: str
+
+
+class SessionView(View, frozen=True, kw_only=True):
+    """One session as this device shows it; `name` is the other person's, once told."""
+
+    thread: str
+    role: Role
+    name: str
+    entity: str
+    slot: int | None
+    ends_at: int
+    lines: tuple[Line, ...]
+    again: Literal["", "waiting", "yes", "no"] = ""
+    closed_mine: bool = False
+    closed_theirs: bool = False
+
+
+# Events
+
+
+class Happened(View, frozen=True, kw_only=True, tag_field="event"):
+    """Base of events; `thread` is the handshake or session it belongs to."""
+
+    thread: str
+
+
+class Arrived(Happened, frozen=True, kw_only=True, tag="arrived"):
+    """Mentor: somebody chose you."""
+
+    request: Waiting
+
+
+class Refused(Happened, frozen=True, kw_only=True, tag="refused"):
+    """Mentee: the answer was no; `reason` is a code (`no-capacity`, `no-time`, `expired`, `no-answer`, …)."""
+
+    entity: str
+    org: str
+    reason: str
+
+
+class Passed(Happened, frozen=True, kw_only=True, tag="passed"):
+    """Mentee: after a no, the next person was asked by itself; `thread` is the new one."""
+
+    before: str
+    request: Requested
+
+
+class Exhausted(Happened, frozen=True, kw_only=True, tag="exhausted"):
+    """Mentee: nobody is left to ask; `thread` is the last one."""
+
+    tried: int
+
+
+class Countered(Happened, frozen=True, kw_only=True, tag="countered"):
+    """Mentee: the mentor proposes other times; take one up with `take_up`."""
+
+    entity: str
+    org: str
+    slots: Slots
+    valid_until: int
+
+
+class Agreed(Happened, frozen=True, kw_only=True, tag="agreed"):
+    """Either: a session is agreed. `attested` is `node` when the mentor said yes by mail link."""
+
+    role: Role
+    entity: str
+    slot: int | None
+    ends_at: int
+    attested: str = "device"
+
+
+class Secured(Happened, frozen=True, kw_only=True, tag="secured"):
+    """Either: keys are checked and the session is open; messages can be sent from now on."""
+
+    role: Role
+
+
+class Named(Happened, frozen=True, kw_only=True, tag="named"):
+    """Either: the other person told their name."""
+
+    from_role: Role
+    name: str
+
+
+class Shown(Happened, frozen=True, kw_only=True, tag="shown"):
+    """Either: this device shows something the other person said or shared; `kind` is `chat` for a chat message."""
+
+    from_role: Role
+    kind: str
+    text: str
+    at: int
+    number: int = 0
+
+
+class Mutual(Happened, frozen=True, kw_only=True, tag="mutual"):
+    """Either: both answered whether they would meet again."""
+
+    again: bool
+
+
+class Closed(Happened, frozen=True, kw_only=True, tag="closed"):
+    """Either: a side closed; with `both` the session is over and its keys are destroyed."""
+
+    by: Role
+    both: bool = False
+
+
+class Cancelled(Happened, frozen=True, kw_only=True, tag="cancelled"):
+    """Either: the other side stepped back or called the session off."""
+
+    reason: str
+
+
+class Alarm(Happened, frozen=True, kw_only=True, tag="alarm"):
+    """Either: something does not verify and was stopped; show `sentence` in red."""
+
+    sentence: str
+
+
+class Problem(Happened, frozen=True, kw_only=True, tag="problem"):
+    """Either: one entry could not be used and was passed over."""
+
+    code: str
+    sentence: str
+
+
+Event = (
+    Arrived
+    | Refused
+    | Passed
+    | Exhausted
+    | Countered
+    | Agreed
+    | Secured
+    | Named
+    | Shown
+    | Mutual
+    | Closed
+    | Cancelled
+    | Alarm
+    | Problem
+)
