@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from federation.ports import Clock, Store, Writer, at_most, where
-from federation.rows import MessageRow, OutboxRow, ThreadRow
+from federation.rows import OutboxRow, ThreadRow
 from protocol.agreement import agreement_hash, countersign, open_proposed
 from protocol.bodies import (
     AcceptedBody,
@@ -32,6 +32,7 @@ from protocol.messages import Message, Outcome, open_message, open_receipt, pars
 from protocol.threads import Book
 
 from .mailbox import EntryKind, Mailboxes
+from .mentor_side import Notices
 from .sessions import Sessions
 from .threads import Desk, Peers
 
@@ -92,6 +93,7 @@ class Consumer:
         transport: QuoteTransport,
         mailboxes: Mailboxes,
         sessions: Sessions,
+        notices: Notices,
         clock: Clock,
         settings: ConsumerSettings,
     ) -> None:
@@ -101,6 +103,7 @@ class Consumer:
         self._transport: Final = transport
         self._mailboxes: Final = mailboxes
         self._sessions: Final = sessions
+        self._notices: Final = notices
         self._clock: Final = clock
         self._settings: Final = settings
         self._due: Final[list[tuple[str, tuple[Ask, ...]]]] = []
@@ -146,7 +149,7 @@ class Consumer:
             return await self._take_quote(ask, item)
         except MeshError as error:
             async with self._store.write() as tx:
-                await self._drop(tx, ask.thread)
+                await self._desk.forget(tx, await self._desk.find(tx, ask.thread, SIDE))
             return QuoteResult(thread=ask.thread, peer=ask.peer, reason=error.code)
 
     async def _take_quote(self, ask: Ask, item: bytes) -> QuoteResult:
@@ -195,6 +198,7 @@ class Consumer:
                 row, effective = await self._desk.take(tx, row, message)
                 if effective:
                     await self._sessions.cancelled(tx, row)
+                    await self._notices.ended(tx, row, message.head.type)
         await self._entry(tx, row, "message", message.item)
         if row.state in (State.DECLINED.value, State.EXPIRED.value, State.TERMINATED.value):
             self._next_backup(tx, row)
@@ -215,6 +219,7 @@ class Consumer:
         row = replace(row, notes=encode(replace(notes, agreement=signed, backups=())))
         row, _ = await self._desk.say(tx, row, "verify", VerifiedBody(agreement=signed))
         await self._sessions.plan(tx, row, agreement)
+        await self._notices.agreed(tx, row, agreement)
         return row
 
     async def _finalized(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
@@ -255,17 +260,13 @@ class Consumer:
         if row.state in (State.REQUESTED.value, State.TERMINATED.value) or (
             row.state == State.OFFERED.value and len(book.said) == 1
         ):
-            await self._drop(tx, row.thread)
+            await self._desk.forget(tx, row)
         elif row.state in (State.OFFERED.value, State.ACCEPTED.value):
             row, _ = await self._desk.say(tx, row, "cancel", CancelledBody(reason="fall-through"))
             await self._entry(tx, row, "notice", b"no-answer")
             self._next_backup(tx, row)
         else:
             await tx.put(replace(row, deadline=None))
-
-    async def _drop(self, tx: Writer, thread: str) -> None:
-        await tx.delete(MessageRow, where(thread=thread, side=SIDE.value))
-        await tx.delete(ThreadRow, where(thread=thread, side=SIDE.value))
 
     async def _entry(self, tx: Writer, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
         await self._mailboxes.add(tx, row.label, kind, data, thread=row.thread, side=SIDE.value)

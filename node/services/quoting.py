@@ -34,6 +34,8 @@ from .profile import MentorProfile
 
 SHORTLIST: Final = 6
 CANDIDATES: Final = 3
+#: Inside one organization a need is matched against so many colleagues who can help.
+COLLEAGUES: Final = 64
 MAX_SLOTS: Final = 40
 #: Statements of fewer mentors than this do not show, unless their owner chose so.
 SHARED_BY: Final = 3
@@ -54,8 +56,8 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
 class Listings(Protocol):
     """The catalog as the quote round needs it."""
 
-    async def behind(self, tx: Reader, peer: str, offer_id: str) -> Listing | None:
-        """Return what stands behind an offer that `peer` (or this organization itself) may see, or None."""
+    async def behind(self, tx: Reader, peer: str, request: Request) -> Listing | None:
+        """Return what stands behind the offer that `request` names, or None when `peer` is not shown it."""
         ...
 
 
@@ -110,7 +112,7 @@ class Quoting:
         """Return one to three candidates, or the neutral reason why there are none."""
         if request.target.type != "offer":
             return "unavailable"
-        listing = await self._listings.behind(tx, peer, request.target.id)
+        listing = await self._listings.behind(tx, peer, request)
         if listing is None or not await self._within_quota(tx, peer, size_band):
             return "no-capacity"
         people = await self._shortlist(tx, peer, request, listing, thread)
@@ -147,7 +149,8 @@ class Quoting:
             )
             return hmac.digest(self._settings.secret, parts, "sha256")
 
-        members = sorted(listing.members, key=place)[:SHORTLIST]
+        most = COLLEAGUES if peer == self._settings.entity else SHORTLIST
+        members = sorted(listing.members, key=place)[:most]
         excluded = await self._excluded(tx, thread)
         shared = await self._shared(tx)
         people = [await self._person(tx, peer, member, request, shared) for member in members if member not in excluded]

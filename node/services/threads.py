@@ -172,6 +172,11 @@ class Desk:
             for one in stored
         ]
 
+    async def forget(self, tx: Writer, row: ThreadRow) -> None:
+        """Erase a thread and its messages."""
+        await tx.delete(MessageRow, where(thread=row.thread, side=row.side))
+        await tx.delete(ThreadRow, where(thread=row.thread, side=row.side))
+
     def _moved(self, row: ThreadRow, book: Book, deadline: int | None) -> ThreadRow:
         state = book.state.value if book.state else ""
         return replace(row, book=encode(book), state=state, deadline=deadline, purge_at=self._clock.now() + KEEP_S)
