@@ -32,12 +32,16 @@ class ProviderNotes(Wire, frozen=True, kw_only=True):
 
 
 class RequestEntry(Wire, frozen=True, kw_only=True):
-    """What a mentor's devices get: the signed ACCEPTED, the choice as the node took it, and until when to answer."""
+    """What a mentor's devices get: the signed ACCEPTED, the choice as the node took it, and until when to answer.
+
+    `topic` is the first topic asked for: the brief has the mentee's own words only.
+    """
 
     item: str
     choice: Choice
     held: Slots
     deadline: int
+    topic: str = ""
 
 
 class Agree(msgspec.Struct, frozen=True, kw_only=True, tag="agree", forbid_unknown_fields=True):

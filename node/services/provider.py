@@ -184,7 +184,7 @@ class Provider:
         row = replace(row, label=candidate.label, notes=encode(notes))
         await tx.put(row)
         await self._quoting.accepted(tx, row.peer, notes.quoted_at)
-        entry = RequestEntry(item=b64(message.item), choice=choice, held=held, deadline=deadline)
+        entry = RequestEntry(item=b64(message.item), choice=choice, held=held, deadline=deadline, topic=notes.topic)
         await self._entry(tx, row, "request", encode(entry))
         await self._notices.request(tx, row, notes.topic, entry)
         return row
