@@ -1,7 +1,7 @@
 """Asks peers over HTTP: signed requests, verified answers, every read bounded in size and time.
 
 No redirect is followed and nothing is inflated; connections go where `resolver.py` lets them.
-Source: docs/protocol/transport.md.
+Source: docs/protocol/21-transport.md.
 """
 
 import io

@@ -2,7 +2,7 @@
 
 TLS says that the host is right, which is not enough: a document counts only if the pinned federation key, or a
 statement by the pinned keys, vouches for it (`protocol/rotation.py`).
-Source: docs/protocol/identity.md §3.
+Source: docs/protocol/20-identity.md §3.
 """
 
 from typing import Final

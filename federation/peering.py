@@ -3,7 +3,7 @@
 One side invites (`invite`), the other accepts (`accept`), and its node redeems the code at the first node (`redeem`),
 which looks at the newcomer's document at the newcomer's own address before it lets it in. So both directions have
 worked once when the peering exists, and each side has pinned the other's federation key.
-Source: docs/protocol/identity.md §5.
+Source: docs/protocol/20-identity.md §5.
 """
 
 import hmac

@@ -2,7 +2,7 @@
 
 Eight words of 256 carry 64 bits of a hash of the key. The list is our own and in the public domain (CC0): words of 4 to
 8 letters, no two of which begin with the same four letters or differ in fewer than three.
-Source: docs/protocol/identity.md §5.
+Source: docs/protocol/20-identity.md §5.
 """
 
 from typing import Final

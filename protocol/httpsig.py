@@ -3,7 +3,7 @@
 One label, one algorithm, one list of components; every accepted message has one spelling, so
 `render(parse(x)) == x`. The base is built over the bytes of the request line as they were sent. RFC 9421 allows far
 more; all of that is refused here, each kind of it by an error of its own (`signature_errors`).
-Source: docs/protocol/transport.md.
+Source: docs/protocol/21-transport.md.
 """
 
 import binascii

@@ -1,7 +1,7 @@
 """The HTTP message signatures directory: our transport key in the form that Web Bot Auth readers know.
 
 Corporate bot filters look there before they let an unknown caller through. The response signs itself over the
-authority it was asked at. Source: docs/protocol/identity.md §6; draft-meunier-http-message-signatures-directory.
+authority it was asked at. Source: docs/protocol/20-identity.md §6; draft-meunier-http-message-signatures-directory.
 """
 
 import binascii

@@ -2,7 +2,7 @@
 
 `/.well-known/mentormesh` serves the document as a JWS. TLS says that a host is right; only the federation key says that
 a *node* is right, so a document that arrives over TLS alone changes nothing (`rotation` says what can).
-Source: docs/protocol/identity.md.
+Source: docs/protocol/20-identity.md.
 """
 
 import binascii

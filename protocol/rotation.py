@@ -2,7 +2,7 @@
 
 A statement `mentormesh-rotation+jws` is signed by the old federation key, or by the recovery key, which is kept offline
 and wins over everything else. Without either, a changed key is refused.
-Source: docs/protocol/identity.md §4.
+Source: docs/protocol/20-identity.md §4.
 """
 
 from typing import Final

@@ -1,7 +1,7 @@
 """Every way in which a signed HTTP message can be refused, one class each, so that a log line names the cause.
 
 Wrong form is `MalformedError`; right form that proves nothing is `UnverifiedError`.
-Source: docs/protocol/transport.md §6.
+Source: docs/protocol/21-transport.md §6.
 """
 
 from .errors import MalformedError, UnverifiedError

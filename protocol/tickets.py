@@ -2,7 +2,7 @@
 
 The ticket names the inviting node, the thumbprint of its federation key and a secret code that works once. It grants
 contact, so it travels by a channel the two administrators trust; they compare `fingerprint_words` by phone.
-Source: docs/protocol/identity.md §5.
+Source: docs/protocol/20-identity.md §5.
 """
 
 from typing import Annotated, Final, Literal
