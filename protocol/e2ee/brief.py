@@ -158,14 +158,14 @@ def _to_sign(words: BriefWords, readers: tuple[str, ...], parts: tuple[bytes, ..
 
 def _split(plain: bytes) -> tuple[bytes, Brief]:
     """Return the signature and the brief of an opened box, still unverified. Raises: MalformedError."""
-    parts: tuple[bytes, ...] = ()
+    parts: list[bytes] = []
     rest = plain
-    while rest and len(parts) < 3 + MAX_PACKAGES:
+    while rest:
         end = 4 + int.from_bytes(rest[:4], "big")
         parts += split_prefixed(rest[:end], 1, what="brief")
         rest = rest[end:]
-    if rest or len(parts) < 3:
-        raise MalformedError(f"brief must hold signature, words, reply key and at most {MAX_PACKAGES} key packages")
+    if len(parts) < 3:
+        raise MalformedError("brief must hold a signature, words and a reply key")
     signature, words, reply, *packages = parts
     brief = Brief(
         words=decode(words, BriefWords, what="brief"), reply_key=SealingPublicKey(reply), key_packages=tuple(packages)

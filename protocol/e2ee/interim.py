@@ -121,8 +121,6 @@ def _package(own: Own) -> bytes:
 
 def _state(own: Own, everyone: tuple[bytes, ...], context: bytes) -> Group:
     assert len(context) == CONTEXT_BYTES
-    if any(len(one) != PACKAGE_BYTES for one in everyone):
-        raise MalformedError(f"key package must be {PACKAGE_BYTES} bytes")
     keys = [key for one in everyone for key in (SealingPublicKey(one[:SEALING_BYTES]), VerifyKey(one[SEALING_BYTES:]))]
     if not 2 <= len(everyone) <= MAX_MEMBERS or len(set(keys)) != len(keys) or _package(own) not in everyone:
         raise RefusedError(f"session takes 2 to {MAX_MEMBERS} different devices, this one among them")

@@ -58,6 +58,22 @@ def test_a_brief_comes_back_as_it_was_written() -> None:
     assert found.readers == (sealing_key_hash(MENTOR.sealing().public),)
 
 
+@pytest.mark.parametrize("packages", [(), (b"one",), (b"", b"two")])
+def test_a_brief_may_carry_up_to_two_key_packages(packages: tuple[bytes, ...]) -> None:
+    brief = replace(ordinary_brief(), key_packages=packages)
+    assert opened(sealed_brief(brief=brief)).brief == brief
+
+
+def test_a_brief_with_three_key_packages_inside_is_refused() -> None:
+    box = contexts.brief_box(CONTEXT, ref=REF, audience=AUDIENCE)
+    padded = open_box(sealed_brief(), seed("content key"), box)
+    end = 4 + int.from_bytes(padded[:4], "big")
+    plain = padded[4:end] + bytes(4)
+    longer = len(plain).to_bytes(4, "big") + plain + bytes(BRIEF_BYTES - 4 - len(plain))
+    with pytest.raises(MalformedError, match="key packages"):
+        opened(wrap_again(longer, CONTEXT, REF))
+
+
 def test_both_devices_of_a_mentor_open_the_same_brief_and_see_who_else_can() -> None:
     sealed = sealed_brief(1, 2)
     first, second = opened(sealed), opened(sealed, MENTOR.sealing(2))
@@ -185,6 +201,7 @@ def test_a_changed_byte_or_a_cut_in_the_box_is_refused() -> None:
     [
         ("a" * 601, "", ""),
         ("a" * 300, "b" * 300, "c"),
+        ("語" * 599, "😀", ""),
         ("😀" * 451, "", ""),
         ("bell \x07", "", ""),
         ("", "right to left \u202e", ""),

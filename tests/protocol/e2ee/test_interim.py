@@ -171,6 +171,14 @@ def test_messages_in_another_order_are_each_read_once_within_the_window() -> Non
     assert ada.seen[0] == (WINDOW + 1, 2**WINDOW - 1)
 
 
+def test_the_window_remembers_64_messages_however_many_came() -> None:
+    cem, ada = pair()
+    for _ in range(WINDOW + 6):
+        cem, message = send(cem)
+        ada, _ = ENGINE.receive(ada, message)
+    assert ada.seen == ((WINDOW + 6, 2**WINDOW - 1), (0, 0))
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
 def test_in_any_order_with_any_repeats_each_message_is_read_exactly_once(order: list[int]) -> None:

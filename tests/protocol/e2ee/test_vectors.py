@@ -1,0 +1,253 @@
+"""docs/protocol/42 to 47 and this program agree on their vectors."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import pytest
+
+from protocol import contexts
+from protocol.bodies import Agreement, SealedBrief
+from protocol.contexts import ThreadContext
+from protocol.devices import open_device, open_identity, open_sealing_key, sealing_key_hash
+from protocol.e2ee.agreed import SentBrief, check_agreed, open_agreed
+from protocol.e2ee.brief import open_brief
+from protocol.e2ee.consent import consent_hash, open_consent
+from protocol.e2ee.crypto import Own
+from protocol.e2ee.frames import Frame, decode_frame, encode_frame
+from protocol.e2ee.interim import InterimCrypto
+from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
+from protocol.e2ee.vault import VaultKey, unlock
+from protocol.encoding import b64, decode, encode, label, length_prefixed, unb64
+from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.signing import VerifyKey
+from protocol.text import check_displayable
+
+VECTORS = Path(__file__).parents[2] / "vectors"
+TOPICS = ("devices", "frames", "brief", "session", "vault")
+KINDS: dict[str, type[MeshError]] = {
+    "malformed": MalformedError,
+    "unverified": UnverifiedError,
+    "refused": RefusedError,
+}
+ENGINE = InterimCrypto()
+
+Case = dict[str, Any]
+
+
+def generator(topic: str) -> ModuleType:
+    return importlib.import_module(f"tests.vectors.generate.{topic}")
+
+
+def every_case() -> list[Any]:
+    paths = sorted(path for topic in TOPICS for path in (VECTORS / topic).glob("*.json"))
+    return [
+        pytest.param(f"{path.parent.name}/{path.stem}", case, id=f"{path.parent.name}/{path.stem}: {case['name']}")
+        for path in paths
+        for case in json.loads(path.read_bytes())["cases"]
+        if path.stem != "messages"
+    ]
+
+
+def plain(value: object) -> object:
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def shared(name: str) -> Case:
+    """Return the sealed parts that the cases of a file call by name."""
+    found: Case = json.loads((VECTORS / f"{name}.json").read_bytes())["sealed"]
+    return found
+
+
+def canonical(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+# each reader returns what a case calls its result
+
+
+def derived(case: Case) -> object:
+    account = AccountSecret(unb64(case["account_secret"]))
+    device, audience = DeviceSecret(unb64(case["device_secret"])), case["audience"]
+    return {
+        "master_key": account.master().public.text,
+        "identity_key": account.identity(audience).public.text,
+        "label": account.label(audience),
+        "device_key": device.key(audience).public.text,
+        "device_id": device.device_id(audience),
+    }
+
+
+def identity(case: Case) -> object:
+    return plain(open_identity(case["input"], VerifyKey.parse(case["key"]), audience=case["audience"]))
+
+
+def certificate(case: Case) -> object:
+    key = VerifyKey.parse(case["key"])
+    return plain(open_device(case["input"], key, audience=case["audience"], now=case["now"]))
+
+
+def sealing_key(case: Case) -> object:
+    return plain(open_sealing_key(case["input"], VerifyKey.parse(case["key"]), now=case["now"]))
+
+
+def frame(case: Case) -> object:
+    text = case["input"].encode()
+    size = case.get("padded", 1_024 * (1 if len(text) < 1_000 else 4 if len(text) < 4_000 else 16))
+    found = decode_frame(len(text).to_bytes(4, "big") + text + bytes(size - 4 - len(text)))
+    assert encode_frame(found)[4:].rstrip(b"\x00") == text
+    return json.loads(text)["content"]
+
+
+def padding(case: Case) -> object:
+    start, end = bytes.fromhex(case["start"]), bytes.fromhex(case["end"])
+    found: Frame = decode_frame(start + bytes(case["size"] - len(start) - len(end)) + end)
+    return encode(found).decode()
+
+
+def text(case: Case) -> object:
+    check_displayable(case["input"], "text", lines=not case["line"])
+    return case["input"]
+
+
+def context(case: Case) -> object:
+    """Build a context from the specification's own words, then compare it with the program's."""
+    given = case["context"]
+    where = ThreadContext(**given)
+    key = PersonSealingKey(generator("brief").MENTOR.sealing().seed).public
+    ref, audience = case["ref"], case["audience"]
+    made = {
+        "request": lambda: contexts.request(where, key),
+        "quote": lambda: contexts.quote(where, key),
+        "choice": lambda: contexts.choice(where, key),
+        "brief_wrap": lambda: contexts.brief_wrap(where, ref=ref, audience=audience, key=key),
+        "brief_box": lambda: contexts.brief_box(where, ref=ref, audience=audience),
+        "agreed_private": lambda: contexts.agreed_private(where, ref=ref, audience=audience, reply_key=key),
+    }[case["purpose"]]()
+    parts = [unb64(given["thread"], size=16), given["consumer"].encode(), given["provider"].encode()]
+    person = [unb64(ref, size=16), unb64(audience, size=32)]
+    purpose = case["purpose"]
+    parts += person if purpose in {"brief_wrap", "brief_box", "agreed_private"} else []
+    parts += [] if purpose == "brief_box" else [unb64(case["key"], size=32)]
+    assert made == label(f"seal/{purpose.replace('_', '-')}") + length_prefixed(*parts)
+    return made.hex()
+
+
+def consent(case: Case) -> object:
+    found = open_consent(case["input"], tuple(VerifyKey.parse(key) for key in case["keys"]))
+    assert consent_hash(case["input"]) == case["hash"]
+    return plain(found)
+
+
+def brief(case: Case) -> object:
+    sealed = decode(canonical(shared("brief/brief")[case["input"]]), SealedBrief)
+    found = open_brief(
+        sealed,
+        PersonSealingKey(unb64(case["seed"])),
+        context=ThreadContext(**case["context"]),
+        ref=case["ref"],
+        audience=case["audience"],
+        now=case["now"],
+    ).brief
+    return {
+        "words": plain(found.words),
+        "reply_key": sealing_key_hash(found.reply_key),
+        "key_packages": [b64(one) for one in found.key_packages],
+    }
+
+
+def agreed(case: Case) -> object:
+    sent = msgspec.convert(case["sent"], SentBrief)
+    key = ReplyKey(unb64(case["seed"]))
+    found = open_agreed(shared("brief/agreed")[case["input"]], key, sent.context, ref=sent.ref, audience=sent.audience)
+    mentor = check_agreed(found.proof, msgspec.convert(case["agreement"], Agreement), sent, now=case["now"])
+    return {
+        "label": mentor.label,
+        "master_key": mentor.master_key.text,
+        "devices": [device.text for device in mentor.devices],
+        "welcome": b64(found.welcome),
+    }
+
+
+def session_context(case: Case) -> object:
+    return contexts.session(thread=case["thread"], accepted=case["accepted"], consent=case["consent"]).hex()
+
+
+def welcome(case: Case) -> object:
+    own = Own(device=DeviceKey(unb64(case["device"])), secret=unb64(case["secret"]))
+    joined = ENGINE.join(
+        own, unb64(case["input"]), context=bytes.fromhex(case["context"]), allowed=tuple(case["allowed"])
+    )
+    return list(ENGINE.members(joined))
+
+
+def container(case: Case) -> object:
+    data = unb64(case["input"])
+    if "key" in case:
+        return b64(VaultKey(unb64(case["key"]), name="any").open(data))
+    return b64(unlock(data, case["passphrase"])[1])
+
+
+READERS = {
+    "devices/derived": derived,
+    "devices/identity": identity,
+    "devices/certificates": certificate,
+    "devices/sealing-keys": sealing_key,
+    "frames/content": frame,
+    "frames/padding": padding,
+    "frames/text": text,
+    "brief/contexts": context,
+    "brief/consent": consent,
+    "brief/brief": brief,
+    "brief/agreed": agreed,
+    "session/context": session_context,
+    "session/welcome": welcome,
+    "vault/containers": container,
+}
+
+
+@pytest.mark.parametrize(("name", "case"), every_case())
+def test_a_case_ends_as_the_vectors_say(name: str, case: Case) -> None:
+    if "error" not in case:
+        assert READERS[name](case) == case["result"]
+        return
+    with pytest.raises(KINDS[case["error"]]) as caught:
+        READERS[name](case)
+    if "code" in case:
+        assert caught.value.code == case["code"]
+
+
+def test_the_messages_of_a_session_end_as_the_vectors_say_in_their_order() -> None:
+    first = json.loads((VECTORS / "session/welcome.json").read_bytes())["cases"][0]
+    own = Own(device=DeviceKey(unb64(first["device"])), secret=unb64(first["secret"]))
+    state = ENGINE.join(
+        own, unb64(first["input"]), context=bytes.fromhex(first["context"]), allowed=tuple(first["allowed"])
+    )
+    for case in json.loads((VECTORS / "session/messages.json").read_bytes())["cases"]:
+        before = ENGINE.dump(state)
+        if "error" in case:
+            with pytest.raises(KINDS[case["error"]]):
+                ENGINE.receive(state, unb64(case["input"]))
+            assert ENGINE.dump(state) == before
+        else:
+            state, event = ENGINE.receive(state, unb64(case["input"]))
+            assert event.frame == unb64(case["result"]), case["name"]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_files_are_what_their_programs_make(topic: str) -> None:
+    made: dict[str, bytes] = generator(topic).files()
+    frozen: tuple[str, ...] = getattr(generator(topic), "frozen", ())
+    stored = {path.relative_to(VECTORS).as_posix(): path for path in (VECTORS / topic).glob("*.json")}
+    assert set(stored) == {*made, *frozen}
+    assert {name for name, content in made.items() if stored[name].read_bytes() != content} == set()
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_there_are_at_least_as_many_refusals_as_successes(topic: str) -> None:
+    for path in (VECTORS / topic).glob("*.json"):
+        cases = json.loads(path.read_bytes())["cases"]
+        assert sum("error" in case for case in cases) * 2 >= len(cases), path.name

@@ -1,0 +1,189 @@
+"""Vectors of docs/protocol/43-devices.md: derived keys, identity statements, certificates, sealing-key statements."""
+
+import json
+from typing import Any, Final
+
+from protocol import jws
+from protocol.devices import (
+    DEVICE_TYP,
+    IDENTITY_TYP,
+    MAX_DEVICE_LIFETIME_S,
+    MAX_SEALING_LIFETIME_S,
+    MAX_SKEW_S,
+    SEALING_KEY_TYP,
+    sealing_key_hash,
+    sign_sealing_key,
+)
+from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, certify
+from protocol.encoding import b64, encode, sha256
+from protocol.signing import SigningKey
+
+Case = dict[str, Any]
+
+NOW: Final = 1_767_000_000
+AUDIENCE: Final = b64(sha256(b"audience of the vectors"))
+OTHER: Final = b64(sha256(b"another audience"))
+ACCOUNT: Final = AccountSecret(sha256(b"account secret"))
+DEVICE: Final = DeviceSecret(sha256(b"device secret"))
+STRANGER: Final = AccountSecret(sha256(b"secret of a stranger"))
+SEALING: Final = PersonSealingKey(sha256(b"sealing key"))
+
+
+def files() -> dict[str, bytes]:
+    """Return the content of each vector file by its path under `tests/vectors`."""
+    return {
+        "devices/derived.json": file(
+            "43-devices §2",
+            "Keys and names of one audience; secrets and keys as base64url. A wrong audience id is malformed.",
+            _derived(),
+        ),
+        "devices/identity.json": file(
+            "43-devices §3", "`input` is opened with the master key `key` for `audience`.", _identity()
+        ),
+        "devices/certificates.json": file(
+            "43-devices §4", "`input` is opened with the identity key `key` for `audience` at `now`.", _certificates()
+        ),
+        "devices/sealing-keys.json": file(
+            "43-devices §5", "`input` is opened with the device key `key` at `now`.", _sealing_keys()
+        ),
+    }
+
+
+def file(spec: str, comment: str, cases: list[Case], **shared: object) -> bytes:
+    """Return a vector file; `shared` is what several cases refer to."""
+    content = {"spec": spec, "comment": comment, **shared, "cases": cases}
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _derived() -> list[Case]:
+    def case(name: str, audience: str) -> Case:
+        secrets = {"account_secret": b64(ACCOUNT.seed), "device_secret": b64(DEVICE.seed), "audience": audience}
+        return {"name": name, **secrets}
+
+    def result(audience: str) -> Case:
+        return {
+            "master_key": ACCOUNT.master().public.text,
+            "identity_key": ACCOUNT.identity(audience).public.text,
+            "label": ACCOUNT.label(audience),
+            "device_key": DEVICE.key(audience).public.text,
+            "device_id": DEVICE.device_id(audience),
+        }
+
+    return [
+        case("one audience", AUDIENCE) | {"result": result(AUDIENCE)},
+        case("another audience shares the master key only", OTHER) | {"result": result(OTHER)},
+        case("an audience of 31 bytes", b64(bytes(31))) | {"error": "malformed"},
+        case("an audience in another spelling", AUDIENCE + "=") | {"error": "malformed"},
+    ]
+
+
+def _signed(payload: dict[str, Any], key: SigningKey, typ: str) -> str:
+    return jws.sign(encode(payload), key, typ)
+
+
+def _last_bit(text: str) -> str:
+    """Return a JWS whose signature differs in one bit."""
+    head, _, signature = text.rpartition(".")
+    return f"{head}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
+
+
+def _identity() -> list[Case]:
+    master, good = ACCOUNT.master(), ACCOUNT.state_identity(AUDIENCE)
+    payload = {
+        "audience": AUDIENCE,
+        "identity_key": ACCOUNT.identity(AUDIENCE).public.text,
+        "label": ACCOUNT.label(AUDIENCE),
+        "seq": 1,
+    }
+
+    def case(name: str, text: str, **outcome: object) -> Case:
+        return {"name": name, "input": text, "key": master.public.text, "audience": AUDIENCE, **outcome}
+
+    def altered(**changes: object) -> str:
+        return _signed({**payload, **changes}, master, IDENTITY_TYP)
+
+    return [
+        case("a statement of the master key", good, result=payload),
+        case("a later statement", altered(seq=7), result={**payload, "seq": 7}),
+        case("one for another audience", ACCOUNT.state_identity(OTHER), error="unverified"),
+        case("one by another master key", STRANGER.state_identity(AUDIENCE), error="unverified"),
+        case("one bit of the signature changed", _last_bit(good), error="unverified"),
+        case("a sequence number of 0", altered(seq=0), error="malformed"),
+        case("a field that is not specified", altered(more=1), error="malformed"),
+        case("signed as another type", _signed(payload, master, DEVICE_TYP), error="malformed"),
+        case("a fourth part", good + ".AAAA", error="malformed"),
+    ]
+
+
+def _certificates() -> list[Case]:
+    identity = ACCOUNT.identity(AUDIENCE)
+    good = certify(ACCOUNT, DEVICE, audience=AUDIENCE, now=NOW)
+    payload = {
+        "audience": AUDIENCE,
+        "created_at": NOW,
+        "device_id": DEVICE.device_id(AUDIENCE),
+        "device_key": DEVICE.key(AUDIENCE).public.text,
+        "expires_at": NOW + MAX_DEVICE_LIFETIME_S,
+    }
+
+    def case(name: str, text: str, now: int = NOW, **outcome: object) -> Case:
+        return {
+            "name": name,
+            "input": text,
+            "key": identity.public.text,
+            "audience": AUDIENCE,
+            "now": now,
+            **outcome,
+        }
+
+    def altered(**changes: object) -> str:
+        return _signed({**payload, **changes}, identity, DEVICE_TYP)
+
+    end = NOW + MAX_DEVICE_LIFETIME_S
+    return [
+        case("a certificate in its first second", good, result=payload),
+        case("a certificate in its last second", good, end - 1, result=payload),
+        case("a clock that is 300 s behind", good, NOW - MAX_SKEW_S, result=payload),
+        case("a clock that is 301 s behind", good, NOW - MAX_SKEW_S - 1, error="unverified"),
+        case("the second of expiry", good, end, error="unverified"),
+        case("another audience", altered(audience=OTHER), error="unverified"),
+        case("another identity key", certify(STRANGER, DEVICE, audience=AUDIENCE, now=NOW), error="unverified"),
+        case("one bit of the signature changed", _last_bit(good), error="unverified"),
+        case("an expiry before the start", altered(expires_at=NOW - 1), error="malformed"),
+        case("a life of one second too much", altered(expires_at=end + 1), error="malformed"),
+        case("a device id of 15 bytes", altered(device_id="A" * 20), error="malformed"),
+    ]
+
+
+def _sealing_keys() -> list[Case]:
+    device = DEVICE.key(AUDIENCE)
+    good = sign_sealing_key(SEALING.public, device, expires_at=NOW + 60)
+    payload = {
+        "device_key": device.public.text,
+        "expires_at": NOW + 60,
+        "sealing_key": sealing_key_hash(SEALING.public),
+    }
+
+    def case(name: str, text: str, now: int = NOW, **outcome: object) -> Case:
+        return {"name": name, "input": text, "key": device.public.text, "now": now, **outcome}
+
+    def altered(key: DeviceKey = device, **changes: object) -> str:
+        return _signed({**payload, **changes}, key, SEALING_KEY_TYP)
+
+    longest = MAX_SEALING_LIFETIME_S + MAX_SKEW_S
+    stranger = STRANGER.identity(AUDIENCE).public.text
+    return [
+        case("a statement in its last second", good, NOW + 59, result=payload),
+        case(
+            "the longest life",
+            altered(expires_at=NOW + longest),
+            result={**payload, "expires_at": NOW + longest},
+        ),
+        case("the second of expiry", good, NOW + 60, error="unverified"),
+        case("a life of one second too much", altered(expires_at=NOW + longest + 1), error="unverified"),
+        case("a statement about another device", altered(device_key=stranger), error="unverified"),
+        case("by another device", altered(DeviceKey(sha256(b"other"))), error="unverified"),
+        case(
+            "without an expiry", _signed({"device_key": device.public.text}, device, SEALING_KEY_TYP), error="malformed"
+        ),
+    ]

@@ -1,0 +1,159 @@
+"""Vectors of docs/protocol/44-frames.md: what a frame may say, how it is padded, which text may be shown.
+
+Inputs and results are written by hand from the specification, not taken from the program.
+"""
+
+import json
+from typing import Any, Final
+
+from .devices import Case, file
+
+ID: Final = "AAECAwQFBgcICQoLDA0ODw"
+AT: Final = 1_767_000_000
+
+
+def files() -> dict[str, bytes]:
+    """Return the content of each vector file by its path under `tests/vectors`."""
+    return {
+        "frames/content.json": file(
+            "44-frames §2",
+            "`input` is the JSON text of a frame; `padded` is the size it is padded to.",
+            [*_accepted(), *_refused()],
+        ),
+        "frames/padding.json": file(
+            "44-frames §1",
+            "The bytes are `start` (hex), then zeros up to `size`, then `end` (hex) in place of the last zeros.",
+            _padding(),
+        ),
+        "frames/text.json": file(
+            "44-frames §3", "`input` is text that one person shows another; with `line` it must be one line.", _text()
+        ),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _frame(content: dict[str, Any], **more: object) -> str:
+    return _json({"at": AT, "content": content, "id": ID, **more})
+
+
+def _accepted() -> list[Case]:
+    def case(name: str, content: dict[str, Any], padded: int = 1_024) -> Case:
+        return {"name": name, "input": _frame(content), "padded": padded, "result": content}
+
+    return [
+        case("chat of two lines", {"type": "chat", "text": "Good morning!\nHow was it?"}),
+        case("chat of 4,000 letters", {"type": "chat", "text": "a" * 4_000}, 4_096),
+        case("chat of 4,000 four-byte characters", {"type": "chat", "text": "😀" * 4_000}, 16_384),
+        case("an agenda that stands", {"type": "agenda", "items": [{"title": "Explore", "minutes": 10}]}),
+        case("an agenda that runs", {"type": "agenda", "items": [], "started_at": AT}),
+        case("a goal", {"type": "goal", "goal": ID, "text": "Three sentences I can say"}),
+        case("an open action of the mentee", {"type": "action", "action": ID, "text": "Call them"}),
+        case(
+            "a done action of the mentor with a day",
+            {"type": "action", "action": ID, "text": "Send it", "owner": "mentor", "due_at": AT, "done": True},
+        ),
+        case("a takeaway", {"type": "takeaway", "text": "Say the date first."}),
+        case("useful, 5 of 5", {"type": "useful", "score": 5}),
+        case("would not meet again", {"type": "again", "yes": False}),
+        case("a name", {"type": "name", "name": "Ada"}),
+        case("a slot", {"type": "slot", "start_at": AT, "minutes": 30}),
+        case("a place", {"type": "place", "text": "https://meet.example/room"}),
+        case("an emptied note", {"type": "note", "note": ID, "text": ""}),
+        case("a note of 12,000 letters", {"type": "note", "note": ID, "text": "a" * 12_000}, 16_384),
+        case("thanks", {"type": "thanks", "text": "Thank you."}),
+        case("close", {"type": "close"}),
+    ]
+
+
+def _refused() -> list[Case]:
+    def case(name: str, text: str) -> Case:
+        return {"name": name, "input": text, "error": "malformed"}
+
+    def content(name: str, /, **fields: object) -> Case:
+        return case(name, _frame(fields))
+
+    return [
+        content("an unknown type", type="call"),
+        content("no type", text="hello"),
+        content("empty chat", type="chat", text=""),
+        content("chat of 4,001 letters", type="chat", text="a" * 4_001),
+        content("chat with a bell", type="chat", text="ding\x07"),
+        content("chat with a direction mark", type="chat", text="\u202etxet"),
+        content("a goal of two lines", type="goal", goal=ID, text="one\ntwo"),
+        content("a goal without its id", type="goal", text="one"),
+        content("an action with the default owner written out", type="action", action=ID, text="x", owner="mentee"),
+        content("an action that says it is not done", type="action", action=ID, text="x", done=False),
+        content("an agenda of 13 items", type="agenda", items=[{"title": "a", "minutes": 5}] * 13),
+        content("an item of no minutes", type="agenda", items=[{"title": "a", "minutes": 0}]),
+        content("useful, 0 of 5", type="useful", score=0),
+        content("useful, 6 of 5", type="useful", score=6),
+        content("again as a number", type="again", yes=1),
+        content("again without an answer", type="again"),
+        content("a name of 81 letters", type="name", name="a" * 81),
+        content("a note of 12,001 letters", type="note", note=ID, text="a" * 12_001),
+        content("close with a field", type="close", text="bye"),
+        case("the default version written out", _frame({"type": "close"}, v=1)),
+        case("a newer version", _frame({"type": "close"}, v=2)),
+        case("a field that is not specified", _frame({"type": "close"}, more=1)),
+        case("a space", _frame({"type": "close"}).replace(",", ", ", 1)),
+        case("a time with a fraction", _frame({"type": "close"}).replace(str(AT), f"{AT}.0")),
+        case("no id", _json({"at": AT, "content": {"type": "close"}})),
+        case("not JSON", "close"),
+    ]
+
+
+def _padding() -> list[Case]:
+    text = _frame({"type": "close"}).encode()
+    start = len(text).to_bytes(4, "big") + text
+    long = _frame({"type": "chat", "text": "a" * 3_000}).encode()
+    longer = len(long).to_bytes(4, "big") + long
+
+    def case(name: str, size: int, head: bytes = start, end: bytes = b"", **outcome: object) -> Case:
+        return {"name": name, "size": size, "start": head.hex(), "end": end.hex(), **outcome}
+
+    return [
+        case("the smallest size", 1_024, result=text.decode()),
+        case("the size in which it fits", 4_096, longer, result=long.decode()),
+        case("a larger size than needed", 4_096, error="malformed"),
+        case("no size of a frame", 1_025, error="malformed"),
+        case("an empty frame", 0, b"", error="malformed"),
+        case("a last byte that is not zero", 1_024, start, b"\x01", error="malformed"),
+        case("a length past the end", 1_024, b"\x00\x00\x04\x00" + text, error="malformed"),
+        case("a length of nothing", 1_024, bytes(4), error="malformed"),
+    ]
+
+
+def _text() -> list[Case]:
+    def good(name: str, text: str, *, line: bool = True) -> Case:
+        return {"name": name, "input": text, "line": line, "result": text}
+
+    def bad(name: str, text: str, *, line: bool = False) -> Case:
+        return {"name": name, "input": text, "line": line, "error": "malformed"}
+
+    return [
+        good("letters of any script", "Größe, Ωμέγα, 日本語, नमस्ते"),
+        good("two lines where lines may be", "one\ntwo", line=False),
+        good("a joiner inside a word", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        good("an emoji of several parts", "👩\u200d🚀 ❤\ufe0f"),
+        good("a letter with a combining accent", "e\u0301"),
+        bad("two lines where one may be", "one\ntwo", line=True),
+        bad("a zero byte", "a\x00b"),
+        bad("a tab", "a\tb"),
+        bad("a carriage return", "a\r\nb"),
+        bad("an escape sequence of a terminal", "\x1b[2J"),
+        bad("a delete character", "a\x7f"),
+        bad("a C1 control character", "a\x9bb"),
+        bad("a line separator", "a\u2028b"),
+        bad("a right-to-left override", "a\u202eb"),
+        bad("a direction isolate", "a\u2066b\u2069"),
+        bad("a direction mark", "a\u200fb"),
+        bad("a soft hyphen", "a\u00adb"),
+        bad("a zero-width space", "a\u200bb"),
+        bad("a byte-order mark", "\ufeffa"),
+        bad("a tag character", "a\U000e0041"),
+        bad("a private character", "a\ue000"),
+        bad("no character", "a\uffff"),
+    ]
