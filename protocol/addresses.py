@@ -44,9 +44,10 @@ def parse_loopback(text: str) -> tuple[str, int]:
 def audience_id(*entities: str) -> str:
     """Return the id of whom a set or key is for, as 43 characters.
 
-    One entity is an organization alone or the registry of a consortium, two are a pair in either order.
+    One entity is an organization alone or the registry of a consortium, two are a pair in either order; an
+    organization and itself are that organization alone, as in a match between colleagues.
     """
-    names = sorted(parse_entity(entity) for entity in entities)
-    if not 1 <= len(set(names)) == len(names) <= 2:
-        raise ValueError("an audience is one entity or two different ones")
+    names = sorted({parse_entity(entity) for entity in entities})
+    if not 1 <= len(names) <= 2:
+        raise ValueError("an audience is one entity or two")
     return b64(sha256(label("audience"), "\n".join(names).encode("ascii")))

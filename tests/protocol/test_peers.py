@@ -108,8 +108,10 @@ def test_a_key_and_its_thumbprint_have_the_same_eight_words() -> None:
 def test_an_audience_of_three_is_a_programming_mistake() -> None:
     with pytest.raises(ValueError, match="audience"):
         audience_id("https://a.example", "https://b.example", "https://c.example")
-    with pytest.raises(ValueError, match="audience"):
-        audience_id("https://a.example", "https://a.example")
+
+
+def test_an_organization_and_itself_are_one_audience() -> None:
+    assert audience_id("https://a.example", "https://a.example") == audience_id("https://a.example")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,308 @@
+"""Whole exchanges in one process: real services and stores, real sealing, a network that is a function call."""
+
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from federation.calls import Answer, Contact
+from federation.directory import Peer, PeerDirectory
+from federation.ports import Entropy, Store, where
+from federation.rows import CatalogRow, MailboxRow, PeerRow
+from node.events import Events
+from node.exchanging import Exchanging, Surroundings
+from node.keys import KeyRing
+from node.rows import DeviceRow, EnrolmentRow, LabelRow, MemberRow, MentorRow
+from node.sections import Config, HandshakeSection, NodeSection, OrgSection
+from node.services.catalogs import dump_catalog
+from node.services.exchange import MESSAGES_PATH
+from node.services.profile import Availability, MentorProfile, ProfileTopic, WeeklyWindow
+from node.telemetry import Metrics, make_log
+from protocol.addresses import audience_id
+from protocol.concepts import Vocabulary
+from protocol.crowd import Cell
+from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, enrol
+from protocol.editions import Catalog, CellState
+from protocol.encoding import b64, encode
+from protocol.errors import UnavailableError
+from protocol.ids import random_id
+from protocol.offers import Offer, OrgProfile
+from protocol.peers import NodeDocument, NodeKeys, log_vkey, sign_document
+from protocol.sealing import NodeSealingKey
+from protocol.signing import SigningKey
+from protocol.vocabulary import Topic
+from tests.fakes.clock import SteppedClock
+from tests.fakes.entropy import SeededEntropy
+
+#: A Monday, 08:00 UTC.
+START: Final = 1_799_049_600
+TOPIC: Final = "mm:first-board-presentation"
+ORG: Final = OrgProfile(
+    display_name="Aurora Freight", kind="company", sector="H", size_band="50-250", countries=("DE",)
+)
+
+
+class Network:
+    """Carries calls between the nodes of a world; a node can be cut off."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, TestNode] = {}
+        self.down: set[str] = set()
+        self.delivered: list[tuple[str, str, bytes]] = []
+
+    def calls(self, sender: str) -> "Calls":
+        """Return the calls of one node."""
+        return Calls(self, sender)
+
+
+class Calls:
+    """`federation.calls.Calls` for one sender, as far as the exchange uses it."""
+
+    def __init__(self, network: Network, sender: str) -> None:
+        self._network = network
+        self._sender = sender
+
+    async def post(
+        self,
+        peer: Peer,
+        target: str,
+        body: bytes,
+        content_type: str,  # noqa: ARG002 -- the port has it
+        *,
+        limit: int | None = None,  # noqa: ARG002
+        accept: frozenset[int] = frozenset(),  # noqa: ARG002
+    ) -> Answer:
+        """Return what the other node answers, unless either of the two is cut off."""
+        if self._network.down & {peer.entity, self._sender}:
+            raise UnavailableError("peer is down", code="peer-down")
+        self._network.delivered.append((self._sender, target, body))
+        node = self._network.nodes[peer.entity]
+        if target == MESSAGES_PATH:
+            answer = await node.exchanging.inbox.receive(self._sender, body, _spent)
+        else:
+            answer = await node.exchanging.provider.quote(self._sender, body, _spent, size_band="50-250")
+        return Answer(status=200, headers={}, body=answer)
+
+    async def get(
+        self, peer: Peer, target: str, *, limit: int | None = None, etag: str | None = None, signed: bool = True
+    ) -> Answer:
+        """Nothing is fetched in an exchange."""
+        raise AssertionError((peer, target, limit, etag, signed))
+
+    async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:
+        """Nothing is fetched in an exchange."""
+        raise AssertionError((contact, target, limit))
+
+
+async def _spent(_tx: object) -> None:
+    """The signature of the request is another suite's matter."""
+
+
+class TestNode:
+    """One organization's exchange with its people's rows written directly."""
+
+    __test__ = False
+
+    def __init__(
+        self, name: str, network: Network, vocabulary: Vocabulary, clock: SteppedClock, store: Store, seed: int
+    ) -> None:
+        self.entity: Final = f"https://{name}.example"
+        self.clock: Final = clock
+        self.store: Final = store
+        self.entropy: Final[Entropy] = SeededEntropy(seed)
+        self.keys: Final = _keys(self.entropy)
+        self.document: Final = sign_document(_document(self.entity, self.keys), self.keys.federation)
+        self.directory: Final = PeerDirectory()
+        config = Config(
+            node=NodeSection(entity=self.entity),
+            org=OrgSection(display_name=name.title(), countries=("DE",)),
+            handshake=HandshakeSection(tick_ms=0, flush_s=0, quota_least=50),
+        )
+        self.exchanging: Final = Exchanging(
+            Surroundings(
+                entity=self.entity,
+                config=config,
+                keys=self.keys,
+                org=replace(ORG, display_name=name.title()),
+                store=store,
+                clock=clock,
+                entropy=self.entropy,
+                events=Events(make_log(clock, level="critical"), Metrics()),
+                directory=self.directory,
+                calls=network.calls(self.entity),
+                vocabulary=lambda: vocabulary,
+                page_base=lambda: f"http://{name}.localhost",
+            )
+        )
+        network.nodes[self.entity] = self
+
+    def meet(self, other: "TestNode") -> None:
+        """Pin another node as a peer."""
+        row = PeerRow(
+            entity=other.entity,
+            keyid=other.keys.http.public.keyid,
+            federation_key=other.keys.federation.public.text,
+            document=other.document.encode("ascii"),
+            mode="full",
+            added_at=self.clock.now(),
+            fetched_at=self.clock.now(),
+        )
+        self.directory.put(row)
+
+    async def list_offer(self, peer: str) -> Offer:
+        """Show `peer` one offer of the topic."""
+        offer = Offer(
+            offer_id=random_id(self.entropy.take(16)),
+            topic=Topic(id=TOPIC, kind="been-through"),
+            band="any",
+            language="en",
+            region="DE",
+            formats=("call", "text"),
+            lengths=(30,),
+        )
+        cell = Cell(topic=offer.topic, band="any", language="en", region="DE")
+        state = CellState(cell=cell, phase="listed", offer=offer, salt=b64(self.entropy.take(16)))
+        row = CatalogRow(
+            audience=audience_id(self.entity, peer),
+            edition=1,
+            state=dump_catalog(Catalog(edition=1, cells=(state,))),
+            changed_at=self.clock.now(),
+        )
+        async with self.store.write() as tx:
+            await tx.put(row)
+        return offer
+
+    async def add_person(
+        self, name: str, *, audiences: tuple[str, ...], profile: MentorProfile | None = None
+    ) -> "Somebody":
+        """Add a member with one enrolled device, a mentor if there is a profile."""
+        now = self.clock.now()
+        person = Somebody(self, name)
+        async with self.store.write() as tx:
+            await tx.insert(
+                MemberRow(
+                    member=person.member,
+                    hris_id=name,
+                    mail=f"{name}@{self.entity.removeprefix('https://')}",
+                    active=True,
+                    job_family="Finance",
+                    band="senior",
+                    country="DE",
+                    languages="en",
+                    imported_at=now,
+                ),
+                LabelRow(label=person.label, member=person.member),
+                DeviceRow(device=person.device_id, member=person.member, hint="", added_on=now, seen_on=now),
+            )
+            for audience in audiences:
+                enrolment = enrol(person.account, person.device, (person.sealing,), audience=audience, now=now)
+                await tx.insert(
+                    EnrolmentRow(
+                        device=person.device_id,
+                        audience=audience,
+                        member=person.member,
+                        device_id=person.device.device_id(audience),
+                        identity_key=enrolment.identity_key,
+                        device_key=person.device.key(audience).public.text,
+                        enrolment=encode(enrolment),
+                        expires_at=now + 300 * 86_400,
+                    )
+                )
+            if profile is not None:
+                await tx.insert(
+                    MentorRow(
+                        member=person.member,
+                        profile=msgspec.json.encode(profile).decode(),
+                        opted_in=True,
+                        listed=True,
+                        changed_at=now,
+                    )
+                )
+        return person
+
+
+class Somebody:
+    """A person with one device, as their client knows them."""
+
+    def __init__(self, node: TestNode, name: str) -> None:
+        take = node.entropy.take
+        self.node: Final = node
+        self.name: Final = name
+        self.member: Final = random_id(take(16))
+        self.label: Final = random_id(take(16))
+        self.device_id: Final = random_id(take(16))
+        self.account: Final = AccountSecret(take(32))
+        self.device: Final = DeviceSecret(take(32))
+        self.sealing: Final = PersonSealingKey(take(32))
+
+    async def entries(self) -> list[MailboxRow]:
+        """Return everything in the person's mailbox."""
+        async with self.node.store.read() as tx:
+            return await tx.find(MailboxRow, where(label=self.label), order="cursor")
+
+
+def mentor_profile(**changes: object) -> MentorProfile:
+    """Return a mentor of the topic who has time on weekdays."""
+    profile = MentorProfile(
+        topics=(ProfileTopic(id=TOPIC, kind="been-through", experience=("did-it-once",)),),
+        languages=("en",),
+        formats=("call", "text"),
+        lengths=(30,),
+        availability=Availability(
+            zone="Europe/Berlin",
+            weekly=tuple(WeeklyWindow(weekday=day, start=540, end=1020) for day in range(5)),
+        ),
+    )
+    return replace(profile, **changes)
+
+
+async def settle(*nodes: TestNode, rounds: int = 30) -> None:
+    """Let every outbox send until nothing is due any more."""
+    for _ in range(rounds):
+        waits = [await node.exchanging.outbox.step(peer) for node in nodes for peer in _peers(node)]
+        if all(wait is None or wait > 0 for wait in waits):
+            return
+    raise AssertionError("the outboxes do not come to rest")
+
+
+def _peers(node: TestNode) -> list[str]:
+    return [node.entity, *(peer.entity for peer in node.directory.all())]
+
+
+def _keys(entropy: Entropy) -> KeyRing:
+    def key() -> SigningKey:
+        return SigningKey(entropy.take(32))
+
+    return KeyRing(
+        federation=key(),
+        http=key(),
+        log=key(),
+        envelope_sign=key(),
+        envelope_seal=NodeSealingKey(entropy.take(32)),
+        attest=key(),
+        recovery=key().public,
+    )
+
+
+def _document(entity: str, keys: KeyRing) -> NodeDocument:
+    host = entity.removeprefix("https://")
+    return NodeDocument(
+        version=1,
+        entity=entity,
+        api=entity,
+        protocols=("mentormesh/1",),
+        keys=NodeKeys(
+            federation=keys.federation.public.text,
+            http=keys.http.public.text,
+            log=keys.log.public.text,
+            envelope_sign=keys.envelope_sign.public.text,
+            envelope_seal=keys.envelope_seal.public.text,
+            attest=keys.attest.public.text,
+            recovery=keys.recovery.text,
+        ),
+        log_origin=f"{host}/log",
+        log_vkey=log_vkey(f"{host}/log", keys.log.public.raw),
+        org=ORG,
+        issued_at=START,
+        seq=1,
+    )
