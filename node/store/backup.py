@@ -130,7 +130,6 @@ def _mark(copy: Path, *, now: int, folder: Path) -> MetaRow:
 def _place(copy: Path, target: Path) -> None:
     """Give the copy its name once its bytes are on the disk, so that the name never stands for half a file."""
     _sync(copy)
-    _refuse_existing(target)
     copy.rename(target)
     _sync(target.parent)
 

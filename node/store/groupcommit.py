@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Group:
-    """Transactions that share one commit; `ended` gets None once they are durable, or what made them fail.
+    """Transactions that share one commit.
 
     `calls` belong to the group, not to who waits for it: they run even if all of those have been cancelled.
     """
@@ -26,7 +26,24 @@ class Group:
     def __init__(self) -> None:
         self.size = 0
         self.calls: list[Callable[[], None]] = []
-        self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.failure: Exception | None = None
+        self._ended = False
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def end(self, failure: Exception | None) -> None:
+        """Tell everyone who waits: None if the group is durable, or what made it fail."""
+        self._ended = True
+        self.failure = failure
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def ended(self) -> None:
+        """Return once the group has ended; being cancelled takes the news from nobody else."""
+        if not self._ended:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
+            await waiter
 
 
 class GroupCommit:
@@ -105,7 +122,7 @@ class GroupCommit:
         Without a transaction the connection would commit each further statement by itself.
         """
         if group is not self._group:
-            self._fail(group.ended.result() or RuntimeError("used after its transaction has ended"))
+            self._fail(group.failure or RuntimeError("used after its transaction has ended"))
 
     def _begin(self) -> Group:
         if self._closed:
@@ -148,13 +165,12 @@ class GroupCommit:
         """End a group without a commit."""
         self._group = None
         self._connection.rollback()
-        group.ended.set_result(reason)
+        group.end(reason)
 
     async def _durable(self, group: Group) -> None:
-        # Shielded: one waiter that is cancelled must not take the news from the others.
-        failure = await asyncio.shield(group.ended)
-        if failure is not None:
-            self._fail(failure)
+        await group.ended()
+        if group.failure is not None:
+            self._fail(group.failure)
 
     async def _commit_soon(self, group: Group) -> None:
         # Those whom the last commit woke get in line first; then the commit is one more in the same line.
@@ -180,7 +196,7 @@ class GroupCommit:
             failure = error
             self._connection.rollback()
         finally:
-            group.ended.set_result(failure)
+            group.end(failure)
 
     def _committed(self, group: Group) -> None:
         self.commits += 1
@@ -193,7 +209,7 @@ class GroupCommit:
         cancelled: asyncio.CancelledError | None = None
         while not running.done():
             try:
-                await asyncio.wait({running})
+                await asyncio.shield(running)
             except asyncio.CancelledError as error:
                 cancelled = error
         result = running.result()

@@ -16,7 +16,7 @@ from .errors import raise_explained
 from .groupcommit import GroupCommit
 from .transactions import Snapshot, Transaction
 
-WINDOW_S: Final = 0.001
+WINDOW_S: Final = 0.0
 IDLE_READERS: Final = 4
 
 

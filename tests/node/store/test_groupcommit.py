@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from federation.ports import Writer
 from node.store.migrations import FOLDER
 from node.store.sqlite import SqliteStore
 from protocol.errors import ConflictError, UnavailableError
@@ -82,6 +83,23 @@ async def test_nobody_is_told_before_the_commit(store: SqliteStore, gate: Gate) 
     assert not task.done()
     gate.open.set()
     await task
+
+
+async def test_a_writer_that_escapes_its_block_is_of_no_use_in_the_rest_of_its_group(store: SqliteStore) -> None:
+    escaped: list[Writer] = []
+
+    async def escape() -> None:
+        async with store.write() as change:
+            escaped.append(change)
+
+    async def use() -> None:
+        async with store.write():
+            with pytest.raises(RuntimeError, match="block has ended"):
+                await escaped[0].insert(SampleRow(id=1))
+
+    await asyncio.gather(escape(), use())
+    assert store.commits == 1
+    assert await stored(store) == []
 
 
 async def test_a_refusal_leaves_only_when_what_it_rests_on_is_durable(store: SqliteStore, gate: Gate) -> None:

@@ -1,0 +1,57 @@
+"""A class that cannot be a table is refused before it meets a database."""
+
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import pytest
+
+from federation.ports import Row
+from federation.shapes import Column, shape
+
+
+class GoodRow(Row, frozen=True, kw_only=True):
+    table = "good"
+    key = ("id",)
+    purpose: ClassVar = {}
+
+    id: Annotated[int, msgspec.Meta(ge=0)]
+    state: Literal["open", "closed"]
+    share: float | None
+    flag: bool
+    body: bytes | None = None
+
+
+def row_class(annotations: dict[str, object], **options: object) -> type[Row]:
+    names = {"table": "bad", "key": ("id",), "purpose": {}, "__annotations__": annotations, "__module__": __name__}
+    return type("BadRow", (Row,), names | options, frozen=True, kw_only=True)
+
+
+def test_columns_are_fields_with_their_types() -> None:
+    assert shape(GoodRow).columns == (
+        Column(name="id", type=int, optional=False),
+        Column(name="state", type=str, optional=False),
+        Column(name="share", type=float, optional=True),
+        Column(name="flag", type=bool, optional=False),
+        Column(name="body", type=bytes, optional=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("annotations", "options", "reason"),
+    [
+        ({"id": int, "tags": tuple[str, ...]}, {}, "column tags is neither"),
+        ({"id": int, "either": int | str}, {}, "column either must have exactly one type"),
+        ({"id": int, "nothing": None}, {}, "column nothing must have exactly one type"),
+        ({"id": int, "Name": str}, {}, "no portable name"),
+        ({"id": int}, {"table": 'bad"'}, "no portable name"),
+        ({"id": int}, {"key": ("other",)}, "unknown"),
+        ({"id": int}, {"key": ()}, "names no column"),
+        ({"id": int}, {"unique": (("id", "other"),)}, "unknown"),
+        ({"id": int | None}, {}, "may be empty"),
+    ],
+)
+def test_a_class_that_cannot_be_a_table_is_a_mistake(
+    annotations: dict[str, object], options: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(TypeError, match=reason):
+        shape(row_class(annotations, **options))
