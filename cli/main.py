@@ -15,10 +15,14 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "cli.config:config",
     "doctor": "cli.doctor:doctor",
     "init": "cli.init:init",
+    "member": "cli.members:member",
+    "offer": "cli.offers:offer",
     "openapi": "cli.openapi:openapi",
+    "peer": "cli.peers:peer",
     "restore": "cli.backup:restore",
     "serve": "cli.serve:serve",
     "status": "cli.status:status",
+    "vocabulary": "cli.vocabulary:vocabulary",
 }
 
 #: What `mentormesh --help` says of each, without importing them; a test compares them with the commands.
@@ -27,10 +31,14 @@ SUMMARIES: Final[dict[str, str]] = {
     "config": "Show or check the configuration.",
     "doctor": "Check this machine and node; every red line comes with its fix.",
     "init": "Make a new node in an empty directory.",
+    "member": "Import and look after the people of this organization.",
+    "offer": "See what is shown to other organizations, and what they show.",
     "openapi": "Print the description of the HTTP interface (OpenAPI 3.1).",
+    "peer": "Connect this node with those of other organizations.",
     "restore": "Put a backup in place of the database of a stopped node.",
     "serve": "Run the node until it is stopped.",
     "status": "Show how the node is.",
+    "vocabulary": "Bring, list, remove and search vocabularies of topics.",
 }
 
 

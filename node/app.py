@@ -1,91 +1,152 @@
-"""The composition root: the only place where the parts of a node are made and joined.
+"""The composition root: the only place where the parts of a node are made and joined; nothing runs yet.
 
-`open_node` makes a node on its directory without listening, for commands; `node/serving.py` adds sockets and jobs.
+`open_node` makes a node on its directory; `node/serving.py` adds sockets and starts the jobs.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from aiohttp import web
+import msgspec
 
-from federation.ports import Clock, Entropy, Store
+from federation.authenticate import forget_nonces
+from federation.client import PeerClient
+from federation.identity import Own as Identity
+from federation.identity import draft, issue
+from federation.ports import Clock, Entropy, Row
+from federation.rows import OutboxRow, PeerRow
+from protocol.crowd import FamilyMap
+from protocol.peers import NodeKeys
 
-from .api.bodies import BODY_LIMITS, BodyLimits
-from .api.hosts import HOSTS, Hosts
-from .api.middleware import Edge
-from .api.operations import HEALTH, METRICS
-from .api.operator import OPERATOR, Operator, local_guard, operator_guard
-from .api.routes import Auth, Guard, add_routes
-from .api.table import ALL_ROUTES
+from . import outside
 from .clock import SystemClock, SystemEntropy
-from .events import Events
 from .health import Health
-from .jobs import Jobs
-from .keys import KeyRing, load_keys, operator_token
+from .housekeeping import DOCUMENTS_EVERY_S, RETENTION_EVERY_S, every, forget_old_rows, refresh_documents
 from .operations import Operations
+from .parts import Base, Catalog, Handshakes, Peering, People
+from .rows import MailRow, MemberRow
 from .sections import Config
+from .services.mail import Pumped
+from .services.offer_operations import OfferOperations
+from .services.vocabulary import VocabularyService
 from .status import Status
 from .store.sqlite import SqliteStore
-from .telemetry import Log, Metrics, make_log
+from .telemetry import make_log
+
+#: Rows whose number `status` shows, and what they are called there.
+COUNTED: Final[dict[str, type[Row]]] = {
+    "members": MemberRow,
+    "peers": PeerRow,
+    "messages waiting": OutboxRow,
+    "mails waiting": MailRow,
+}
 
 
 class Node:
-    """One organization's node, all its parts joined; nothing runs yet."""
+    """One organization's node, all its parts joined."""
 
     def __init__(
-        self,
-        directory: Path,
-        config: Config,
-        store: Store,
-        *,
-        port: int,
-        clock: Clock,
-        entropy: Entropy,
-        log: Log,
+        self, base: Base, identity: Identity, client: PeerClient, *, vocabulary: VocabularyService, families: FamilyMap
     ) -> None:
-        self.directory: Final = directory
-        self.config: Final = config
-        self.port: Final = port
-        self.page_base: Final = config.page_base(port)
-        self.clock: Final = clock
-        self.entropy: Final = entropy
-        self.store: Final = store
-        self.keys: Final[KeyRing] = load_keys(directory)
-        self.events: Final = Events(log, Metrics())
-        self.jobs: Final = Jobs(clock, self.events)
-        self.health: Final = Health(store, self.jobs)
-        self.status: Final = Status(directory, config, self.page_base, store, self.jobs, counted={})
-        self.operations: Final = Operations((*self.status.operations(),))
+        self.base: Final = base
+        self.vocabulary: Final = vocabulary
+        self.peering: Final = Peering(base, identity, client)
+        self.catalog: Final = Catalog(base, self.peering, vocabulary, families)
+        self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
+        self.people: Final = People(base, vocabulary, self.handshakes)
+        self.health: Final = Health(base.store, base.jobs)
+        status = Status(base.directory, base.config, base.page_base, base.store, base.jobs, counted=COUNTED)
+        self.operations: Final = Operations(
+            (
+                *status.operations(),
+                *self.people.operations.operations(),
+                *self.peering.operations.operations(),
+                *OfferOperations(base.store, self.catalog.offers).operations(),
+                *vocabulary.operations(),
+            )
+        )
+
+    @classmethod
+    async def make(cls, base: Base, stack: AsyncExitStack) -> Self:
+        """Return the node with what its store and files hold loaded; `stack` closes what it opens."""
+        vocabulary = VocabularyService(base.store, base.clock)
+        await vocabulary.load()
+        client = outside.peer_client(base.directory, base.config, base.keys.http, base.clock, base.entropy)
+        stack.push_async_callback(client.close)
+        identity = await _identity(base)
+        families = outside.family_map(base.directory, base.config)
+        node = cls(base, identity, client, vocabulary=vocabulary, families=families)
+        await node.peering.directory.load(base.store)
+        await node.catalog.mirror.start()
+        return node
 
     def start_jobs(self) -> None:
-        """Start all background work; `jobs.stop` ends it."""
+        """Start all background work; `base.jobs.stop` ends it."""
+        jobs = self.base.jobs
+        jobs.start("outbox", self.handshakes.outbox.run)
+        jobs.start("catalogs", self.catalog.catalogs.run)
+        jobs.start("mirror", self.catalog.mirror.run)
+        jobs.start("mail", self._send_mail)
+        jobs.start("deadlines", self._watch_deadlines)
+        jobs.start("retention", self._retain)
+        jobs.start("documents", self._refresh)
+
+    async def _send_mail(self) -> None:
+        def report(pumped: Pumped) -> None:
+            self.base.events.mails_sent(**msgspec.structs.asdict(pumped))
+
+        await self.people.mail.run(report)
+
+    async def _watch_deadlines(self) -> None:
+        """Move on from what nobody answered in time."""
+        provider, consumer = self.handshakes.provider, self.handshakes.consumer
+        seconds = self.base.config.handshake.sweep_s
+        await every(self.base.clock, seconds, provider.sweep, consumer.sweep, consumer.send_backups)
+
+    async def _retain(self) -> None:
+        """Erase what has been kept long enough."""
+        base, handshakes, privacy = self.base, self.handshakes, self.base.config.privacy
+        await every(
+            base.clock,
+            RETENTION_EVERY_S,
+            self.people.accounts.sweep,
+            lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
+            handshakes.links.sweep,
+            handshakes.sessions.sweep,
+            lambda: forget_nonces(base.store, base.clock),
+            lambda: forget_old_rows(
+                base.store, base.clock, handshakes.mailboxes, handshakes.desk, undelivered_days=privacy.undelivered_days
+            ),
+        )
+
+    async def _refresh(self) -> None:
+        peering, base = self.peering, self.base
+        await every(
+            base.clock,
+            DOCUMENTS_EVERY_S,
+            lambda: refresh_documents(peering.directory, peering.discovery, base.events),
+        )
 
 
-GUARDS: Final[Mapping[Auth, Guard]] = {"operator": operator_guard, "local": local_guard}
-
-
-def build_app(node: Node) -> web.Application:
-    """Return the HTTP application of `node`."""
-    limits = node.config.limits
-    https = node.config.api_base.startswith("https://") and not node.config.development.enabled
-    edge = Edge(clock=node.clock, entropy=node.entropy, events=node.events, https=https)
-    app = web.Application(middlewares=[edge.__call__], client_max_size=limits.batch_bytes)
-    app[HOSTS] = Hosts(node.config, node.port)
-    app[BODY_LIMITS] = BodyLimits(
-        body_bytes=limits.body_bytes, body_s=limits.body_s, in_flight_bytes=limits.in_flight_bytes
+async def _identity(base: Base) -> Identity:
+    keys = base.keys
+    public = NodeKeys(
+        federation=keys.federation.public.text,
+        http=keys.http.public.text,
+        log=keys.log.public.text,
+        envelope_sign=keys.envelope_sign.public.text,
+        envelope_seal=keys.envelope_seal.public.text,
+        attest=keys.attest.public.text,
+        recovery=keys.recovery.text,
     )
-    app[HEALTH] = node.health
-    app[METRICS] = node.events.metrics
-    app[OPERATOR] = Operator(
-        token=operator_token(node.directory),
-        operations=node.operations,
-        events=node.events,
-        body_bytes=limits.operator_bytes,
+    said = draft(
+        entity=base.entity, api=base.config.api_base, keys=public, org=base.org, limits=outside.limits(base.config)
     )
-    add_routes(app, ALL_ROUTES, GUARDS)
-    return app
+    identity = await issue(base.store, said, keys.federation, now=base.clock.now())
+    if base.config.development.enabled:
+        identity.connect_to = f"127.0.0.1:{base.port}"
+    return identity
 
 
 @asynccontextmanager
@@ -103,19 +164,19 @@ async def open_node(
         port: where the node really listens, for the addresses it hands out; None: as configured.
     Raises: MeshError: keys, database or settings cannot be used; each says what to do.
     """
-    real_clock = clock or SystemClock()
-    log = make_log(real_clock, level=config.telemetry.level)
+    clock = clock or SystemClock()
+    path = directory / config.store.path
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     async with AsyncExitStack() as stack:
-        path = directory / config.store.path
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        window_s = config.store.commit_window_ms / 1000
-        store = await stack.enter_async_context(SqliteStore.open(path, clock=real_clock, window_s=window_s))
-        yield Node(
+        opened = SqliteStore.open(path, clock=clock, window_s=config.store.commit_window_ms / 1000)
+        store = await stack.enter_async_context(opened)
+        base = Base(
             directory,
             config,
             store,
-            port=config.listen_port if port is None else port,
-            clock=real_clock,
+            clock=clock,
             entropy=entropy or SystemEntropy(),
-            log=log,
+            log=make_log(clock, level=config.telemetry.level),
+            port=config.listen_port if port is None else port,
         )
+        yield await Node.make(base, stack)

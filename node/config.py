@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from protocol.addresses import parse_api
 from protocol.encoding import broken_rule
 from protocol.errors import MalformedError, MeshError, MissingError
 from protocol.ids import parse_entity
@@ -184,8 +185,10 @@ def _rules(config: Config) -> Iterator[str]:
         parse_entity(config.node.entity)
     except MeshError as error:
         yield f"[node] entity: {error}"
-    if config.node.api_base and not config.node.api_base.startswith("https://") and not config.development.enabled:
-        yield "[node] api_base must start with https:// outside development"
+    try:
+        parse_api(config.api_base)
+    except MeshError as error:
+        yield f"[node] api_base: {error}"
     if not 0 <= config.listen_port <= 65535:
         yield "[node] listen: the port must be between 0 and 65535"
     if bool(config.tls.certificate) != bool(config.tls.key):

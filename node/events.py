@@ -59,3 +59,13 @@ class Events:
         """Another organization's receipt does not verify."""
         self._count("receipt-refused")
         self.log.warning("receipt-refused", error_code=error_code)
+
+    def mails_sent(self, *, sent: int, retried: int, refused: int, expired: int) -> None:
+        """The mail outbox was worked on."""
+        self._count("mail")
+        self.log.info("mails", sent=sent, retried=retried, refused=refused, expired=expired)
+
+    def document_refused(self, error_code: str) -> None:
+        """A peer's document could not be had or may not follow the pinned one."""
+        self._count("document-refused")
+        self.log.warning("document-refused", error_code=error_code)

@@ -76,7 +76,7 @@ def load_keys(directory: Path) -> KeyRing:
 
 def operator_token(directory: Path) -> str:
     """Return the operator's token. Raises: RefusedError: missing, or others may read it."""
-    return _read_private(directory / TOKEN_FILE).strip()
+    return read_private(directory / TOKEN_FILE).strip()
 
 
 def same_token(given: str, expected: str) -> bool:
@@ -111,7 +111,8 @@ def _short(path: Path) -> str:
     return "/".join(path.parts[-2:])
 
 
-def _read_private(path: Path) -> str:
+def read_private(path: Path) -> str:
+    """Return the text of a file that only its owner can read. Raises: RefusedError, MalformedError."""
     check_private(path)
     try:
         return path.read_text(encoding="ascii")
@@ -122,14 +123,14 @@ def _read_private(path: Path) -> str:
 
 
 def _seed(path: Path, role: Role) -> bytes:
-    words = _read_private(path).split()
+    words = read_private(path).split()
     if len(words) != 3 or words[:2] != [_KEY_LABEL, role]:
         raise MalformedError(f"{_short(path)} does not hold a {role} key")
     return unb64(words[2], size=SEED_BYTES, what=f"{role} key")
 
 
 def _recovery(path: Path) -> VerifyKey:
-    words = _read_private(path).split()
+    words = read_private(path).split()
     if len(words) != 2 or words[0] != _RECOVERY_LABEL:
         raise MalformedError(f"{_short(path)} does not hold the public recovery key")
     return VerifyKey.parse(words[1])

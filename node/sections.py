@@ -131,7 +131,7 @@ class HandshakeSection(Section, frozen=True, kw_only=True):
     quota_percent: Annotated[int, doc("Quotes never taken up a peer may open a day, per 100 members.", ge=1)] = 2
     quota_least: Annotated[int, doc("The same, at least.", ge=1)] = 5
     capacity: Annotated[int, doc("Open requests a mentor takes unless they say otherwise.", ge=1, le=50)] = 3
-    outbox_cap_s: Annotated[float, doc("Longest pause between two tries in the first 15 minutes.", gt=0, le=60)] = 5.0
+    sweep_s: Annotated[float, doc("Deadlines are looked at this often.", gt=0, le=60)] = 5.0
 
 
 class PrivacySection(Section, frozen=True, kw_only=True):
@@ -160,10 +160,9 @@ class EgressSection(Section, frozen=True, kw_only=True):
 
 
 class VocabularySection(Section, frozen=True, kw_only=True):
-    """Topics beside the situations that come with the program."""
+    """What the operator says about topics."""
 
-    files: Annotated[tuple[str, ...], doc("JSON Lines files of concepts, imported with `vocabulary import`.")] = ()
-    families: Annotated[str, doc("JSON file: job family to topic groups.")] = ""
+    families: Annotated[str, doc("JSON file that maps job families to topic groups, or empty.")] = ""
 
 
 class TelemetrySection(Section, frozen=True, kw_only=True):

@@ -17,8 +17,9 @@ from protocol.errors import RefusedError
 
 from . import config as configuration
 from . import lock as locking
+from .api.app import build_app
 from .api.server import Runner, bind
-from .app import Node, build_app, open_node
+from .app import Node, open_node
 from .config import is_loopback
 from .sections import Config
 from .telemetry import adopt_library_logs
@@ -49,35 +50,35 @@ async def serve(directory: Path, environment: Mapping[str, str], *, announce: Ca
         sockets = [stack.enter_context(one) for one in listening(config)]
         port = int(sockets[0].getsockname()[1])
         async with open_node(directory, config, port=port) as node:
-            adopt_library_logs(node.events.log)
+            adopt_library_logs(node.base.events.log)
             await _serve(node, sockets, lock, announce)
 
 
 async def _serve(
     node: Node, sockets: Sequence[socket.socket], lock: locking.Lock, announce: Callable[[Ready], None]
 ) -> None:
-    limits = node.config.limits
-    runner = Runner(build_app(node), limits=limits, gauge=node.events.metrics.connections)
+    base, limits = node.base, node.base.config.limits
+    runner = Runner(build_app(node), limits=limits, gauge=base.events.metrics.connections)
     reason = "failed"
     try:
         with _end_signals() as told:
             await _start(node, runner, sockets)
-            ready = announcement(node.config, node.port)
+            ready = announcement(base.config, base.port)
             lock.publish(ready.url)
-            node.events.node_ready(entity=ready.entity, url=ready.url, version=version())
+            base.events.node_ready(entity=ready.entity, url=ready.url, version=version())
             announce(ready)
             notify_supervisor("READY=1")
             reason = await told
     finally:
         notify_supervisor("STOPPING=1")
-        node.events.node_stopping(reason=reason)
+        base.events.node_stopping(reason=reason)
         await runner.cleanup()
-        unfinished = await node.jobs.stop(limits.stop_s * (1 - 2 * REQUEST_SHARE))
-        node.events.node_stopped(unfinished=unfinished)
+        unfinished = await base.jobs.stop(limits.stop_s * (1 - 2 * REQUEST_SHARE))
+        base.events.node_stopped(unfinished=unfinished)
 
 
 async def _start(node: Node, runner: Runner, sockets: Sequence[socket.socket]) -> None:
-    tls = tls_context(node.directory, node.config)
+    tls = tls_context(node.base.directory, node.base.config)
     await runner.setup()
     for one in sockets:
         await web.SockSite(runner, one, ssl_context=tls).start()

@@ -2,8 +2,21 @@
 
 from typing import Final
 
+from .accounts import ACCOUNT_ROUTES
+from .answers import ANSWER_ROUTES
+from .exchange import EXCHANGE_ROUTES
+from .federation import FEDERATION_ROUTES
 from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
+from .relay import RELAY_ROUTES
 from .routes import Route
 
-ALL_ROUTES: Final[tuple[Route, ...]] = (*OPERATION_ROUTES, *OPERATOR_ROUTES)
+ALL_ROUTES: Final[tuple[Route, ...]] = (
+    *OPERATION_ROUTES,
+    *OPERATOR_ROUTES,
+    *ACCOUNT_ROUTES,
+    *EXCHANGE_ROUTES,
+    *ANSWER_ROUTES,
+    *FEDERATION_ROUTES,
+    *RELAY_ROUTES,
+)

@@ -1,0 +1,103 @@
+"""The HTTP application of a node: every route behind its guard, and the services that the routes find."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import web
+
+from node.app import Node
+from node.keys import operator_token
+
+from .accounts import PEOPLE, People, device_guard
+from .answers import ANSWERS
+from .bodies import BODY_LIMITS, BodyLimits
+from .exchange import EXCHANGE, ExchangeServices
+from .federation import FEDERATION, Federation, peer_guard
+from .hosts import HOSTS, Hosts
+from .middleware import Edge
+from .operations import HEALTH, METRICS
+from .operator import OPERATOR, Operator, local_guard, operator_guard
+from .relay import RELAY, Relay
+from .routes import Auth, Guard, add_routes
+from .table import ALL_ROUTES
+
+#: Routes of kind public and page check nothing before their handler.
+GUARDS: Final[Mapping[Auth, Guard]] = {
+    "device": device_guard,
+    "local": local_guard,
+    "operator": operator_guard,
+    "peer": peer_guard,
+}
+
+
+def build_app(node: Node) -> web.Application:
+    """Return the HTTP application of `node`."""
+    base, limits = node.base, node.base.config.limits
+    https = not base.config.development.enabled
+    edge = Edge(clock=base.clock, entropy=base.entropy, events=base.events, https=https)
+    app = web.Application(middlewares=[edge.__call__], client_max_size=limits.batch_bytes)
+    app[HOSTS] = Hosts(base.config, base.port)
+    app[BODY_LIMITS] = BodyLimits(
+        body_bytes=limits.body_bytes, body_s=limits.body_s, in_flight_bytes=limits.in_flight_bytes
+    )
+    app[HEALTH] = node.health
+    app[METRICS] = base.events.metrics
+    _add_operator(app, node)
+    _add_people(app, node)
+    _add_peers(app, node)
+    add_routes(app, ALL_ROUTES, GUARDS)
+    return app
+
+
+def _add_operator(app: web.Application, node: Node) -> None:
+    app[OPERATOR] = Operator(
+        token=operator_token(node.base.directory),
+        operations=node.operations,
+        events=node.base.events,
+        body_bytes=node.base.config.limits.operator_bytes,
+    )
+
+
+def _add_people(app: web.Application, node: Node) -> None:
+    people, handshakes, base = node.people, node.handshakes, node.base
+    app[PEOPLE] = People(
+        entity=base.entity,
+        accounts=people.accounts,
+        devices=people.devices,
+        members=people.members,
+        mentors=people.mentors,
+        erasure=people.erasure,
+    )
+    app[EXCHANGE] = ExchangeServices(
+        entity=base.entity,
+        store=base.store,
+        entropy=base.entropy,
+        consumer=handshakes.consumer,
+        answering=handshakes.answering,
+        sessions=handshakes.sessions,
+        mailboxes=handshakes.mailboxes,
+        views=handshakes.views,
+        devices=people.devices,
+        directory=node.peering.directory,
+        document=node.peering.identity.text,
+    )
+    app[ANSWERS] = handshakes.links
+
+
+def _add_peers(app: web.Application, node: Node) -> None:
+    base, peering = node.base, node.peering
+    app[FEDERATION] = Federation(
+        authenticator=peering.authenticator,
+        peering=peering.service,
+        own=peering.identity,
+        key=base.keys.http,
+        clock=base.clock,
+        entropy=base.entropy,
+        batch_bytes=base.config.limits.batch_bytes,
+    )
+    app[RELAY] = Relay(
+        inbox=node.handshakes.inbox,
+        provider=node.handshakes.provider,
+        publisher=node.catalog.publisher,
+        mirror=node.catalog.mirror,
+    )

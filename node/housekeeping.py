@@ -1,0 +1,50 @@
+"""What a node does by the clock: steps that are repeated, the end of retention, and fresh documents of peers."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final, NoReturn
+
+from federation.directory import PeerDirectory
+from federation.discovery import Discovery
+from federation.ports import Clock, Store, at_most
+from federation.rows import InboxRow, ThreadRow
+from protocol.errors import MeshError
+
+from .events import Events
+from .services.mailbox import Mailboxes
+from .services.threads import Desk
+
+RETENTION_EVERY_S: Final = 600.0
+DOCUMENTS_EVERY_S: Final = 3600.0
+PORTION: Final = 500
+DAY_S: Final = 86_400
+
+Step = Callable[[], Awaitable[object]]
+
+
+async def every(clock: Clock, seconds: float, *steps: Step) -> NoReturn:
+    """Do `steps` in order, again and again, after a pause each time."""
+    while True:
+        await clock.sleep(seconds)
+        for step in steps:
+            await step()
+
+
+async def forget_old_rows(
+    store: Store, clock: Clock, mailboxes: Mailboxes, desk: Desk, *, undelivered_days: int
+) -> None:
+    """Erase mailbox entries nobody fetched, receipts nobody can ask for again, and threads without an agreement."""
+    now = clock.now()
+    async with store.write() as tx:
+        await mailboxes.forget_old(tx, now - undelivered_days * DAY_S)
+        await tx.delete(InboxRow, at_most("purge_at", now))
+        for row in await tx.find(ThreadRow, at_most("purge_at", now), limit=PORTION):
+            await desk.forget(tx, row)
+
+
+async def refresh_documents(directory: PeerDirectory, discovery: Discovery, events: Events) -> None:
+    """Look at the documents of all peers again; one that cannot be had now is asked for the next time."""
+    for peer in directory.all():
+        try:
+            await discovery.refresh(peer.entity)
+        except MeshError as error:
+            events.document_refused(error.code)
