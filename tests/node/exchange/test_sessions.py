@@ -1,0 +1,157 @@
+"""Envelopes: ordered by the hub, delivered once, to the two people of the agreement and to nobody else."""
+
+import pytest
+
+from federation.ports import where
+from federation.rows import MailboxRow, OutboxRow, SessionRow
+from node.services.sessions import Sent
+from protocol.envelope import Envelope, EnvelopeHeader, parse_envelope, render_envelope
+from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
+from protocol.handshake import Side
+from protocol.ids import message_id
+from protocol.session import LIFE_S
+
+from .conftest import Town
+from .people import Mentee, agree, waiting_request
+from .world import Somebody, TestNode, settle
+
+
+async def agreed(town: Town) -> Mentee:
+    """Return a thread with an agreed session."""
+    mentee = town.mentee()
+    await mentee.accept(await mentee.quote())
+    await settle(town.aurora, town.cobalt)
+    await agree(town.ben, town.aurora, slot=(await waiting_request(town.ben)).held[0])
+    await settle(town.aurora, town.cobalt)
+    return mentee
+
+
+def sent(node: TestNode, text: bytes, *, kind: str = "message") -> Sent:
+    """Return one message of a device."""
+    made = message_id(node.clock.now_ms(), node.entropy.take(10))
+    return Sent(id=made, kind="close" if kind == "close" else "message", ciphertext=text)
+
+
+async def shown(person: Somebody) -> list[tuple[int | None, str, bytes]]:
+    """Return what a person's devices got: hub number, writer's side, ciphertext."""
+    envelopes = [parse_envelope(entry.data) for entry in await person.entries() if entry.kind == "envelope"]
+    return [(one.header.number, one.header.side, one.ciphertext) for one in envelopes]
+
+
+async def submit(person: Somebody, thread: str, side: Side, message: Sent) -> None:
+    """Hand an envelope to the person's own node."""
+    await person.node.exchanging.sessions.submit(person.label, thread, side, message)
+
+
+async def test_both_people_get_everything_in_the_hubs_order(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"from ana"))
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"from ben"))
+    await settle(town.aurora, town.cobalt)
+    expected = [(1, "provider", b"from ben"), (2, "consumer", b"from ana")]
+    assert await shown(town.ben) == expected
+    assert await shown(town.ana) == expected
+
+
+async def test_a_device_that_sends_again_is_heard_once(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    message = sent(town.aurora, b"once")
+    await submit(town.ana, thread, Side.CONSUMER, message)
+    await submit(town.ana, thread, Side.CONSUMER, message)
+    await settle(town.aurora, town.cobalt)
+    assert len(await shown(town.ben)) == 1
+    with pytest.raises(ConflictError):
+        await submit(town.ana, thread, Side.CONSUMER, Sent(id=message.id, kind="message", ciphertext=b"other"))
+
+
+async def test_messages_wait_for_a_peer_that_is_away_and_arrive_in_order(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    town.network.down.add(town.cobalt.entity)
+    for number in range(70):
+        await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"%d" % number))
+    assert await town.aurora.exchanging.outbox.step(town.cobalt.entity) > 0  # type: ignore[operator]
+    town.network.down.clear()
+    await settle(town.aurora, town.cobalt)
+    assert [text for _, _, text in await shown(town.ben)] == [b"%d" % number for number in range(70)]
+
+
+async def test_somebody_else_cannot_speak_in_a_session(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    stranger = await town.aurora.add_person("stranger", audiences=())
+    with pytest.raises(MissingError):
+        await submit(stranger, thread, Side.CONSUMER, sent(town.aurora, b"hello"))
+
+
+async def test_an_oversized_message_is_refused_before_anything_is_stored(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    with pytest.raises(LimitError):
+        await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, bytes(80 * 1024 + 1)))
+    async with town.aurora.store.read() as tx:
+        assert await tx.count(OutboxRow) == 0
+
+
+@pytest.mark.parametrize("change", ["thread", "side", "peer"])
+async def test_a_forged_envelope_from_a_peer_changes_nothing(town: Town, change: str) -> None:
+    thread = (await agreed(town)).thread
+    header = EnvelopeHeader(
+        mid=message_id(1, bytes(10)),
+        id=message_id(1, bytes(10)),
+        thread="A" * 22 if change == "thread" else thread,
+        side="provider" if change == "side" else "consumer",
+        kind="message",
+        seq=1,
+    )
+    peer = "https://birch.example" if change == "peer" else town.aurora.entity
+    item = render_envelope(Envelope(header=header, ciphertext=b"forged"))
+    batch = len(item).to_bytes(4, "big") + item
+    before = await town.ben.entries()
+
+    async def unguarded(_tx: object) -> None:
+        """The request's own signature is not the matter here."""
+
+    answer = await town.cobalt.exchanging.inbox.receive(peer, batch, unguarded)
+    assert b'"refused"' in answer
+    assert await town.ben.entries() == before
+
+
+async def test_a_session_that_both_closed_takes_nothing_more_and_is_erased(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"thank you"))
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"", kind="close"))
+    await settle(town.aurora, town.cobalt)
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"", kind="close"))
+    await settle(town.aurora, town.cobalt)
+    for person, side in ((town.ana, Side.CONSUMER), (town.ben, Side.PROVIDER)):
+        with pytest.raises(RefusedError, match="over"):
+            await submit(person, thread, side, sent(person.node, b"more"))
+    town.clock.advance(3601)
+    for node in (town.aurora, town.cobalt):
+        await node.exchanging.sweep()
+        async with node.store.read() as tx:
+            assert await tx.count(SessionRow) == 0
+            assert await tx.count(MailboxRow, where(thread=thread)) == 0
+
+
+async def test_a_forgotten_session_ends_by_itself(town: Town) -> None:
+    mentee = await agreed(town)
+    await submit(town.ana, mentee.thread, Side.CONSUMER, sent(town.aurora, b"hello"))
+    town.clock.advance(14 * 86_400 + LIFE_S)
+    await town.aurora.exchanging.sweep()
+    async with town.aurora.store.read() as tx:
+        assert await tx.count(SessionRow) == 0
+        assert await tx.count(OutboxRow) == 0
+
+
+async def test_an_entry_goes_when_every_device_has_read_it(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"hello"))
+    await settle(town.aurora, town.cobalt)
+    boxes = town.aurora.exchanging.mailboxes
+    last = (await town.ana.entries())[-1].cursor
+    await boxes.acknowledge(town.ana.label, "laptop", last, devices=("laptop", "phone"))
+    assert await town.ana.entries()
+    await boxes.acknowledge(town.ana.label, "phone", last + 5, devices=("laptop", "phone"))
+    assert not await town.ana.entries()
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"again"))
+    await settle(town.aurora, town.cobalt)
+    assert [entry.cursor for entry in await town.ana.entries()] == [last + 1]
