@@ -1,171 +1,28 @@
 """Everything that one person's program remembers, in one typed value; it is full of secrets and shows none."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from protocol.bodies import Candidate, Quote, Target
-from protocol.contexts import ThreadContext
-from protocol.e2ee.agreed import SentBrief
-from protocol.e2ee.brief import BriefWords
 from protocol.e2ee.crypto import Own
-from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, ReplyKey
-from protocol.errors import MalformedError, MissingError
-from protocol.needs import Need
-from protocol.offers import OrgProfile
+from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
+from protocol.errors import MalformedError, MissingError, RefusedError
+
+from .records import (
+    Account,
+    AskRecord,
+    Contact,
+    Pin,
+    Record,
+    SealingRecord,
+    Seed,
+    SessionRecord,
+    TakeawayRecord,
+    ThreadRecord,
+)
 
 VERSION: Final = 1
-
-#: 32 secret bytes.
-Seed = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of what is kept: immutable, and its repr names only its type, because fields hold secrets."""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(…)"
-
-
-class Account(Record, frozen=True, kw_only=True):
-    """Where the person is signed in: address of their own node, its entity, the bearer token, their member id."""
-
-    url: str
-    entity: str
-    token: str
-    member: str
-    name: str = ""
-
-
-class SealingRecord(Record, frozen=True, kw_only=True):
-    """One sealing key that was published; `hash` is how briefs name it. Deleting the record ends it."""
-
-    hash: str
-    seed: Seed
-    audience: str
-    expires_at: int
-
-    @property
-    def key(self) -> PersonSealingKey:
-        """The private key."""
-        return PersonSealingKey(self.seed)
-
-
-class ThreadRecord(Record, frozen=True, kw_only=True):
-    """One handshake as this device knows it; what only one side has is absent on the other.
-
-    Mentee: `need`, `target`, `quote_seed`, `quote`, `answer_seed` (reply key inside the brief), `sealed_to`.
-    Mentor: `brief`, `reply_key`, `key_packages`, `consent`. Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret`
-    (belongs to this device's key package), `agreement` (document), `peer_devices` (checked device keys).
-    """
-
-    thread: str
-    role: Literal["mentee", "mentor"]
-    consumer: str
-    provider: str
-    audience: str
-    state: str
-    updated_at: int
-    ref: str = ""
-    accepted: str = ""
-    agreement: str = ""
-    consent: str = ""
-    own_secret: bytes = b""
-    peer_devices: tuple[str, ...] = ()
-    need: Need | None = None
-    target: Target | None = None
-    quote_seed: bytes = b""
-    quote: Quote | None = None
-    answer_seed: bytes = b""
-    sealed_to: tuple[str, ...] = ()
-    brief: BriefWords | None = None
-    reply_key: bytes = b""
-    key_packages: tuple[bytes, ...] = ()
-
-    @property
-    def context(self) -> ThreadContext:
-        """The thread and its two nodes, as sealed parts are bound to them."""
-        return ThreadContext(thread=self.thread, consumer=self.consumer, provider=self.provider)
-
-    @property
-    def sent(self) -> SentBrief:
-        """What the mentee's device compares an agreement with."""
-        return SentBrief(
-            context=self.context,
-            ref=self.ref,
-            audience=self.audience,
-            accepted=self.accepted,
-            sealed_to=self.sealed_to,
-        )
-
-    @property
-    def quote_key(self) -> ReplyKey:
-        """The one-time key that opens the quote."""
-        return ReplyKey(self.quote_seed)
-
-    @property
-    def answer_key(self) -> ReplyKey:
-        """The one-time key that opens the agreement's private part."""
-        return ReplyKey(self.answer_seed)
-
-
-class FrameRecord(Record, frozen=True, kw_only=True):
-    """One frame of a session as it was sent or shown: hub's number, sender's device key, canonical JSON."""
-
-    number: int
-    sender: str
-    frame: bytes
-
-
-class SessionRecord(Record, frozen=True, kw_only=True):
-    """One session: the engine's state (secret), the frames so far, and how far the hub's list was read.
-
-    `outbox` holds ciphertexts that were stored and not yet acknowledged by the node.
-    """
-
-    thread: str
-    engine: str
-    state: bytes
-    frames: tuple[FrameRecord, ...] = ()
-    outbox: tuple[bytes, ...] = ()
-    after: int = 0
-    again_mine: bool | None = None
-    again_theirs: bool | None = None
-    closed_mine: bool = False
-    closed_theirs: bool = False
-
-
-class Contact(Record, frozen=True, kw_only=True):
-    """Somebody met, whom both would meet again or who told their name."""
-
-    thread: str
-    name: str
-    entity: str
-    label: str
-    master_key: str
-    met_at: int
-    again: bool = False
-    token: str = ""
-
-
-class TakeawayRecord(Record, frozen=True, kw_only=True):
-    """One thing that stays, or one action; kept after the session is destroyed."""
-
-    thread: str
-    kind: Literal["takeaway", "action", "goal"]
-    text: str
-    at: int
-    done: bool = False
-    id: str = ""
-
-
-class ShortlistRecord(Record, frozen=True, kw_only=True):
-    """A candidate not chosen, kept for thirty days."""
-
-    thread: str
-    org: OrgProfile
-    candidate: Candidate
-    keep_until: int
 
 
 class ClientState(Record, frozen=True, kw_only=True):
@@ -176,12 +33,13 @@ class ClientState(Record, frozen=True, kw_only=True):
     version: int = VERSION
     account: Account | None = None
     audiences: tuple[str, ...] = ()
+    pins: dict[str, Pin] = msgspec.field(default_factory=dict)
     sealing: tuple[SealingRecord, ...] = ()
-    threads: dict[str, ThreadRecord] = {}
-    sessions: dict[str, SessionRecord] = {}
+    asks: dict[str, AskRecord] = msgspec.field(default_factory=dict)
+    threads: dict[str, ThreadRecord] = msgspec.field(default_factory=dict)
+    sessions: dict[str, SessionRecord] = msgspec.field(default_factory=dict)
     contacts: tuple[Contact, ...] = ()
     takeaways: tuple[TakeawayRecord, ...] = ()
-    shortlist: tuple[ShortlistRecord, ...] = ()
     mailbox_after: int = 0
 
     @property
@@ -193,6 +51,20 @@ class ClientState(Record, frozen=True, kw_only=True):
     def device_secret(self) -> DeviceSecret:
         """This device's secret."""
         return DeviceSecret(self.device_seed)
+
+    @property
+    def signed_in(self) -> Account:
+        """The account. Raises: RefusedError: nobody is signed in here."""
+        if self.account is None or not self.account.token:
+            raise RefusedError(
+                "this device is not signed in: use `mentormesh person sign-in LINK`", code="not-signed-in"
+            )
+        return self.account
+
+    @property
+    def last_ask(self) -> AskRecord | None:
+        """The newest need, None when nothing was asked yet."""
+        return max(self.asks.values(), key=lambda ask: ask.created_at, default=None)
 
     def own(self, thread: ThreadRecord) -> Own:
         """Return this device's place in the group of `thread`."""
@@ -208,27 +80,36 @@ class ClientState(Record, frozen=True, kw_only=True):
     def thread(self, thread: str) -> ThreadRecord:
         """Return the record of a thread. Raises: MissingError."""
         if thread not in self.threads:
-            raise MissingError("this device knows no such request")
+            raise MissingError("this device knows no such request: `mentormesh threads` lists them")
         return self.threads[thread]
 
     def session(self, thread: str) -> SessionRecord:
         """Return the session of a thread. Raises: MissingError."""
         if thread not in self.sessions:
-            raise MissingError("this device has no such session")
+            raise MissingError("this device has no such session: it is not open yet, or it is over")
         return self.sessions[thread]
 
     def with_thread(self, record: ThreadRecord) -> "ClientState":
         """Return the state with this thread added or replaced."""
-        return msgspec.structs.replace(self, threads={**self.threads, record.thread: record})
+        return replace(self, threads={**self.threads, record.thread: record})
+
+    def with_ask(self, record: AskRecord) -> "ClientState":
+        """Return the state with this need added or replaced."""
+        return replace(self, asks={**self.asks, record.id: record})
 
     def with_session(self, record: SessionRecord) -> "ClientState":
         """Return the state with this session added or replaced."""
-        return msgspec.structs.replace(self, sessions={**self.sessions, record.thread: record})
+        return replace(self, sessions={**self.sessions, record.thread: record})
 
     def without_session(self, thread: str) -> "ClientState":
         """Return the state with a session destroyed: its keys and frames are gone with the next save."""
         rest = {name: record for name, record in self.sessions.items() if name != thread}
-        return msgspec.structs.replace(self, sessions=rest)
+        return replace(self, sessions=rest)
+
+    def without_threads(self, *names: str) -> "ClientState":
+        """Return the state without these threads and their one-time keys."""
+        rest = {name: record for name, record in self.threads.items() if name not in names}
+        return replace(self, threads=rest)
 
 
 def dump_state(state: ClientState) -> bytes:

@@ -4,15 +4,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from cli.client.state import (
-    ClientState,
-    FrameRecord,
-    SealingRecord,
-    SessionRecord,
-    ThreadRecord,
-    dump_state,
-    load_state,
-)
+from cli.client.records import FrameRecord, Outgoing, SealingRecord, SessionRecord, ThreadRecord
+from cli.client.state import ClientState, dump_state, load_state
 from protocol import contexts
 from protocol.bodies import Agreement, SealedBrief
 from protocol.devices import sealing_key_hash
@@ -23,6 +16,7 @@ from protocol.e2ee.frames import Chat, Frame, decode_frame, encode_frame
 from protocol.e2ee.interim import InterimCrypto
 from protocol.e2ee.keys import PersonSealingKey, certify, state_key
 from protocol.encoding import b64, encode, sha256
+from protocol.ids import message_id
 from protocol.sealing import SealingPublicKey
 from tests.fakes.entropy import SeededEntropy
 
@@ -176,8 +170,16 @@ def _say(people: People, text: str, *, by_mentor: bool) -> bytes:
     session = who.session(THREAD)
     frame = Frame(id=b64(people.entropy.take(16)), at=NOW, content=Chat(text=text))
     group, out = ENGINE.encrypt(ENGINE.load(session.state), encode_frame(frame), entropy=people.entropy.take(32))
-    _keep(people, who.with_session(replace(session, state=ENGINE.dump(group), outbox=(out,))), by_mentor=by_mentor)
+    _keep(
+        people,
+        who.with_session(replace(session, state=ENGINE.dump(group), outbox=(_outgoing(out),))),
+        by_mentor=by_mentor,
+    )
     return out
+
+
+def _outgoing(ciphertext: bytes) -> Outgoing:
+    return Outgoing(id=message_id(NOW * 1000, bytes(10)), kind="message", ciphertext=ciphertext)
 
 
 def _hear(people: People, ciphertext: bytes, *, by_mentor: bool) -> str:
@@ -185,8 +187,8 @@ def _hear(people: People, ciphertext: bytes, *, by_mentor: bool) -> str:
     session = who.session(THREAD)
     group, event = ENGINE.receive(ENGINE.load(session.state), ciphertext)
     frame = decode_frame(event.frame)
-    shown = FrameRecord(number=session.after + 1, sender=event.sender, frame=encode(frame))
-    session = replace(session, state=ENGINE.dump(group), frames=(*session.frames, shown), after=shown.number)
+    shown = FrameRecord(number=len(session.frames) + 1, sender=event.sender, frame=encode(frame))
+    session = replace(session, state=ENGINE.dump(group), frames=(*session.frames, shown))
     _keep(people, who.with_session(session), by_mentor=by_mentor)
     assert event.sender in who.thread(THREAD).peer_devices
     assert isinstance(frame.content, Chat)

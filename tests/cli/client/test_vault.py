@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from cli.client import unlock, vault
-from cli.client.state import ClientState, SessionRecord, TakeawayRecord, dump_state, load_state
+from cli.client.records import SessionRecord, TakeawayRecord
+from cli.client.state import ClientState, dump_state, load_state
 from cli.client.vault import FILE_NAME, LOCK_NAME, ClientVault, replace_file
 from protocol.e2ee.vault import Cost, DamagedVaultError, VaultKey, WrongKeyError
 from protocol.errors import ConflictError, MalformedError, MeshError, MissingError, UnavailableError

@@ -1,0 +1,249 @@
+"""The records of a person's vault, one type for each thing that is remembered; they hold secrets and print none."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from protocol.bodies import Candidate, Quote, Slots, Target
+from protocol.contexts import ThreadContext
+from protocol.e2ee.agreed import SentBrief
+from protocol.e2ee.brief import BriefWords
+from protocol.e2ee.keys import PersonSealingKey, ReplyKey
+from protocol.needs import Need
+from protocol.offers import OrgProfile
+
+#: 32 secret bytes.
+Seed = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of what is kept: immutable, and its repr names only its type, because fields hold secrets."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Account(Record, frozen=True, kw_only=True):
+    """Where the person is signed in: address of their own node, its entity, the bearer token, their member id.
+
+    `name` is what the other person of a session reads. An empty token: signed out.
+    """
+
+    url: str
+    entity: str
+    token: str
+    member: str
+    name: str = ""
+
+
+class Pin(Record, frozen=True, kw_only=True):
+    """An organization as this device knows it since first sight: its document, verified against the key seen first.
+
+    `changed` is set when another key was shown: nothing is sent there until the person has compared the words.
+    """
+
+    entity: str
+    document: str
+    recovered: int = 0
+    own: bool = False
+    changed: str = ""
+
+
+class SealingRecord(Record, frozen=True, kw_only=True):
+    """One sealing key that was published; `hash` is how briefs name it. Deleting the record ends it."""
+
+    hash: str
+    seed: Seed
+    audience: str
+    expires_at: int
+
+    @property
+    def key(self) -> PersonSealingKey:
+        """The private key."""
+        return PersonSealingKey(self.seed)
+
+
+class ThreadRecord(Record, frozen=True, kw_only=True):
+    """One handshake as this device knows it; what only one side has is absent on the other.
+
+    Mentee: `ask`, `need`, `target`, `quote_seed`, `quote`, `answer_seed` (reply key inside the brief), `sealed_to`.
+    Mentor: `brief`, `reply_key`, `key_packages`, `consent`, `reader` (hash of the own key that opened the brief).
+    Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret` (belongs to this device's key package), `agreement`
+    (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent.
+    """
+
+    thread: str
+    role: Literal["mentee", "mentor"]
+    consumer: str
+    provider: str
+    audience: str
+    state: str
+    updated_at: int
+    ref: str = ""
+    accepted: str = ""
+    agreement: str = ""
+    consent: str = ""
+    own_secret: bytes = b""
+    peer_devices: tuple[str, ...] = ()
+    peer_identity: str = ""
+    ask: str = ""
+    need: Need | None = None
+    target: Target | None = None
+    quote_seed: bytes = b""
+    quote: Quote | None = None
+    answer_seed: bytes = b""
+    sealed_to: tuple[str, ...] = ()
+    brief: BriefWords | None = None
+    reader: str = ""
+    reply_key: bytes = b""
+    key_packages: tuple[bytes, ...] = ()
+    topic: str = ""
+    format: str = ""
+    length: int = 0
+    slots: Slots = ()
+    deadline: int = 0
+    slot: int | None = None
+    ends_at: int = 0
+    attested: str = ""
+    reason: str = ""
+    cancel: str = ""
+
+    @property
+    def peer(self) -> str:
+        """The organization of the other person."""
+        return self.provider if self.role == "mentee" else self.consumer
+
+    @property
+    def side(self) -> Literal["consumer", "provider"]:
+        """The role as nodes name it."""
+        return "consumer" if self.role == "mentee" else "provider"
+
+    @property
+    def context(self) -> ThreadContext:
+        """The thread and its two nodes, as sealed parts are bound to them."""
+        return ThreadContext(thread=self.thread, consumer=self.consumer, provider=self.provider)
+
+    @property
+    def sent(self) -> SentBrief:
+        """What the mentee's device compares an agreement with."""
+        return SentBrief(
+            context=self.context,
+            ref=self.ref,
+            audience=self.audience,
+            accepted=self.accepted,
+            sealed_to=self.sealed_to,
+        )
+
+    @property
+    def quote_key(self) -> ReplyKey:
+        """The one-time key that opens the quote."""
+        return ReplyKey(self.quote_seed)
+
+    @property
+    def answer_key(self) -> ReplyKey:
+        """The one-time key that opens the agreement's private part."""
+        return ReplyKey(self.answer_seed)
+
+
+class Outgoing(Record, frozen=True, kw_only=True):
+    """One envelope that is stored and that the node has not taken yet; `id` makes sending it twice harmless."""
+
+    id: str
+    kind: Literal["welcome", "message", "close"]
+    ciphertext: bytes
+
+
+class FrameRecord(Record, frozen=True, kw_only=True):
+    """One frame of a session as it was sent or shown: hub's number (0: own and not seen back), sender's device key.
+
+    `frame` is canonical JSON; `envelope` the envelope's id.
+    """
+
+    number: int
+    sender: str
+    frame: bytes
+    envelope: str = ""
+
+
+class SessionRecord(Record, frozen=True, kw_only=True):
+    """One session: the engine's state (secret), the frames so far, and what is still to be sent."""
+
+    thread: str
+    engine: str
+    state: bytes
+    frames: tuple[FrameRecord, ...] = ()
+    outbox: tuple[Outgoing, ...] = ()
+    name: str = ""
+    master_key: str = ""
+    label: str = ""
+    again_mine: bool | None = None
+    again_theirs: bool | None = None
+    closed_mine: bool = False
+    closed_theirs: bool = False
+
+
+class Contact(Record, frozen=True, kw_only=True):
+    """Somebody met, whom both would meet again or who told their name."""
+
+    thread: str
+    name: str
+    entity: str
+    label: str
+    master_key: str
+    met_at: int
+    again: bool = False
+    token: str = ""
+
+
+class TakeawayRecord(Record, frozen=True, kw_only=True):
+    """One thing that stays, or one action; kept after the session is destroyed."""
+
+    thread: str
+    kind: Literal["takeaway", "action", "goal"]
+    text: str
+    at: int
+    done: bool = False
+    id: str = ""
+
+
+class OfferedRecord(Record, frozen=True, kw_only=True):
+    """One person of a shortlist; `key` (hash of their first sealing key) tells that two proposals are one person."""
+
+    thread: str
+    entity: str
+    org: OrgProfile
+    candidate: Candidate
+    valid_until: int
+    key: str
+
+
+class TargetRecord(Record, frozen=True, kw_only=True):
+    """One offer that can be asked about; inside one's own organization `offer_id` is any random id."""
+
+    entity: str
+    offer_id: str
+
+
+class AskRecord(Record, frozen=True, kw_only=True):
+    """One need on its way: who was proposed, the brief's words, whom to ask next, and who said no.
+
+    `active` is the thread that waits for an answer; `order` are keys of people in the order of preference; `goes_on`
+    says whether the next person is asked after a no.
+    """
+
+    id: str
+    need: Need
+    created_at: int
+    companies: int
+    asked: int
+    targets: tuple[TargetRecord, ...]
+    offered: tuple[OfferedRecord, ...] = ()
+    refused: tuple[str, ...] = ()
+    prompts: tuple[str, str, str] = ("", "", "")
+    about: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    said_no: tuple[str, ...] = ()
+    active: str = ""
+    goes_on: bool = False
+    attempts: int = 0
+    requotes: int = 0
