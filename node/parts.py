@@ -49,12 +49,13 @@ from .services.members import Members
 from .services.mentor_desk import MentorDesk
 from .services.mentor_side import ProviderSettings
 from .services.mentors import Mentors
-from .services.offers import Offers
+from .services.offers import MirroredOffers, Offers
 from .services.peerbook import PeerBook
 from .services.peers import PeerOperations
 from .services.provider import Provider
 from .services.queue import Queue
 from .services.quoting import Quoting, QuotingSettings
+from .services.search import Search
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, ThreadSettings
@@ -122,6 +123,10 @@ class Peering:
         self.audiences: Final = PairAudiences(self.directory, base.clock, own=base.entity)
         self.sets: Final = PeerSets(self.directory, client)
 
+    def sector(self, origin: str) -> str:
+        """Return the NACE section of a peer, empty when it is one no longer."""
+        return next((peer.document.org.sector for peer in self.directory.all() if peer.entity == origin), "")
+
 
 class Catalog:
     """What this node lists, and what its peers do."""
@@ -178,6 +183,16 @@ class Catalog:
             own=base.entity,
             log_key=base.keys.log.public,
             works_council=base.config.privacy.works_council,
+        )
+        mirrored = MirroredOffers(self.mirror.index, peering.sector)
+        self.search: Final = Search(
+            store,
+            mirrored,
+            peering.directory,
+            clock,
+            base.entropy,
+            vocabulary=lambda: vocabulary.vocabulary,
+            sector=base.org.sector,
         )
 
 

@@ -19,6 +19,7 @@ from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
 from .routes import Auth, Guard, add_routes
+from .search import SEARCH, SearchServices
 from .table import ALL_ROUTES
 
 #: Routes of kind public and page check nothing before their handler.
@@ -82,6 +83,7 @@ def _add_people(app: web.Application, node: Node) -> None:
         document=node.peering.identity.text,
     )
     app[ANSWERS] = handshakes.links
+    app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)
 
 
 def _add_peers(app: web.Application, node: Node) -> None:

@@ -10,11 +10,13 @@ from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
 from .routes import Route
+from .search import SEARCH_ROUTES
 
 ALL_ROUTES: Final[tuple[Route, ...]] = (
     *OPERATION_ROUTES,
     *OPERATOR_ROUTES,
     *ACCOUNT_ROUTES,
+    *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,
