@@ -5,6 +5,7 @@ Only `node/app.py` makes them. Services that need each other in a circle are joi
 """
 
 import hmac
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from federation.audiences import PairAudiences, PeerSets
 from federation.authenticate import Authenticator
 from federation.checkup import Checkup
 from federation.client import PeerClient
-from federation.directory import PeerDirectory
+from federation.directory import Peer, PeerDirectory
 from federation.discovery import Discovery
 from federation.identity import Own as Identity
 from federation.inbox import Inbox
@@ -93,6 +94,31 @@ class Base:
         self.entity: Final = config.node.entity
 
 
+class WatchedDirectory(PeerDirectory):
+    """The peers, and somebody who wants to know at once when they change."""
+
+    def __init__(self, connect_to: Mapping[str, str]) -> None:
+        super().__init__(connect_to)
+        self._told: list[Callable[[], None]] = []
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after every change."""
+        self._told.append(tell)
+
+    def put(self, row: PeerRow) -> Peer:
+        """Add or replace one peer."""
+        peer = super().put(row)
+        for tell in self._told:
+            tell()
+        return peer
+
+    def remove(self, entity: str) -> None:
+        """Forget one peer."""
+        super().remove(entity)
+        for tell in self._told:
+            tell()
+
+
 class Peering:
     """Who this node is to others, who its peers are, and the way to them."""
 
@@ -100,7 +126,7 @@ class Peering:
         config, limits = base.config, base.config.limits
         self.identity: Final = identity
         self.client: Final = client
-        self.directory: Final = PeerDirectory(config.development.connect_to)
+        self.directory: Final = WatchedDirectory(config.development.connect_to)
         self.service: Final = PeeringService(
             store=base.store,
             calls=client,
@@ -184,6 +210,9 @@ class Catalog:
             log_key=base.keys.log.public,
             works_council=base.config.privacy.works_council,
         )
+        # A new peer sees a catalog, and shows its own, now and not at the next edition.
+        peering.directory.watch(self.catalogs.wake)
+        peering.directory.watch(self.mirror.look_again)
         mirrored = MirroredOffers(self.mirror.index, peering.sector)
         self.search: Final = Search(
             store,
