@@ -12,11 +12,9 @@ from protocol.devices import StatementText
 from protocol.encoding import Wire, decode, encode
 from protocol.errors import LimitError, MalformedError
 from protocol.ids import Bytes32, RandomId, Seconds
-from protocol.text import check_displayable, displayable
+from protocol.text import check_displayable
 
 from .padding import LENGTH_BYTES, pad, unpad
-
-__all__ = ["BUCKETS", "Content", "Frame", "decode_frame", "displayable", "encode_frame"]
 
 VERSION: Final = 1
 BUCKETS: Final = (1_024, 4_096, 16_384, 65_536)
