@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -11,12 +11,29 @@ from protocol.concept_lines import parse_concepts
 from protocol.concepts import Concept, Vocabulary
 from protocol.encoding import decode, encode
 from protocol.errors import MalformedError
-from protocol.needs import Need
-from protocol.vocabulary import Topic
+from protocol.needs import Approach, Experience, Fit, Gap, Need, Reason, Responsiveness, Wish
+from protocol.vocabulary import Band, Country, Format, Kind, Language, Length, Level, Region, Topic
 from tests.vectors.generate import vocabulary as made
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-FILES = ("topics", "needs", "concepts", "fits")
+FILES = ("topics", "codes", "needs", "concepts", "fits")
+TYPES: dict[str, Any] = {
+    "level": Level,
+    "kind": Kind,
+    "band": Band,
+    "format": Format,
+    "length": Length,
+    "wish": Wish,
+    "responsiveness": Responsiveness,
+    "fit": Fit,
+    "approach": Approach,
+    "experience": Experience,
+    "reason": Reason,
+    "gap": Gap,
+    "language": Language,
+    "country": Country,
+    "region": Region,
+}
 
 
 def cases(name: str, *, refused: bool) -> list[Any]:
@@ -39,6 +56,24 @@ def test_a_topic_in_its_only_form_is_read(case: dict[str, Any]) -> None:
 def test_any_other_topic_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         decode(case["input"].encode(), Topic)
+
+
+@pytest.mark.parametrize("case", cases("codes", refused=False))
+def test_every_code_is_read(case: dict[str, Any]) -> None:
+    assert decode(case["input"].encode(), TYPES[case["type"]]) == case["result"]
+
+
+@pytest.mark.parametrize("case", cases("codes", refused=True))
+def test_any_other_code_is_malformed(case: dict[str, Any]) -> None:
+    with pytest.raises(MalformedError):
+        decode(case["input"].encode(), TYPES[case["type"]])
+
+
+def test_every_closed_code_has_a_case() -> None:
+    for kind, codes in TYPES.items():
+        read = {case.values[0]["result"] for case in cases("codes", refused=False) if case.values[0]["type"] == kind}
+        if kind not in {"language", "country", "region"}:
+            assert read == set(get_args(codes)), kind
 
 
 @pytest.mark.parametrize("case", cases("needs", refused=False))

@@ -87,6 +87,11 @@ def test_the_very_words_come_before_what_begins_with_them_and_that_before_later_
     ]
 
 
+def test_a_preferred_label_comes_before_a_shorter_alternative() -> None:
+    typeahead = Typeahead([concept("alternative", en=("Work", "Team")), concept("preferred", en=("Team building",))])
+    assert ids(typeahead, "tea") == ["ext:preferred", "ext:alternative"]
+
+
 def test_imported_labels_never_hide_our_situations_unless_they_are_the_very_words() -> None:
     imported = [concept(f"salary-{number}", en=(f"Salary {number}",)) for number in range(2000)]
     typeahead = Typeahead([*imported, concept("salary", en=("Salary",)), *situations()])

@@ -36,6 +36,11 @@ def files() -> dict[str, bytes]:
             _BODY,
             _topics(),
         ),
+        "vocabulary/codes.json": _file(
+            "10-vocabulary §2–§9",
+            "`input` is one value of the named type as JSON; `result` is the same value.",
+            _codes(),
+        ),
         "vocabulary/needs.json": _file(
             "10-vocabulary §8",
             _BODY,
@@ -100,6 +105,126 @@ def _topics() -> list[Case]:
         _refuse("keys out of order", '{"kind":"been-through","id":"mm:first-board-presentation"}'),
         _refuse("a space between fields", '{"id":"mm:first-board-presentation", "kind":"been-through"}'),
         _refuse("a key twice", '{"id":"mm:x","id":"mm:first-board-presentation","kind":"been-through"}'),
+    ]
+
+
+#: Every code there is, and forms of the open types; then what is none.
+_CODES: Final[dict[str, tuple[list[object], list[object]]]] = {
+    "level": (["leaf", "group", "domain"], ["", "Leaf", "root", 0]),
+    "kind": (["do", "know", "been-through"], ["", "Do", "been_through", None]),
+    "band": (["any", "senior", "lead"], ["", "junior", "Senior", 2]),
+    "format": (["call", "text", "in-person", "link"], ["", "video", "in person", []]),
+    "length": ([15, 20, 30, 45, 60], [0, 10, 25, 50, 61, 90, "30", 30.5, True]),
+    "wish": (["same", "different", "any"], ["", "other", "none", False]),
+    "responsiveness": (["", "hours", "a-day", "two-days"], ["hour", "never", "two days", 1]),
+    "fit": (["exact", "near", "general"], ["", "none", "far", 1000]),
+    "approach": (
+        [
+            "asks-questions-first",
+            "shares-own-story",
+            "gives-frameworks",
+            "challenges-assumptions",
+            "rehearses-with-you",
+            "reviews-your-draft",
+            "listens-first",
+            "direct-feedback",
+        ],
+        ["", "kind", "asks-questions", "shares-my-story", "frameworks", "listens", "feedback", "Direct-feedback"],
+    ),
+    "experience": (
+        [
+            "did-it-once",
+            "did-it-often",
+            "did-it-recently",
+            "led-others-through-it",
+            "built-it-from-scratch",
+            "learned-the-hard-way",
+            "saw-both-sides",
+            "teaches-it",
+        ],
+        ["", "did-it", "did-it-never", "led-others", "failed", "20-years", "expert", "Teaches-it"],
+    ),
+    "reason": (
+        [
+            "exact-topic",
+            "near-topic",
+            "several-topics",
+            "been-through-it",
+            "does-it",
+            "knows-it",
+            "experience-fits",
+            "approach-fits",
+            "time-fits",
+            "first-language",
+            "answers-quickly",
+            "sector-as-wished",
+            "function-as-wished",
+            "senior-enough",
+            "speaks-your-language",
+            "offers-this-format",
+        ],
+        [
+            "",
+            "same-age",
+            "same-gender",
+            "popular",
+            "recommended",
+            "top-rated",
+            "general-topic",
+            "topic-exact",
+            "been-through",
+            "do",
+            "know",
+            "close-by",
+            "online-now",
+            "answers-slowly",
+            "sector",
+            "function",
+        ],
+    ),
+    "gap": (
+        [
+            "",
+            "topic-may-be-covered",
+            "topic-near-only",
+            "other-kind",
+            "some-topics-missing",
+            "experience-not-stated",
+            "approach-not-stated",
+            "sector-not-as-wished",
+            "function-not-as-wished",
+            "not-first-language",
+            "few-times",
+            "answers-slowly",
+        ],
+        [
+            "none",
+            "no-gap",
+            "low-rated",
+            "too-busy",
+            "topic-missing",
+            "kind",
+            "experience",
+            "experience-differs",
+            "approach",
+            "sector",
+            "function",
+            "slow",
+        ],
+    ),
+    "language": (["de", "nds", "pt-BR", "gsw-CH"], ["", "d", "DE", "de-at", "de_AT", "zh-Hant", "de-", "deut", "de\n"]),
+    "country": (["DE", "AT"], ["", "D", "de", "DEU", "DE\n", "eu"]),
+    "region": (["DE", "eu", "emea", "apac", "amer", "world"], ["", "EUR", "EU ", "europe", "World", "de", "eu\n", "e"]),
+}
+
+
+def _codes() -> list[Case]:
+    return [
+        {"name": f"{kind} {value!r}", "type": kind, "input": json.dumps(value), outcome: result}
+        for kind, (good, bad) in _CODES.items()
+        for values, outcome in ((good, "result"), (bad, "error"))
+        for value in values
+        for result in (value if outcome == "result" else "malformed",)
     ]
 
 
