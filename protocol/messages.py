@@ -198,12 +198,16 @@ def _unpack(item: bytes) -> tuple[str, bytes]:
 
 
 class Receipt(Wire, frozen=True, kw_only=True):
-    """Receiver-signed proof of storage: `{"hash":…,"mid":…,"received_at":…,"state":"ACCEPTED"}`."""
+    """Receiver-signed proof of storage: `{"hash":…,"mid":…,"received_at":…,"state":"ACCEPTED"}`.
+
+    `deadline` is the receiver's own answer time, judged once at `received_at`; absent where nobody has to answer.
+    """
 
     mid: MessageId
     hash: Bytes32
     received_at: Seconds
-    state: str
+    state: State
+    deadline: Seconds | None = None
 
 
 def sign_receipt(receipt: Receipt, key: SigningKey) -> str:
