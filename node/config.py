@@ -22,8 +22,10 @@ from .sections import Config, Section
 
 FILE_NAME: Final = "mentormesh.toml"
 PREFIX: Final = "MENTORMESH_"
-#: Variables of the program that are not settings of a node.
-OTHER_VARIABLES: Final = frozenset({"MENTORMESH_DIR", "MENTORMESH_CLIENT_DIR", "MENTORMESH_PASSPHRASE"})
+#: Variables of the program and its tests that are not settings of a node.
+OTHER_VARIABLES: Final = frozenset(
+    {"MENTORMESH_DIR", "MENTORMESH_CLIENT_DIR", "MENTORMESH_DATA", "MENTORMESH_PASSPHRASE"}
+)
 
 Tree = dict[str, dict[str, Any]]
 
