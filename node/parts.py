@@ -22,6 +22,7 @@ from federation.outbox import Outbox
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
 from federation.publisher import HeadPolicy, PublisherService
+from federation.rows import PeerRow
 from protocol.crowd import FamilyMap
 from protocol.editions import Policy
 from protocol.encoding import label
