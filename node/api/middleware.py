@@ -4,6 +4,7 @@ Cheap refusals first: protocol version, path spelling, name of the host, cross-s
 becomes a problem; every answer carries the security headers and a request id, and none names the server's software.
 """
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -50,9 +51,9 @@ class Edge:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer `request`; the request id is random, so that it says nothing about the person."""
         request_id = b64(self._entropy.take(12))
-        started = request.loop.time()
+        started = asyncio.get_running_loop().time()
         response = await self._answer(request, handler, request_id)
-        self._measure(request, response, request.loop.time() - started)
+        self._measure(request, response, asyncio.get_running_loop().time() - started)
         return response
 
     async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
