@@ -164,7 +164,8 @@ def _narrowed(one: CellState, holders: Holders) -> CellState:
     """Return the cell with those taken out who could no longer hold it: leavers, movers, people erased."""
     if one.holders is None:
         return one
-    return msgspec.structs.replace(one, holders=one.holders & holders(one.cell))
+    still = one.holders & holders(one.cell)
+    return one if len(still) == len(one.holders) else msgspec.structs.replace(one, holders=still)
 
 
 def _kept(one: CellState, wanted: Mapping[Cell, Desired], policy: Policy, round_number: int) -> CellState:
