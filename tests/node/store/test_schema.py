@@ -13,13 +13,13 @@ from federation.ports import Row
 from federation.shapes import shape
 from node.store.migrations import migrate
 
-HOMES: Final = {federation.rows.__name__, node.rows.__name__}
+HOMES: Final = (federation.rows.__name__, node.rows.__name__)
 TYPES: Final = {int: "INTEGER", bool: "INTEGER", str: "TEXT", bytes: "BLOB", float: "REAL"}
 
 
 def kinds(base: type[Row] = Row) -> Iterator[type[Row]]:
     for kind in base.__subclasses__():
-        if kind.__module__ in HOMES:
+        if kind.__module__.startswith(HOMES):
             yield kind
         yield from kinds(kind)
 

@@ -1,0 +1,64 @@
+"""The tables that node-to-node code reads and writes, a module for each part; one class is one table.
+
+The tables themselves are made by `node/store/migrations/`; a test compares both, column by column.
+"""
+
+from .handshake import (
+    AnswerLinkRow,
+    CandidateRow,
+    EvidenceRow,
+    InboxRow,
+    MessageRow,
+    MissRow,
+    OutboxRow,
+    PlaceRow,
+    QuotaRow,
+    SlotRow,
+    ThreadRow,
+)
+from .offers import (
+    CatalogRow,
+    MirrorBodyRow,
+    MirrorRow,
+    SetHeadRow,
+    SetPageRow,
+)
+from .peers import (
+    InviteRow,
+    NonceRow,
+    OwnDocumentRow,
+    PeerRow,
+)
+from .session import (
+    MailboxAckRow,
+    MailboxHeadRow,
+    MailboxRow,
+    SessionRow,
+)
+
+__all__ = [
+    "AnswerLinkRow",
+    "CandidateRow",
+    "CatalogRow",
+    "EvidenceRow",
+    "InboxRow",
+    "InviteRow",
+    "MailboxAckRow",
+    "MailboxHeadRow",
+    "MailboxRow",
+    "MessageRow",
+    "MirrorBodyRow",
+    "MirrorRow",
+    "MissRow",
+    "NonceRow",
+    "OutboxRow",
+    "OwnDocumentRow",
+    "PeerRow",
+    "PlaceRow",
+    "QuotaRow",
+    "SessionRow",
+    "SetHeadRow",
+    "SetPageRow",
+    "SlotRow",
+    "ThreadRow",
+]
