@@ -20,6 +20,8 @@ GRID_S: Final = 30 * 60
 CELL_S: Final = 15 * 60
 #: Slots are looked for at most this far: nobody plans a short talk later, and the work stays bounded.
 HORIZON_S: Final = 42 * 86_400
+#: Start of the year 3000: what a peer asks for beyond it has no calendar.
+LATEST_S: Final = 32_503_680_000
 WORKING_DAYS: Final = range(5)
 
 
@@ -51,7 +53,7 @@ def slots(availability: Availability, between: Window, taken: Sequence[Window], 
     days = _Days(availability)
     seconds = length * 60
     first = -(-between.start // GRID_S) * GRID_S
-    last = min(between.end, between.start + HORIZON_S) - seconds
+    last = min(between.end, between.start + HORIZON_S, LATEST_S) - seconds
     for start in range(first, last + 1, GRID_S):
         if any(one.start < start + seconds and start < one.end for one in taken):
             continue

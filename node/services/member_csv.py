@@ -41,7 +41,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 0
 
 
-_TEXT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,80}")
+# No control characters, line ends or marks that reorder a line: terminals and pages would obey them.
+_TEXT: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]{1,80}")
 
 FIELDS: Final = (
     Field(
@@ -257,7 +258,7 @@ class _Reading:
             raise _RowRefusedError("", "quotes must follow RFC 4180; nothing after this line was read")
         if len(cells) != len(self.columns):
             raise _RowRefusedError("", f"the row must have {len(self.columns)} columns, as the header has")
-        return {field.name: cell.strip() for field, cell in zip(self.columns, cells, strict=True)}
+        return {field.name: cell.strip(" \t") for field, cell in zip(self.columns, cells, strict=True)}
 
     def _require_alone(self, record: Record) -> None:
         if record.id in self._ids:

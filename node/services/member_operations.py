@@ -5,7 +5,6 @@ person alone, and counts below the smallest group stay hidden.
 """
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Literal
@@ -277,13 +276,12 @@ def pack(data: bytes) -> bytes:
 def unpack(packed: bytes) -> bytes:
     """Return a packed member file. Raises: MalformedError: not packed. LimitError: too large when unpacked."""
     try:
-        with zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(io.BytesIO(packed)) as reader:
-            data = reader.read(MAX_FILE_BYTES + 1)
+        declared = zstandard.frame_content_size(packed)
+        if not 0 <= declared <= MAX_FILE_BYTES:
+            raise LimitError(f"the file is over {MAX_FILE_BYTES // 1024 // 1024} MiB")
+        return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError:
         raise MalformedError("the member file did not arrive whole") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise LimitError(f"the file is over {MAX_FILE_BYTES // 1024 // 1024} MiB")
-    return data
 
 
 def _by_status(rows: list[MemberRow]) -> dict[Status, Counter[str]]:

@@ -13,7 +13,6 @@ from federation.ports import Clock, Reader, Store, Writer, where
 from node.rows import MemberRow, MentorRow
 from protocol.concepts import Vocabulary
 from protocol.errors import MissingError, RefusedError
-from protocol.text import check_displayable
 
 from . import consents
 from .availability import require_valid
@@ -62,7 +61,7 @@ class Mentors:
         """Replace the private profile; it says nothing to anybody before the person opts in.
 
         Raises:
-            MalformedError: no such time zone or day, or characters that cannot be shown.
+            MalformedError: no such time zone or day.
             RefusedError: a topic is not in the vocabulary, or `show_more` without consent.
         """
         self._check(profile)
@@ -74,9 +73,6 @@ class Mentors:
 
     def _check(self, profile: MentorProfile) -> None:
         require_valid(profile.availability)
-        if profile.show_more is not None:
-            check_displayable(profile.show_more.line, "show_more.line", lines=False)
-            check_displayable(profile.show_more.known_as, "show_more.known_as", lines=False)
         vocabulary = self._vocabulary()
         for number, topic in enumerate(profile.topics):
             if topic.id not in vocabulary:

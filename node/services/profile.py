@@ -10,6 +10,7 @@ import msgspec
 
 from protocol.ids import Seconds
 from protocol.needs import Approach, Experience
+from protocol.text import check_displayable
 from protocol.vocabulary import Format, Kind, Language, Length, TopicId
 
 #: Windows start and end on this grid, so that every time zone of today cuts them at whole grid cells.
@@ -95,8 +96,7 @@ class ShowMore(Closed, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse characters that could disturb a terminal or a page."""
         for name in ("line", "known_as"):
-            if not getattr(self, name).isprintable():
-                raise ValueError(f"{name} must be one line of printable characters")
+            check_displayable(getattr(self, name), name, lines=False)
 
 
 class MentorProfile(Closed, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Tests of members, accounts, mentors, mail and erasure."""
