@@ -23,9 +23,6 @@ NONCE_BYTES: Final = 24
 _CHECKSUM_BYTES: Final = 32
 _MAX_HEADER_BYTES: Final = 1_024
 
-Salt = Annotated[str, msgspec.Meta(min_length=22, max_length=22)]
-Nonce = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
-
 
 class DamagedVaultError(MalformedError):
     """The container is cut short, changed, or not one at all: restore it from a copy."""

@@ -102,6 +102,7 @@ def test_padding_that_is_not_zero_is_refused() -> None:
         frames.Goal(goal="short", text="goal"),
         frames.Action(action=OTHER_ID, text="a" * 301),
         frames.Agenda(items=(frames.AgendaItem(title="\x1b[2J", minutes=5),)),
+        frames.Agenda(items=(frames.AgendaItem(title="two\nlines", minutes=5),)),
         frames.Agenda(items=(frames.AgendaItem(title="a", minutes=0),)),
         frames.Agenda(items=(frames.AgendaItem(title="a", minutes=5),) * 13),
         frames.Takeaway(text="a" * 1_001),

@@ -58,6 +58,18 @@ def test_a_passphrase_is_the_same_in_both_unicode_forms() -> None:
     assert unlock(composed, "cafe\u0301 cafe\u0301")[1] == b"x"
 
 
+def test_a_passphrase_from_the_environment_that_is_not_utf_8_works_too() -> None:
+    odd = b"caf\xe9 caf\xe9".decode("utf-8", "surrogateescape")
+    assert unlock(VaultKey.from_passphrase(odd, salt=SALT, cost=QUICK).seal(b"x", nonce=NONCE), odd)[1] == b"x"
+
+
+def test_a_file_of_another_kind_is_called_so() -> None:
+    letter = b"Dear Ada, this is a letter and not a vault.\n"
+    for other in (letter, letter + sha256(letter)):
+        with pytest.raises(DamagedVaultError, match="not a vault"):
+            read_header(other)
+
+
 def test_a_passphrase_for_a_container_that_a_key_seals_is_refused() -> None:
     with pytest.raises(WrongKeyError, match="key of this machine"):
         unlock(BY_KEY, PASSPHRASE)
