@@ -74,8 +74,7 @@ class Output:
         click.echo(message, err=True)
 
     def _line(self, text: str) -> None:
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        click.echo(text)
 
 
 def _remember(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:  # noqa: FBT001 -- click's call

@@ -65,7 +65,7 @@ class Status:
             listen=config.node.listen,
             pages=self._page_base,
             generation=meta[0].generation if meta else 0,
-            database_bytes=self._path.stat().st_size if self._path.exists() else 0,
+            database_bytes=sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*")),
             counts=counts,
             jobs=self._jobs.report(),
         )

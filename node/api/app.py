@@ -14,7 +14,7 @@ from .bodies import BODY_LIMITS, BodyLimits
 from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
 from .hosts import HOSTS, Hosts
-from .middleware import Edge
+from .middleware import Edge, hide_software
 from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
@@ -37,6 +37,7 @@ def build_app(node: Node) -> web.Application:
     https = not base.config.development.enabled
     edge = Edge(clock=base.clock, entropy=base.entropy, events=base.events, https=https)
     app = web.Application(middlewares=[edge.__call__], client_max_size=limits.batch_bytes)
+    app.on_response_prepare.append(hide_software)
     app[HOSTS] = Hosts(base.config, base.port)
     app[BODY_LIMITS] = BodyLimits(
         body_bytes=limits.body_bytes, body_s=limits.body_s, in_flight_bytes=limits.in_flight_bytes
