@@ -73,7 +73,7 @@ class Exchanging:
         )
         queue = Queue()
         peers = PeerBook(around.directory, around.calls, own, clock)
-        carrier = Carrier(own.entity, peers, around.org.size_band)
+        carrier = Carrier(own.entity, peers, around.org)
         self.desk: Final = Desk(own, queue, clock, entropy, ThreadSettings(flush_s=config.handshake.flush_s))
         self.mailboxes: Final = Mailboxes(store, clock)
         self.sessions: Final = Sessions(

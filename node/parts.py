@@ -238,7 +238,7 @@ class Handshakes:
         )
         desk = Desk(signer, queue, clock, entropy, ThreadSettings(flush_s=settings.flush_s))
         peers = PeerBook(peering.directory, peering.client, signer, clock)
-        carrier = Carrier(base.entity, peers, base.org.size_band)
+        carrier = Carrier(base.entity, peers, base.org)
         rules = ProviderSettings(
             quote_valid_s=settings.quote_valid_s,
             tick_ms=settings.tick_ms,

@@ -46,8 +46,9 @@ async def quotes(request: web.Request) -> web.Response:
     """Answer a sealed need with sealed candidates, or neutrally with none."""
     asked = asked_by(request)
     asked.peer.require("request", now=asked.created)
-    size_band = asked.peer.document.org.size_band
-    body = await request.app[RELAY].provider.quote(asked.peer.entity, asked.body, asked.spend, size_band=size_band)
+    body = await request.app[RELAY].provider.quote(
+        asked.peer.entity, asked.body, asked.spend, org=asked.peer.document.org
+    )
     return web.Response(body=body, content_type=MESSAGE_TYPE)
 
 

@@ -17,7 +17,7 @@ from protocol.envelope import KIND_SESSION, Envelope
 from protocol.errors import MeshError, MissingError, RefusedError
 from protocol.handshake import Side
 from protocol.messages import Message, Outcome, Receipt
-from protocol.offers import SizeBand
+from protocol.offers import OrgProfile
 from protocol.signing import VerifyKey
 
 from .consumer import Consumer
@@ -128,10 +128,10 @@ async def no_guard(_tx: Writer) -> None:
 class Carrier:
     """Carries batches and quotes to peers, and to this node itself without leaving it."""
 
-    def __init__(self, own: str, post: Post, size_band: SizeBand) -> None:
+    def __init__(self, own: str, post: Post, org: OrgProfile) -> None:
         self._own: Final = own
         self._post: Final = post
-        self._size_band: Final[SizeBand] = size_band
+        self._org: Final = org
         self._inbox: Receive | None = None
         self._provider: Provider | None = None
 
@@ -150,5 +150,5 @@ class Carrier:
         """Return the item by which `peer` answers a request. Raises: MeshError."""
         if peer == self._own:
             assert self._provider is not None
-            return await self._provider.quote(peer, item, no_guard, size_band=self._size_band)
+            return await self._provider.quote(peer, item, no_guard, org=self._org)
         return await self._post.post(peer, QUOTES_PATH, item, MESSAGE_TYPE)

@@ -31,7 +31,7 @@ from protocol.encoding import b64, decode, encode, unb64
 from protocol.errors import ConflictError, RefusedError
 from protocol.handshake import State
 from protocol.messages import Message, open_message, parse_item
-from protocol.offers import SizeBand
+from protocol.offers import OrgProfile
 from protocol.sealing import SealingPublicKey
 from protocol.threads import Book, is_repeat
 
@@ -76,11 +76,12 @@ class Provider:
 
     # The quote: answered by the node, no human
 
-    async def quote(self, peer: str, item: bytes, guard: Guard, *, size_band: SizeBand) -> bytes:
+    async def quote(self, peer: str, item: bytes, guard: Guard, *, org: OrgProfile) -> bytes:
         """Return the signed OFFERED or refusal for a REQUESTED, not before the next tick.
 
         Args:
             guard: runs first in the transaction (the request's nonce).
+            org: what the asking organization says about itself.
         Raises: MalformedError, UnverifiedError, ConflictError: nothing has happened.
         """
         unopened = parse_item(item)
@@ -91,7 +92,7 @@ class Provider:
             if message.head.type != "request":
                 raise RefusedError("only a request is answered here")
             row = await tx.get(ThreadRow, message.head.thread, SIDE.value)
-            answer = await (self._again(tx, row, message) if row else self._quote(tx, peer, message, size_band))
+            answer = await (self._again(tx, row, message) if row else self._quote(tx, peer, message, org))
         await self._until_tick()
         return answer
 
@@ -101,7 +102,7 @@ class Provider:
             raise ConflictError("thread id is in use")
         return (await self._desk.message(tx, row, SIDE, 1)).item
 
-    async def _quote(self, tx: Writer, peer: str, message: Message, size_band: SizeBand) -> bytes:
+    async def _quote(self, tx: Writer, peer: str, message: Message, org: OrgProfile) -> bytes:
         now = self._clock.now()
         context = self._context(message.head.thread, peer)
         seal = self._desk.own.seal
@@ -110,7 +111,7 @@ class Provider:
         )
         request = decode(opened, Request, what="request")
         reply_key = SealingPublicKey.parse(request.reply_key)
-        proposed = await self._quoting.propose(tx, peer, request, thread=context.thread, size_band=size_band)
+        proposed = await self._quoting.propose(tx, peer, request, thread=context.thread, org=org)
         notes = ProviderNotes(
             reply_key=request.reply_key,
             quoted_at=now,

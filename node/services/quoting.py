@@ -23,7 +23,7 @@ from protocol.encoding import length_prefixed
 from protocol.handshake import Side
 from protocol.ids import random_id
 from protocol.needs import Window
-from protocol.offers import SizeBand
+from protocol.offers import OrgProfile, SizeBand
 from protocol.vocabulary import Band
 
 from .availability import slots
@@ -107,16 +107,16 @@ class Quoting:
         self._statements: tuple[int, Counter[str]] = (0, Counter())
 
     async def propose(
-        self, tx: Writer, peer: str, request: Request, *, thread: str, size_band: SizeBand
+        self, tx: Writer, peer: str, request: Request, *, thread: str, org: OrgProfile
     ) -> Sequence[Proposed] | Refusal:
         """Return one to three candidates, or the neutral reason why there are none."""
         if request.target.type != "offer":
             return "unavailable"
         listing = await self._listings.behind(tx, peer, request)
-        if listing is None or not await self._within_quota(tx, peer, size_band):
+        if listing is None or not await self._within_quota(tx, peer, org.size_band):
             return "no-capacity"
         people = await self._shortlist(tx, peer, request, listing, thread)
-        asker = Asker(sector="", function="")
+        asker = Asker(sector=org.sector, country=org.countries[0] if len(org.countries) == 1 else "")
         ranked = choose(request.need, [one.facts for one in people], self._vocabulary(), thread=thread, asker=asker)
         if not ranked:
             return "no-capacity"

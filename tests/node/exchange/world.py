@@ -80,7 +80,7 @@ class Calls:
         if target == MESSAGES_PATH:
             answer = await node.exchanging.inbox.receive(self._sender, body, _spent)
         else:
-            answer = await node.exchanging.provider.quote(self._sender, body, _spent, size_band="50-250")
+            answer = await node.exchanging.provider.quote(self._sender, body, _spent, org=ORG)
         return Answer(status=200, headers={}, body=answer)
 
     async def get(
