@@ -27,7 +27,7 @@ from protocol.offers import OrgProfile, SizeBand
 from protocol.vocabulary import Band
 
 from .availability import slots
-from .devices import enrolled
+from .devices import EnrolledDevice, enrolled
 from .labels import mailbox_label
 from .places import places_taken, taken
 from .profile import MentorProfile
@@ -88,6 +88,21 @@ class _Person(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
 
 
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One request with what its answer is drawn from; `shared` counts the mentors who make each statement."""
+
+    peer: str
+    request: Request
+    edition: int
+    secret: bytes
+    shared: Counter[str]
+
+    def draw(self, name: str) -> bytes:
+        """Return 32 bytes that stay the same for one (peer, offer, edition, name), and that nobody else can make."""
+        names = self.peer, self.request.target.id, str(self.edition), name
+        return hmac.digest(self.secret, length_prefixed(*(one.encode() for one in names)), "sha256")
+
+
 class Quoting:
     """Answers needs for one node."""
 
@@ -143,17 +158,17 @@ class Quoting:
         await tx.put(msgspec.structs.replace(row, quoted=row.quoted + 1))
 
     async def _shortlist(self, tx: Writer, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
-        def place(member: str) -> bytes:
-            parts = length_prefixed(
-                peer.encode(), request.target.id.encode(), listing.edition.to_bytes(8, "big"), member.encode()
-            )
-            return hmac.digest(self._settings.secret, parts, "sha256")
-
+        asked = _Asked(
+            peer=peer,
+            request=request,
+            edition=listing.edition,
+            secret=self._settings.secret,
+            shared=await self._shared(tx),
+        )
         most = COLLEAGUES if peer == self._settings.entity else SHORTLIST
-        members = sorted(listing.members, key=place)[:most]
         excluded = await self._excluded(tx, thread)
-        shared = await self._shared(tx)
-        people = [await self._person(tx, peer, member, request, shared) for member in members if member not in excluded]
+        members = [one for one in sorted(listing.members, key=asked.draw)[:most] if one not in excluded]
+        people = [await self._person(tx, member, asked) for member in members]
         return [person for person in people if person is not None]
 
     async def _excluded(self, tx: Reader, thread: str) -> frozenset[str]:
@@ -177,27 +192,28 @@ class Quoting:
             self._statements = (now, counts)
         return self._statements[1]
 
-    async def _person(
-        self, tx: Writer, peer: str, member: str, request: Request, shared: Counter[str]
-    ) -> _Person | None:
+    async def _person(self, tx: Writer, member: str, asked: _Asked) -> _Person | None:
         row, about = await tx.get(MentorRow, member), await tx.get(MemberRow, member)
         if row is None or about is None or not (row.opted_in and about.active):
             return None
         profile = msgspec.json.decode(row.profile, type=MentorProfile)
-        now = self._clock.now()
-        keys = await self._sealing_keys(tx, member, peer)
-        if profile.paused(now) or not keys:
+        keys = await self._sealing_keys(tx, member, asked)
+        if profile.paused(self._clock.now()) or not keys:
             return None
         label = await mailbox_label(tx, member, self._entropy)
-        facts = await self._facts(tx, label=label, profile=profile, about=about, request=request, shared=shared)
+        facts = await self._facts(tx, label=label, profile=profile, about=about, asked=asked)
         return _Person(label=label, profile=profile, facts=facts, keys=keys)
 
-    async def _sealing_keys(self, tx: Reader, member: str, peer: str) -> tuple[str, ...]:
-        """Return the sealing keys, for people of `peer`, of the two devices used last, if used within 30 days."""
+    async def _sealing_keys(self, tx: Reader, member: str, asked: _Asked) -> tuple[str, ...]:
+        """Return one sealing key of each of the two devices used last, if used within 30 days.
+
+        Which of a device's keys shows is drawn for each offer: a key behind two offers would say that one person stands
+        behind both.
+        """
         now = self._clock.now()
-        devices = await enrolled(tx, member, audience_id(self._settings.entity, peer), now=now)
+        devices = await enrolled(tx, member, audience_id(self._settings.entity, asked.peer), now=now)
         recent = [one for one in devices if one.seen_on >= now - (DEVICE_DAYS + 1) * 86_400]
-        return tuple(one.enrolment.sealing[0].key for one in recent[:2])
+        return tuple(_drawn_key(one, asked) for one in recent[:2])
 
     async def _facts(
         self,
@@ -206,10 +222,9 @@ class Quoting:
         label: str,
         profile: MentorProfile,
         about: MemberRow,
-        request: Request,
-        shared: Counter[str],
+        asked: _Asked,
     ) -> MentorFacts:
-        now = self._clock.now()
+        now, shared = self._clock.now(), asked.shared
         tells = profile.show_more is not None
         return MentorFacts(
             ref=random_id(self._entropy.take(16)),
@@ -226,7 +241,7 @@ class Quoting:
             languages=profile.languages,
             formats=profile.formats,
             lengths=profile.lengths,
-            slots=await self._free_slots(tx, label, profile, request),
+            slots=await self._free_slots(tx, label, profile, asked.request),
             open_places=max(0, profile.per_week - await places_taken(tx, label, now)),
             capacity=profile.per_week,
             approach=profile.approach,
@@ -267,3 +282,8 @@ class Quoting:
             keys=person.keys,
         )
         return Proposed(candidate=candidate, label=person.label)
+
+
+def _drawn_key(device: EnrolledDevice, asked: _Asked) -> str:
+    keys = device.enrolment.sealing
+    return keys[int.from_bytes(asked.draw(device.device)[:8], "big") % len(keys)].key
