@@ -1,0 +1,198 @@
+"""Signing in with this device, and enrolling its keys for every organization that it may meet people of."""
+
+from contextlib import suppress
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
+
+from node.api.exchange import PeerView
+from node.services.devices import EnrolDevice
+from protocol.addresses import audience_id
+from protocol.authorization import Authorization, certificate_name, sign_authorization, sign_in_name
+from protocol.devices import MAX_SEALING_LIFETIME_S, Enrolment, sealing_key_hash
+from protocol.e2ee.keys import PersonSealingKey, enrol
+from protocol.encoding import unb64
+from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.text import displayable
+
+from .api import NodeApi
+from .core import Core, fresh_secret
+from .http import parse_url
+from .pins import ChangedKeyError, changed_sentence, first_pin, name_of, next_pin
+from .records import Account, Pin, SealingRecord
+from .state import ClientState
+from .views import SignedIn, Synced
+
+DAY_S: Final = 86_400
+#: Keys are renewed this long before they end.
+RENEW_S: Final = 30 * DAY_S
+#: A brief that was on its way when a key ended can still be opened.
+KEEP_S: Final = 14 * DAY_S
+
+
+def parse_link(link: str) -> tuple[str, str]:
+    """Return the node's address and the one-time token of a mailed link. Raises: MalformedError."""
+    text = link.strip()
+    token = urlsplit(text).fragment
+    try:
+        unb64(token, size=32, what="token")
+    except MalformedError:
+        raise MalformedError("this is no sign-in link: copy the whole line from the mail, in quotes") from None
+    return parse_url(text), token
+
+
+class Accounts:
+    """Sign-in and enrolment of one device."""
+
+    def __init__(self, core: Core) -> None:
+        self._core: Final = core
+
+    async def want_link(self, url: str, mail: str) -> None:
+        """Have a sign-in link mailed; the answer is the same for every address."""
+        await NodeApi(self._core.http, parse_url(url)).want_link(mail)
+
+    async def sign_in(self, link: str, *, name: str = "", hint: str = "") -> SignedIn:
+        """Use a link, and make or keep this device the account's.
+
+        Raises: UnverifiedError: the link was used or has expired; RefusedError: another account's folder, or an
+            account whose devices do not know this one.
+        """
+        url, token = parse_link(link)
+        before = self._core.state()
+        redeemed = await NodeApi(self._core.http, url).redeem(token)
+        api = NodeApi(self._core.http, url, redeemed.token)
+        try:
+            _require_same(before, redeemed.member, first_device=redeemed.first_device)
+            entity = (await api.me()).entity
+            if before.account is not None and before.account.entity != entity:
+                raise RefusedError("this folder belongs to an account at another organization: name another --home")
+        except MeshError:
+            await api.sign_out()
+            raise
+        known = before.account
+        shown = displayable(name, lines=False)[:80] or (known.name if known else "")
+        account = Account(url=url, entity=entity, token=redeemed.token, member=redeemed.member, name=shown)
+        self._core.vault.update(lambda state: replace(state, account=account))
+        synced = await self.sync(renew_own=True, hint=hint, first=redeemed.first_device)
+        return SignedIn(
+            entity=entity,
+            url=url,
+            member=redeemed.member,
+            name=shown,
+            first_device=redeemed.first_device,
+            synced=synced,
+        )
+
+    async def sign_out(self) -> None:
+        """End this sign-in; keys and everything else stay in the vault."""
+        await self._core.api().sign_out()
+
+        def forget(state: ClientState) -> ClientState:
+            return replace(state, account=replace(state.signed_in, token=""))
+
+        self._core.vault.update(forget)
+
+    async def sync(self, *, renew_own: bool = False, hint: str = "", first: bool = False) -> Synced:
+        """Pin new organizations, notice changed keys, and enrol where keys are missing or end soon.
+
+        Args:
+            renew_own: enrol for the own organization in any case, which ties a new sign-in to this device.
+        Raises: ChangedKeyError: the own node's key changed: nothing goes on.
+        """
+        api = self._core.api()
+        views = (await api.peers()).peers
+        state = self._core.vault.update(lambda state: _pinned(state, views))
+        own = state.signed_in.entity
+        if state.pins[own].changed:
+            raise ChangedKeyError(changed_sentence(state.pins[own]))
+        enrolled: list[str] = []
+        others = sorted(pin.entity for pin in state.pins.values() if not pin.own and not pin.changed)
+        for entity in (own, *others):
+            wanted = renew_own and entity == own
+            if wanted or self._ends_soon(state, audience_id(own, entity)):
+                await self._enrol(api, audience_id(own, entity), hint=hint, first=first and entity == own)
+                enrolled.append(name_of(state, entity))
+        return Synced(
+            enrolled=tuple(enrolled),
+            organizations=tuple(name_of(state, entity) for entity in (own, *others)),
+            warnings=tuple(changed_sentence(pin) for pin in state.pins.values() if pin.changed),
+        )
+
+    def trust(self, entity: str) -> None:
+        """Forget what was known of an organization, so that the next `sync` pins the key it shows now."""
+
+        def forget(state: ClientState) -> ClientState:
+            return replace(state, pins={name: pin for name, pin in state.pins.items() if name != entity})
+
+        self._core.vault.update(forget)
+
+    def _ends_soon(self, state: ClientState, audience: str) -> bool:
+        latest = max((one.expires_at for one in state.sealing if one.audience == audience), default=0)
+        return audience not in state.audiences or latest < self._core.now() + RENEW_S
+
+    async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool) -> None:
+        """Publish a fresh sealing key for `audience`; it is stored before anybody can seal to it."""
+        now = self._core.now()
+        key = PersonSealingKey(fresh_secret())
+        record = SealingRecord(
+            hash=sealing_key_hash(key.public),
+            seed=key.seed,
+            audience=audience,
+            expires_at=now + MAX_SEALING_LIFETIME_S,
+        )
+
+        def keep(state: ClientState) -> ClientState:
+            kept = tuple(one for one in state.sealing if one.expires_at + KEEP_S > now)
+            return replace(state, sealing=(*kept, record))
+
+        state = self._core.vault.update(keep)
+        enrolment = enrol(state.account_secret, state.device_secret, (key,), audience=audience, now=now)
+        authorization = None if first else _authorization(state, enrolment, now=now)
+        await api.enrol(EnrolDevice(audience=audience, enrolment=enrolment, hint=hint, authorization=authorization))
+
+        def enrolled(state: ClientState) -> ClientState:
+            return replace(state, audiences=tuple(dict.fromkeys((*state.audiences, audience))))
+
+        self._core.vault.update(enrolled)
+
+
+def _authorization(state: ClientState, enrolment: Enrolment, *, now: int) -> str:
+    """Return this device's word, by a key that the node knows, for one more certificate of its own."""
+    known = state.audiences[0] if state.audiences else audience_id(state.signed_in.entity)
+    statement = Authorization(
+        certificate=certificate_name(enrolment.certificate), sign_in=sign_in_name(state.signed_in.token), created_at=now
+    )
+    return sign_authorization(statement, state.device_secret.key(known))
+
+
+def _require_same(state: ClientState, member: str, *, first_device: bool) -> None:
+    if state.account is not None and state.account.member != member:
+        raise RefusedError("this folder belongs to another account: name another --home")
+    if not first_device and not state.audiences:
+        raise RefusedError(
+            "this account has a device already and this folder is not it: sign in with that device's folder (--home), "
+            "or remove it there first",
+            code="needs-authorization",
+        )
+
+
+def _pinned(state: ClientState, views: tuple[PeerView, ...]) -> ClientState:
+    """Return the state with every organization of `views` pinned, the ones of before kept.
+
+    A document that does not verify is passed over: there is no organization without one.
+    """
+    own = state.signed_in.entity
+    pins: dict[str, Pin] = {}
+    for view in views:
+        known = state.pins.get(view.entity)
+        with suppress(MeshError):
+            pins[view.entity] = (
+                next_pin(known, view.document)
+                if known
+                else first_pin(view.entity, view.document, own=view.entity == own)
+            )
+    pins = {**state.pins, **pins}
+    if own not in pins:
+        raise UnverifiedError("your node does not show its own document", code="wrong-entity")
+    return replace(state, pins=pins)

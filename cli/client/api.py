@@ -1,0 +1,195 @@
+"""The device API of the person's own node, one method for each address; every answer has a type."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from node.api.accounts import EraseMe, GiveConsent, Me, Mentoring, RedeemLink, WantLink
+from node.api.exchange import (
+    Accept,
+    Accepted,
+    Acknowledge,
+    AskQuotes,
+    Cancel,
+    GiveAnswer,
+    Mailbox,
+    Peers,
+    QuoteAnswers,
+    SendEnvelope,
+    Threads,
+)
+from node.api.search import Labels, OfferPreview, SearchNeed, Suggestions, SuggestTopics, WantLabels
+from node.matching.typeahead import Suggestion
+from node.services.accounts import Redeemed
+from node.services.consents import ConsentKind, ConsentText
+from node.services.consumer import Ask
+from node.services.devices import DeviceView, EnrolDevice
+from node.services.erasure import ErasureReceipt
+from node.services.mentor_side import Answer
+from node.services.mentors import MentorView
+from node.services.offer_words import TopicPreview
+from node.services.profile import MentorProfile
+from node.services.search import Found
+from node.services.thread_views import SideName, ThreadView
+from protocol.bodies import CancelReason, Sealed, SealedBrief
+from protocol.encoding import b64
+from protocol.needs import Need
+
+from .http import TIMEOUT_S, Http, parse_answer
+from .records import Outgoing
+
+T = TypeVar("T")
+
+#: A quote round waits for several other nodes.
+QUOTES_S: Final = 90.0
+
+
+class NodeApi:
+    """One node as one sign-in sees it; without a token only the two sign-in calls work."""
+
+    def __init__(self, http: Http, url: str, token: str = "") -> None:
+        self._http: Final = http
+        self._url: Final = url
+        self._token: Final = token
+
+    async def _do(
+        self,
+        method: str,
+        path: str,
+        body: msgspec.Struct | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> bytes:
+        address = f"{self._url}/api/v1{path}"
+        return await self._http.call(method, address, token=self._token, body=body, query=query, timeout_s=timeout_s)
+
+    # Account
+
+    async def want_link(self, mail: str) -> None:
+        """Have a sign-in link mailed, if the address is a member's."""
+        await self._do("POST", "/sign-in/links", WantLink(mail=mail))
+
+    async def redeem(self, token: str) -> Redeemed:
+        """Exchange what stands behind # in a link for a bearer token."""
+        return parse_answer(await self._do("POST", "/sign-in/redeem", RedeemLink(token=token)), Redeemed)
+
+    async def sign_out(self) -> None:
+        """End this sign-in."""
+        await self._do("DELETE", "/sign-in")
+
+    async def me(self) -> Me:
+        """Return the account."""
+        return parse_answer(await self._do("GET", "/me"), Me)
+
+    async def enrol(self, command: EnrolDevice) -> DeviceView:
+        """Add this device, or renew what it told for one audience."""
+        return parse_answer(await self._do("POST", "/me/devices", command), DeviceView)
+
+    async def remove_device(self, device: str) -> None:
+        """Remove one device of the account."""
+        await self._do("DELETE", f"/me/devices/{device}")
+
+    async def export(self, *, html: bool = False) -> bytes:
+        """Return everything the node holds about the person, as JSON or as a page."""
+        return await self._do("GET", "/me/export", query={"form": "html" if html else "json"})
+
+    async def erase(self) -> ErasureReceipt:
+        """Have everything erased that the node holds about the person."""
+        return parse_answer(await self._do("POST", "/me/erase", EraseMe(confirm="erase")), ErasureReceipt)
+
+    async def peers(self) -> Peers:
+        """Return the organizations that can be asked, with their signed documents."""
+        return parse_answer(await self._do("GET", "/peers"), Peers)
+
+    # Mentoring
+
+    async def save_profile(self, profile: MentorProfile) -> MentorView:
+        """Replace the private mentor profile."""
+        return parse_answer(await self._do("PUT", "/me/mentor-profile", profile), MentorView)
+
+    async def opt_in(self, *, listed: bool) -> MentorView:
+        """Mentor from now on."""
+        return parse_answer(await self._do("PUT", "/me/mentoring", Mentoring(listed=listed)), MentorView)
+
+    async def opt_out(self) -> MentorView:
+        """Mentor no longer."""
+        return parse_answer(await self._do("DELETE", "/me/mentoring"), MentorView)
+
+    async def consent_texts(self) -> tuple[ConsentText, ...]:
+        """Return all consent texts."""
+        return parse_answer(await self._do("GET", "/consents"), tuple[ConsentText, ...])
+
+    async def consent(self, kind: ConsentKind, version: int, *, given: bool = True) -> MentorView:
+        """Agree to a version of a consent text, or no longer."""
+        command = GiveConsent(kind=kind, version=version, given=given)
+        return parse_answer(await self._do("POST", "/me/consents", command), MentorView)
+
+    async def preview(self, language: str) -> tuple[TopicPreview, ...]:
+        """Return what others would see of each topic of the profile."""
+        raw = await self._do("GET", "/offers/preview", query={"language": language})
+        return parse_answer(raw, OfferPreview).topics
+
+    # Searching
+
+    async def suggest(self, text: str, language: str) -> tuple[Suggestion, ...]:
+        """Return topics for typed words."""
+        command = SuggestTopics(text=text, language=language)
+        return parse_answer(await self._do("POST", "/vocabulary/suggest", command), Suggestions).topics
+
+    async def labels(self, topics: Sequence[str], language: str) -> dict[str, str]:
+        """Return the names of topics."""
+        if not topics:
+            return {}
+        command = WantLabels(topics=tuple(dict.fromkeys(topics))[:100], language=language)
+        return parse_answer(await self._do("POST", "/vocabulary/labels", command), Labels).labels
+
+    async def search(self, need: Need, exclude: Sequence[str]) -> Found:
+        """Return which organizations list help with a need."""
+        command = SearchNeed(need=need, exclude=tuple(exclude))
+        return parse_answer(await self._do("POST", "/search", command), Found)
+
+    # Handshakes
+
+    async def quotes(self, asks: Sequence[Ask]) -> QuoteAnswers:
+        """Ask several nodes for candidates."""
+        raw = await self._do("POST", "/quotes", AskQuotes(asks=tuple(asks)), timeout_s=QUOTES_S)
+        return parse_answer(raw, QuoteAnswers)
+
+    async def accept(self, thread: str, choice: Sealed, brief: SealedBrief, backups: Sequence[Ask]) -> Accepted:
+        """Send the choice of a candidate."""
+        command = Accept(choice=choice, brief=brief, backups=tuple(backups))
+        return parse_answer(await self._do("POST", f"/threads/{thread}/accept", command), Accepted)
+
+    async def answer(self, thread: str, answer: Answer) -> ThreadView:
+        """Answer a request as its mentor."""
+        raw = await self._do("POST", f"/threads/{thread}/answer", GiveAnswer(answer=answer))
+        return parse_answer(raw, ThreadView)
+
+    async def cancel(self, thread: str, side: SideName, reason: CancelReason) -> ThreadView:
+        """Step back, or call off a session."""
+        raw = await self._do("POST", f"/threads/{thread}/cancel", Cancel(side=side, reason=reason))
+        return parse_answer(raw, ThreadView)
+
+    async def envelope(self, thread: str, side: SideName, sent: Outgoing) -> None:
+        """Send one encrypted session message."""
+        command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, ciphertext=b64(sent.ciphertext))
+        await self._do("POST", f"/threads/{thread}/envelopes", command)
+
+    async def threads(self) -> tuple[ThreadView, ...]:
+        """Return the person's threads as the node sees them."""
+        return parse_answer(await self._do("GET", "/threads"), Threads).threads
+
+    async def thread(self, thread: str, side: SideName) -> ThreadView:
+        """Return one thread as the node sees it."""
+        return parse_answer(await self._do("GET", f"/threads/{thread}", query={"side": side}), ThreadView)
+
+    async def mailbox(self, after: int, *, wait_s: float = 0) -> Mailbox:
+        """Return entries after a cursor, waiting for the first one."""
+        query = {"after": str(after), "wait_s": f"{wait_s:g}"}
+        return parse_answer(await self._do("GET", "/mailbox", query=query, timeout_s=TIMEOUT_S + wait_s), Mailbox)
+
+    async def acknowledge(self, cursor: int) -> None:
+        """Say up to where this device has read."""
+        await self._do("POST", "/mailbox/ack", Acknowledge(cursor=cursor))

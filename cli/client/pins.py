@@ -1,0 +1,120 @@
+"""Organizations as this device knows them: each one's key is kept from first sight, and another key is not believed.
+
+What is sealed to an organization or signed by it is sealed and checked with the keys of its pinned document only; the
+own node merely passes documents on. Source: docs/explanation/what-the-client-keeps.md.
+"""
+
+from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
+
+from protocol.errors import MissingError, UnverifiedError
+from protocol.fingerprints import fingerprint_words
+from protocol.messages import Message, UnopenedMessage, open_message, parse_item
+from protocol.peers import NodeDocument, open_document
+from protocol.rotation import KeyChangedError, Pinned, StaleDocumentError, follow
+from protocol.sealing import SealingPublicKey
+from protocol.signing import VerifyKey
+
+from .records import Pin
+from .state import ClientState
+
+
+class UnknownSenderError(UnverifiedError):
+    """A message is signed by a node that this device does not know yet: look for new organizations first."""
+
+    code = "unknown-sender"
+
+
+class ChangedKeyError(UnverifiedError):
+    """An organization suddenly shows another federation key."""
+
+    code = "federation-key-changed"
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A handshake message whose signature holds, and the organization whose node signed it."""
+
+    entity: str
+    message: Message
+
+
+@lru_cache(maxsize=256)
+def _document(text: str) -> NodeDocument:
+    return open_document(text)
+
+
+def document_of(state: ClientState, entity: str) -> NodeDocument:
+    """Return an organization's pinned document. Raises: MissingError: never seen; ChangedKeyError."""
+    pin = state.pins.get(entity)
+    if pin is None:
+        raise MissingError("your node knows no such organization: run `mentormesh person sync`")
+    if pin.changed:
+        raise ChangedKeyError(changed_sentence(pin))
+    return _document(pin.document)
+
+
+def sealing_key_of(state: ClientState, entity: str) -> SealingPublicKey:
+    """Return the key to which parts for an organization's node are sealed."""
+    return SealingPublicKey.parse(document_of(state, entity).keys.envelope_seal)
+
+
+def signing_key_of(state: ClientState, entity: str) -> VerifyKey:
+    """Return the key by which an organization's node signs messages."""
+    return VerifyKey.parse(document_of(state, entity).keys.envelope_sign)
+
+
+def name_of(state: ClientState, entity: str) -> str:
+    """Return the name of an organization as it shows it itself, or its identifier."""
+    pin = state.pins.get(entity)
+    return _document(pin.document).org.display_name if pin else entity
+
+
+def changed_sentence(pin: Pin) -> str:
+    """Return what to tell the person, in red."""
+    before = _document(pin.document)
+    words = fingerprint_words(VerifyKey.parse(before.keys.federation))
+    return (
+        f"The key of {before.org.display_name} ({pin.entity}) has changed and nobody known vouches for the new one. "
+        f"Nothing was sent there. Known words: {words}. New words: {pin.changed}. Compare the new ones with your "
+        "contact there by phone; if they are right, run "
+        f"`mentormesh person trust {pin.entity}`"
+    )
+
+
+def first_pin(entity: str, text: str, *, own: bool) -> Pin:
+    """Return the pin of an organization met for the first time. Raises: MalformedError, UnverifiedError."""
+    if open_document(text).entity != entity:
+        raise UnverifiedError("your node passed on the document of another organization", code="wrong-entity")
+    return Pin(entity=entity, document=text, own=own)
+
+
+def next_pin(pin: Pin, text: str) -> Pin:
+    """Return the pin after another look: a document that known keys vouch for replaces it, any other marks it.
+
+    Raises: MalformedError.
+    """
+    before = Pinned(text=pin.document, document=_document(pin.document), recovered=pin.recovered)
+    try:
+        after = follow(before, text)
+    except StaleDocumentError:
+        return pin
+    except KeyChangedError:
+        shown = open_document(text)
+        return replace(pin, changed=fingerprint_words(VerifyKey.parse(shown.keys.federation)))
+    return replace(pin, document=after.text, recovered=after.recovered, changed="")
+
+
+def open_item(state: ClientState, item: bytes, *, audience: str) -> Opened:
+    """Return a handshake message by a known node. Raises: UnknownSenderError, UnverifiedError, MalformedError."""
+    unopened = parse_item(item)
+    entity = _signer(state, unopened)
+    return Opened(entity=entity, message=open_message(unopened, signing_key_of(state, entity), audience=audience))
+
+
+def _signer(state: ClientState, unopened: UnopenedMessage) -> str:
+    for entity, pin in state.pins.items():
+        if VerifyKey.parse(_document(pin.document).keys.envelope_sign).keyid == unopened.signed.header.kid:
+            return entity
+    raise UnknownSenderError("a message is signed by a node that this device does not know")
