@@ -1,6 +1,7 @@
 """Tests of signing in, over both stores."""
 
 import pytest
+from msgspec.structs import replace
 
 from federation.ports import where
 from node.rows import SignInLinkRow, SignInRow
@@ -87,6 +88,20 @@ async def test_somebody_who_left_gets_no_link(world: World) -> None:
     await world.add(people_file(row("E0"), row("E1", "not")))
     await world.accounts.request_link(ANA, address=HERE)
     assert [mail.recipient for mail in await world.mails()] == [""]
+
+
+async def test_neither_link_nor_token_works_for_somebody_who_is_not_active(world: World) -> None:
+    await world.add(staff(2))
+    member = await world.member("E1")
+    first = (await world.accounts.issue_link(member.member)).partition("#")[2]
+    bearer = (await world.accounts.redeem(first, address=HERE)).token
+    second = (await world.accounts.issue_link(member.member)).partition("#")[2]
+    async with world.store.write() as writer:
+        await writer.put(replace(member, active=False))  # even if nobody had ended the sign-ins
+    with pytest.raises(UnverifiedError):
+        await world.accounts.authenticate(bearer)
+    with pytest.raises(UnverifiedError):
+        await world.accounts.redeem(second, address=HERE)
 
 
 async def test_an_address_has_at_most_three_open_links_whoever_asks(world: World) -> None:

@@ -204,6 +204,19 @@ async def test_removing_a_device_signs_it_out_and_needs_a_device(world: World) -
         await world.devices.remove(now_a_device, person.device)
 
 
+async def test_a_removed_device_lets_nobody_in_any_more(world: World) -> None:
+    person, gadget = await first(world)
+    assert person.device is not None
+    other = await world.sign_in("E1")
+    second = Gadget.made(1, 2)
+    await world.devices.enrol(other, second.command(world.clock.now(), allowed_by=gadget, person=other))
+    await world.devices.remove(person, person.device)
+    later = await world.sign_in("E1")
+    with pytest.raises(UnverifiedError):
+        await world.devices.enrol(later, Gadget.made(1, 3).command(world.clock.now(), allowed_by=gadget, person=later))
+    await world.devices.enrol(later, Gadget.made(1, 3).command(world.clock.now(), allowed_by=second, person=later))
+
+
 async def test_nobody_removes_a_strangers_device(world: World) -> None:
     person, _ = await first(world)
     stranger = await world.sign_in("E0")

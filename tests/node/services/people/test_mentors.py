@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from node.services import consents
 from node.services.consents import CURRENT, TEXTS, ConsentText
@@ -61,6 +62,22 @@ async def test_somebody_who_left_or_never_was_cannot_mentor(world: World) -> Non
     for one in (member, "nobody"):
         with pytest.raises(MissingError):
             await world.mentors.opt_in(one, listed=False)
+
+
+async def test_only_active_members_are_active_mentors(world: World) -> None:
+    await world.add(staff(2))
+    member = await world.mentor("E1")
+    async with world.store.write() as writer:
+        await writer.put(replace(member, active=False))  # even if nobody had opted them out
+    assert await world.mentors.active() == ()
+
+
+async def test_a_consent_that_was_withdrawn_is_missing(world: World) -> None:
+    await world.add(staff(2))
+    member = (await world.mentor("E1")).member
+    await world.mentors.withdraw_consent(member, "mentoring")
+    with pytest.raises(RefusedError, match="is needed first"):
+        await world.mentors.opt_in(member, listed=False)
 
 
 async def test_a_pause_ends_by_itself(world: World) -> None:
