@@ -1,7 +1,7 @@
 """Mirrors the sets of peers: pulled, verified against their heads, stored whole, shown only while complete and fresh.
 
 Everything a peer says is checked before it has an effect, and one transaction makes the effect: a set is the old one
-or the new one, never a mixture. Source: docs/protocol/set-heads.md §9–§11.
+or the new one, never a mixture. Source: docs/protocol/12-set-heads.md §5–§11.
 """
 
 import asyncio

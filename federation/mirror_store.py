@@ -1,6 +1,6 @@
 """The stored side of mirroring: a set is replaced, marked or forgotten in one transaction each.
 
-Source: docs/protocol/set-heads.md §10.
+Source: docs/protocol/12-set-heads.md §11.
 """
 
 from collections.abc import Iterable, Sequence

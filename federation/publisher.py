@@ -1,7 +1,7 @@
 """Publishes this node's sets: signs heads on a schedule, keeps their pages, and answers the members of the audience.
 
 A head is written in the transaction of the state it shows, so that nothing is served that the store does not explain.
-Source: docs/protocol/set-heads.md §3–§8.
+Source: docs/protocol/12-set-heads.md §4–§8.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Salted commitments: a hash that says nothing about a body until salt and body are shown.
 
 `SHA-256(domain label ‖ salt ‖ body)` with a fresh 16-byte salt per (body, audience), stored beside the body and
-destroyed with it. Source: docs/protocol/set-heads.md §2.
+destroyed with it. Source: docs/protocol/12-set-heads.md §2.
 """
 
 import hmac

@@ -2,7 +2,7 @@
 
 Somebody could hold a cell when band, country and language match and the topic is one that an outsider may well expect
 of them: carried in a skill source, named for their job family by the operator's published map, or a situation whose
-holder rule they meet. Nothing is inferred about a person. Source: docs/protocol/offers.md §4.
+holder rule they meet. Nothing is inferred about a person. Source: docs/protocol/11-offers.md §4.
 
 Sets of people are bit masks: with thousands of members and cells this is what keeps an edition well below a second.
 """

@@ -2,7 +2,7 @@
 
 k hides a person in one picture; this hides them in the film. All decisions are drawn from `entropy`, one draw for each
 purpose and cell, so that they do not depend on the order of cells and two audiences with one policy move alike.
-Source: docs/protocol/offers.md §6.
+Source: docs/protocol/11-offers.md §6.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -2,7 +2,7 @@
 
 A head makes a set complete (its roots cover every entry), fresh (`not_after`) and linear (`seq`, `prev`): omission,
 freezing, rollback and two stories for two peers each become visible. Putting heads into the log is the log's part.
-Source: docs/protocol/set-heads.md.
+Source: docs/protocol/12-set-heads.md.
 """
 
 from typing import Annotated, Final, Literal

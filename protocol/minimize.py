@@ -2,7 +2,7 @@
 
 For each declared topic and language: leaf before group before domain, the mentor's own band before wider ones, and of
 several admissible parents the one with the fewest people. Pure: the same facts give the same cells in any order.
-Source: docs/protocol/offers.md §3–§5.
+Source: docs/protocol/11-offers.md §5.
 """
 
 from collections.abc import Iterator

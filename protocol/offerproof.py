@@ -1,7 +1,7 @@
 """A file that proves offline that an offer was listed: the offer, its opening, the way to the root, the signed head.
 
 It says who listed it, for which audience, and from when until when; it does not say that the offer is listed now. The
-proof that the head stands in the origin's log joins with the log. Source: docs/protocol/offers.md §8.
+proof that the head stands in the origin's log joins with the log. Source: docs/protocol/11-offers.md §8.
 """
 
 from typing import Annotated, Final, Literal

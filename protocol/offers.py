@@ -1,7 +1,7 @@
 """Offers and organization profiles: what a node tells its peers about the help its people can give.
 
 An offer is a capability of an organization, never a person: it has no pseudonym, count, slot or free text.
-Source: docs/protocol/offers.md.
+Source: docs/protocol/11-offers.md §1–§3.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 A page is valid `application/zstd`: a skippable frame that declares position and inflated size, then one frame with
 canonical JSON. The declared size is compared with the cap and with the frame before a byte is inflated.
-Source: docs/protocol/set-heads.md §5–§7.
+Source: docs/protocol/12-set-heads.md §8–§9.
 """
 
 import struct
