@@ -149,8 +149,8 @@ class TestNode:
         )
         self.directory.put(row)
 
-    async def list_offer(self, peer: str) -> Offer:
-        """Show `peer` one offer of the topic."""
+    async def list_offer(self, peer: str, *, edition: int = 1) -> Offer:
+        """Show `peer` one offer of the topic and nothing else."""
         offer = Offer(
             offer_id=random_id(self.entropy.take(16)),
             topic=Topic(id=TOPIC, kind="been-through"),
@@ -164,8 +164,8 @@ class TestNode:
         state = CellState(cell=cell, phase="listed", offer=offer, salt=b64(self.entropy.take(16)))
         row = CatalogRow(
             audience=audience_id(self.entity, peer),
-            edition=1,
-            state=dump_catalog(Catalog(edition=1, cells=(state,))),
+            edition=edition,
+            state=dump_catalog(Catalog(edition=edition, cells=(state,))),
             changed_at=self.clock.now(),
         )
         async with self.store.write() as tx:
