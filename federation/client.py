@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import yarl
 
-from protocol.addresses import authority_of, parse_loopback
+from protocol.addresses import authority_of
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.httpsig import (
     NONCE_BYTES,
@@ -207,16 +207,16 @@ class PeerClient:
     def _url(self, contact: Contact, target: str) -> yarl.URL:
         """Return the exact URL; a loopback address is asked without TLS, under the peer's own name."""
         authority = authority_of(contact.api)
-        host, _, port = authority.partition(":")
+        host = authority.partition(":")[0]
         if not contact.connect_to:
             if self._settings.proxy and host not in self._settings.allow:
                 raise RefusedError(f"{host} is not in [egress] allow", code="forbidden-address")
             return yarl.URL(f"https://{authority}{target}", encoded=True)
         if not self._settings.development:
             raise RefusedError("connect_to works in development only", code="forbidden-address")
-        parse_loopback(contact.connect_to)
-        self._resolver.connect(host, int(port or 80), contact.connect_to)
-        return yarl.URL(f"http://{authority}{target}", encoded=True)
+        # The real port stands in the URL, so that no connection or look-up kept for another port is used.
+        port = self._resolver.connect(host, contact.connect_to)
+        return yarl.URL(f"http://{host}:{port}{target}", encoded=True)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

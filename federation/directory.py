@@ -84,6 +84,10 @@ class PeerDirectory:
         self._by_entity: Final[dict[str, Peer]] = {}
         self._by_keyid: Final[dict[str, Peer]] = {}
 
+    def loopback(self, entity: str) -> str:
+        """Return the loopback address that the configuration gives for `entity`; empty when there is none."""
+        return self._connect_to.get(entity, "")
+
     async def load(self, store: Store) -> None:
         """Take over all peers of the store."""
         async with store.read() as reader:
@@ -93,7 +97,7 @@ class PeerDirectory:
 
     def put(self, row: PeerRow) -> Peer:
         """Add or replace one peer; call it after the row is committed."""
-        peer = peer_of(row, connect_to=self._connect_to.get(row.entity, ""))
+        peer = peer_of(row, connect_to=self.loopback(row.entity))
         self.remove(row.entity)
         self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
         return peer

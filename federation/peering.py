@@ -174,9 +174,9 @@ class PeeringService:
         the ticket's. UnavailableError: it, or this node seen from there, cannot be reached.
         """
         ticket = self._usable(text)
-        contact = Contact(api=ticket.api, connect_to=ticket.connect_to)
+        contact = self._contact(ticket.entity, ticket.api, ticket.connect_to)
         pinned_text = await self._document_of(contact, ticket.entity, ticket.fingerprint)
-        peer = self._provisional(pinned_text, ticket.connect_to)
+        peer = self._provisional(pinned_text, contact.connect_to)
         redemption = Redemption(
             code=ticket.code,
             document=self.own.text,
@@ -200,7 +200,7 @@ class PeeringService:
             raise RefusedError("this node takes no loopback addresses", code="development-only")
         async with self._store.read() as reader:
             await self._invite_for(reader, redemption.code, document)
-        contact = Contact(api=document.api, connect_to=redemption.connect_to)
+        contact = self._contact(document.entity, document.api, redemption.connect_to)
         try:
             served = await self._document_of(contact, document.entity, VerifyKey.parse(document.keys.federation).keyid)
         except MeshError as error:
@@ -253,6 +253,10 @@ class PeeringService:
         if ticket.connect_to and not self._development:
             raise RefusedError("this ticket is for nodes on one machine in development", code="development-only")
         return ticket
+
+    def _contact(self, entity: str, api: str, told: str) -> Contact:
+        """Return where to ask; what the configuration says goes before what the other side told."""
+        return Contact(api=api, connect_to=self._directory.loopback(entity) or told)
 
     async def _document_of(self, contact: Contact, entity: str, keyid: str) -> str:
         """Return the document served at `contact` once it is `entity`'s and by the key with this thumbprint."""

@@ -78,12 +78,17 @@ class GuardedResolver(AbstractResolver):
 
     def __init__(self, lookup: Lookup = system_lookup) -> None:
         self._lookup: Final = lookup
-        self._loopback: Final[dict[tuple[str, int], tuple[str, int]]] = {}
+        self._loopback: Final[dict[tuple[str, int], str]] = {}
         self._trusted: Final[set[tuple[str, int]]] = set()
 
-    def connect(self, host: str, port: int, address: str) -> None:
-        """From now on reach `host:port` at a loopback `address` such as `127.0.0.1:8441`. Raises: MalformedError."""
-        self._loopback[host, port] = parse_loopback(address)
+    def connect(self, host: str, address: str) -> int:
+        """From now on find `host` at a loopback `address` such as `127.0.0.1:8441`, for the port that is returned.
+
+        Raises: MalformedError: another address.
+        """
+        loopback, port = parse_loopback(address)
+        self._loopback[host, port] = loopback
+        return port
 
     def trust(self, host: str, port: int) -> None:
         """Let connections go to this proxy of the operator, wherever it is."""
@@ -97,8 +102,7 @@ class GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """Return the checked addresses of `host`. Raises: ForbiddenAddressError; OSError: there are none."""
         if (host, port) in self._loopback:
-            address, real_port = self._loopback[host, port]
-            return [_result(host, address, real_port)]
+            return [_result(host, self._loopback[host, port], port)]
         if (host, port) in self._trusted:
             return [_result(host, address, port) for address in await self._lookup(host, port)]
         if not _NAME.fullmatch(host):
