@@ -1,0 +1,284 @@
+"""Two organizations become peers by one ticket, and only then (federation.md, Membership)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from federation.checkup import HELLO_PATH
+from federation.identity import issue
+from federation.peering import MAX_INVITES, TICKET_S
+from federation.rows import InviteRow, PeerRow
+from node.services.peers import draft_document
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
+from protocol.fingerprints import fingerprint_words
+from protocol.tickets import parse_ticket, render_ticket
+from tests.fakes.clock import SteppedClock
+
+from .stations import Station, befriend, station
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+async def aurora(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
+    async with station("aurora", tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def birch(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
+    async with station("birch", tmp_path, clock) as made:
+        yield made
+
+
+async def test_redemption_with_a_loopback_address_is_refused_outside_development(
+    tmp_path: Path, clock: SteppedClock, birch: Station
+) -> None:
+    async with station("aurora", tmp_path, clock, development=False) as aurora:
+        made = parse_ticket((await aurora.peering.invite()).ticket)
+        with_address = render_ticket(replace(made, connect_to=f"127.0.0.1:{aurora.port}"))
+        with pytest.raises(RefusedError) as refusal:
+            await birch.peering.accept(with_address)
+        assert refusal.value.code == "development-only"
+
+
+async def test_a_ticket_lets_two_nodes_ask_each_other(aurora: Station, birch: Station) -> None:
+    await befriend(aurora, birch)
+    for one, other in ((aurora, birch), (birch, aurora)):
+        answer = await one.client.get(one.directory.get(other.entity), HELLO_PATH)
+        assert f'"peer":"{one.entity}"'.encode() in answer.body
+
+
+async def test_both_sides_read_the_same_words(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    assert birch.peering.preview(made.ticket).words == made.words == fingerprint_words(aurora.keys.federation.public)
+    accepted = await birch.peering.accept(made.ticket)
+    assert accepted.peer.words == made.words
+    assert accepted.own_words == (await aurora.peering.show(birch.entity)).words
+
+
+async def test_a_ticket_works_for_one_organization_only(
+    tmp_path: Path, clock: SteppedClock, aurora: Station, birch: Station
+) -> None:
+    made = await aurora.peering.invite()
+    await birch.peering.accept(made.ticket)
+    async with station("cobalt", tmp_path, clock) as cobalt:
+        with pytest.raises(RefusedError) as refusal:
+            await cobalt.peering.accept(made.ticket)
+        assert refusal.value.code == "ticket"
+        assert cobalt.directory.all() == ()
+    assert [peer.entity for peer in aurora.directory.all()] == [birch.entity]
+
+
+async def test_the_same_node_may_repeat_an_acceptance_that_was_lost(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    await birch.peering.accept(made.ticket)
+    await birch.peering.remove(aurora.entity)
+    await birch.peering.accept(made.ticket)
+    assert birch.directory.get(aurora.entity).mode == "full"
+
+
+async def test_a_used_ticket_does_not_bring_a_removed_peer_back(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    await birch.peering.accept(made.ticket)
+    await aurora.peering.remove(birch.entity)
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(made.ticket)
+    assert refusal.value.code == "ticket"
+    assert aurora.directory.all() == ()
+
+
+async def test_a_ticket_ends_at_its_second(aurora: Station, birch: Station, clock: SteppedClock) -> None:
+    made = await aurora.peering.invite()
+    clock.advance(TICKET_S)
+    with pytest.raises(RefusedError, match="expired"):
+        await birch.peering.accept(made.ticket)
+    async with aurora.store.read() as reader:
+        (row,) = await reader.find(InviteRow)
+    assert row.expires_at == clock.now()
+
+
+async def test_the_inviting_node_judges_the_end_of_a_ticket_itself(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    made = await aurora.peering.invite(valid_s=60)
+    later = render_ticket(replace(parse_ticket(made.ticket), expires_at=clock.now() + 10_000))
+    clock.advance(60)
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(later)
+    assert refusal.value.code == "ticket"
+
+
+async def test_a_ticket_for_one_organization_is_no_use_to_another(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite(entity="https://cobalt.example")
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(made.ticket)
+    assert refusal.value.code == "ticket"
+
+
+async def test_a_guessed_code_lets_nobody_in(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    forged = render_ticket(replace(parse_ticket(made.ticket), code="A" * 22))
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(forged)
+    assert refusal.value.code == "ticket"
+
+
+async def test_a_newcomer_that_cannot_be_reached_keeps_its_ticket(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    await birch.hang_up()
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(made.ticket)
+    assert refusal.value.code == "not-reachable"
+    assert aurora.directory.all() == ()
+    await birch.listen()
+    await birch.peering.accept(made.ticket)
+    assert aurora.directory.get(birch.entity).mode == "full"
+
+
+async def test_nobody_takes_the_name_of_an_organization_whose_address_it_does_not_hold(
+    tmp_path: Path, clock: SteppedClock, birch: Station
+) -> None:
+    # Mallory holds a ticket that it intercepted and signs a whole document in Birch's name with keys of its own.
+    known = {birch.entity: birch.own.connect_to}
+    async with (
+        station("aurora", tmp_path, clock, connect_to=known) as aurora,
+        station("mallory", tmp_path, clock, entity=birch.entity) as mallory,
+    ):
+        made = await aurora.peering.invite()
+        with pytest.raises(RefusedError) as refusal:
+            await mallory.peering.accept(made.ticket)
+        assert refusal.value.code == "not-reachable"
+        assert aurora.directory.all() == ()
+
+
+async def test_a_node_with_another_key_than_the_ticket_names_is_not_accepted(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    other = render_ticket(replace(parse_ticket(made.ticket), fingerprint=birch.keys.federation.public.keyid))
+    with pytest.raises(UnverifiedError, match="federation key"):
+        await birch.peering.accept(other)
+    assert birch.directory.all() == ()
+
+
+async def test_a_known_organization_does_not_change_its_key_by_a_new_ticket(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    await befriend(aurora, birch)
+    async with aurora.store.write() as tx:
+        row = await tx.get(PeerRow, birch.entity)
+        assert row is not None
+        await tx.put(replace(row, federation_key="A" * 43))
+    made = await aurora.peering.invite()
+    clock.advance(1)
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(made.ticket)
+    assert refusal.value.code == "key-conflict"
+
+
+async def test_a_blocked_peer_stays_blocked_whatever_ticket_it_holds(aurora: Station, birch: Station) -> None:
+    await befriend(aurora, birch)
+    await aurora.peering.set_mode(birch.entity, "blocked", reason="contract ended")
+    made = await aurora.peering.invite()
+    with pytest.raises(RefusedError) as refusal:
+        await birch.peering.accept(made.ticket)
+    assert refusal.value.code == "peer-blocked"
+
+
+async def test_a_node_neither_invites_nor_accepts_itself(aurora: Station) -> None:
+    made = await aurora.peering.invite()
+    with pytest.raises(RefusedError, match="own"):
+        await aurora.peering.accept(made.ticket)
+    with pytest.raises(RefusedError, match="itself"):
+        await aurora.peering.invite(entity=aurora.entity)
+    with pytest.raises(MalformedError):
+        await aurora.peering.invite(entity="birch")
+
+
+async def test_open_tickets_are_bounded_and_expired_ones_forgotten(aurora: Station, clock: SteppedClock) -> None:
+    for _ in range(MAX_INVITES):
+        await aurora.peering.invite()
+    with pytest.raises(LimitError):
+        await aurora.peering.invite()
+    clock.advance(TICKET_S)
+    await aurora.peering.invite()
+
+
+async def test_a_ticket_starts_the_peer_in_the_mode_that_was_proposed(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite(policy="no-new-requests")
+    accepted = await birch.peering.accept(made.ticket)
+    assert accepted.peer.mode == "no-new-requests"
+    assert (await aurora.peering.show(birch.entity)).mode == "no-new-requests"
+
+
+async def test_outside_development_no_loopback_address_is_taken(
+    tmp_path: Path, clock: SteppedClock, aurora: Station
+) -> None:
+    async with station("birch", tmp_path, clock, development=False) as birch:
+        made = await aurora.peering.invite()
+        with pytest.raises(RefusedError) as refusal:
+            await birch.peering.accept(made.ticket)
+        assert refusal.value.code == "development-only"
+        assert parse_ticket((await birch.peering.invite()).ticket).connect_to == ""
+
+
+async def test_a_mode_holds_until_its_end_and_a_removed_peer_is_nobody(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    await befriend(aurora, birch)
+    await aurora.peering.set_mode(birch.entity, "blocked", reason="audit", days=1)
+    assert await code_of_hello(birch, aurora) == "peer-blocked"
+    clock.advance(86_400)
+    assert await code_of_hello(birch, aurora) == ""
+    await aurora.peering.remove(birch.entity)
+    assert await code_of_hello(birch, aurora) == "unknown-peer"
+    with pytest.raises(MissingError):
+        await aurora.peering.show(birch.entity)
+    with pytest.raises(MissingError):
+        await aurora.peering.remove(birch.entity)
+
+
+@pytest.mark.parametrize(("days", "reason"), [(0, "x"), (367, "x"), (None, "x" * 201)])
+async def test_a_mode_has_a_bounded_end_and_reason(
+    aurora: Station, birch: Station, days: int | None, reason: str
+) -> None:
+    await befriend(aurora, birch)
+    with pytest.raises(MalformedError):
+        await aurora.peering.set_mode(birch.entity, "blocked", reason=reason, days=days)
+    assert aurora.directory.get(birch.entity).mode == "full"
+
+
+async def test_peers_are_known_again_after_a_restart(aurora: Station, birch: Station) -> None:
+    await befriend(aurora, birch)
+    known = aurora.directory.get(birch.entity)
+    aurora.directory.remove(birch.entity)
+    await aurora.directory.load(aurora.store)
+    assert aurora.directory.get(birch.entity) == known
+
+
+async def test_the_own_document_is_signed_again_only_when_it_says_something_else(
+    aurora: Station, clock: SteppedClock
+) -> None:
+    said = draft_document(aurora.config, aurora.keys)
+    clock.advance(1000)
+    same = await issue(aurora.store, said, aurora.keys.federation, now=clock.now())
+    assert same.text == aurora.own.text
+    changed = replace(said, org=replace(said.org, display_name="Aurora Freight SE"))
+    other = await issue(aurora.store, changed, aurora.keys.federation, now=clock.now())
+    assert (other.document.seq, other.document.org.version) == (2, 2)
+    assert other.document.issued_at == clock.now()
+    again = await issue(aurora.store, changed, aurora.keys.federation, now=clock.now() + 5)
+    assert again.text == other.text
+
+
+async def code_of_hello(one: Station, other: Station) -> str:
+    """Return the code with which `other` refuses `one`; empty when it answers."""
+    try:
+        await one.client.get(one.directory.get(other.entity), HELLO_PATH)
+    except MeshError as error:
+        return error.code
+    return ""
