@@ -16,6 +16,8 @@ from node.api.routes import add_routes
 from node.rows import DeviceRow, MailRow
 from node.services.mentor_side import ProviderNotes
 from node.services.notices import MentorRequest, decode_notice
+from protocol.bodies import OfferedBody
+from protocol.e2ee.sealing import open_quote
 from protocol.encoding import decode, unb64
 
 from .conftest import Town
@@ -161,3 +163,23 @@ async def test_two_missed_deadlines_pause_a_mentor(town: Town) -> None:
         await town.cobalt.exchanging.sweep()
         await settle(town.aurora, town.cobalt)
     assert await town.mentee().refusal() == "no-capacity"
+
+
+async def test_links_of_an_earlier_acceptance_do_not_come_back_with_the_next(
+    town: Town, browser: TestClient[Any, Any]
+) -> None:
+    mentee = town.mentee()
+    quote = await mentee.quote()
+    await mentee.accept(quote)
+    await settle(town.aurora, town.cobalt)
+    mail = await notice(town)
+    times = re.findall(r'value="(\d+)"', await (await browser.get(path(mail.other_time))).text())
+    await browser.post(path(mail.other_time), data=[("time", times[4])])
+    await settle(town.aurora, town.cobalt)
+    item = (await town.ana.entries())[-1].data
+    again = open_quote(mentee.read(item).as_(OfferedBody).quote, mentee.reply_key, mentee.context)
+    await mentee.accept(again)
+    await settle(town.aurora, town.cobalt)
+    assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
+    assert (await browser.post(path(mail.decline), data={})).status == 404
+    assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")

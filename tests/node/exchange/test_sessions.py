@@ -155,3 +155,22 @@ async def test_an_entry_goes_when_every_device_has_read_it(town: Town) -> None:
     await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"again"))
     await settle(town.aurora, town.cobalt)
     assert [entry.cursor for entry in await town.ana.entries()] == [last + 1]
+
+
+async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"first"))
+    await settle(town.aurora, town.cobalt)
+    header = EnvelopeHeader(
+        mid=message_id(2, bytes(10)), id=message_id(2, bytes(10)), thread=thread, side="consumer", kind="message", seq=1
+    )
+    item = render_envelope(Envelope(header=header, ciphertext=b"first"))
+
+    async def unguarded(_tx: object) -> None:
+        """The request's own signature is not the matter here."""
+
+    answer = await town.cobalt.exchanging.inbox.receive(
+        town.aurora.entity, len(item).to_bytes(4, "big") + item, unguarded
+    )
+    assert b'"stale"' in answer
+    assert len(await shown(town.ben)) == 1
