@@ -143,6 +143,7 @@ class Members:
         ]
         for start in range(0, len(rows), _PORTION):
             await writer.put(*rows[start : start + _PORTION])
+            await asyncio.sleep(0)  # readers go on while a large file is stored
             if progress:
                 progress(min(start + _PORTION, len(rows)), len(rows))
 
