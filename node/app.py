@@ -13,11 +13,10 @@ import msgspec
 from federation.authenticate import forget_nonces
 from federation.client import PeerClient
 from federation.identity import Own as Identity
-from federation.identity import draft, issue
+from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
 from federation.rows import OutboxRow, PeerRow
 from protocol.crowd import FamilyMap
-from protocol.peers import NodeKeys
 
 from . import outside
 from .clock import SystemClock, SystemEntropy
@@ -29,6 +28,7 @@ from .rows import MailRow, MemberRow
 from .sections import Config
 from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
+from .services.peers import draft_document
 from .services.vocabulary import VocabularyService
 from .status import Status
 from .store.sqlite import SqliteStore
@@ -130,20 +130,9 @@ class Node:
 
 
 async def _identity(base: Base) -> Identity:
-    keys = base.keys
-    public = NodeKeys(
-        federation=keys.federation.public.text,
-        http=keys.http.public.text,
-        log=keys.log.public.text,
-        envelope_sign=keys.envelope_sign.public.text,
-        envelope_seal=keys.envelope_seal.public.text,
-        attest=keys.attest.public.text,
-        recovery=keys.recovery.text,
+    identity = await issue(
+        base.store, draft_document(base.config, base.keys), base.keys.federation, now=base.clock.now()
     )
-    said = draft(
-        entity=base.entity, api=base.config.api_base, keys=public, org=base.org, limits=outside.limits(base.config)
-    )
-    identity = await issue(base.store, said, keys.federation, now=base.clock.now())
     if base.config.development.enabled:
         identity.connect_to = f"127.0.0.1:{base.port}"
     return identity

@@ -58,9 +58,7 @@ def check_machine() -> Iterator[Check]:
     if library.is_new_enough():
         yield green("sqlite", library.version())
     else:
-        yield red(
-            "sqlite", f"{library.version()} is too old", "install a Python that is built with SQLite 3.40 or newer"
-        )
+        yield red("sqlite", f"{library.version()} is too old", "install a Python built with SQLite 3.40 or newer")
 
 
 def check_configuration(directory: Path, environment: Mapping[str, str]) -> tuple[Config | None, list[Check]]:

@@ -1,4 +1,4 @@
-"""Turns settings into what the parts of a node take from outside: profile, files, mail server, way to peers."""
+"""Turns settings into what the parts of a node take from outside: files, mail server, the way to peers."""
 
 import ssl
 import sys
@@ -10,8 +10,6 @@ from federation.client import ClientSettings, PeerClient
 from federation.ports import Clock, Entropy
 from protocol.crowd import FamilyMap, parse_family_map
 from protocol.errors import RefusedError
-from protocol.messages import MAX_BATCH_ITEMS
-from protocol.offers import OrgProfile
 from protocol.signing import SigningKey
 
 from .keys import read_private
@@ -19,29 +17,6 @@ from .sections import Config
 from .services.mail import DropTransport, SmtpSettings, SmtpTransport, Transport
 
 MAIL_FOLDER: Final = "mail"
-
-
-def org_profile(config: Config) -> OrgProfile:
-    """Return what peers are told about the organization; `issue` numbers its versions."""
-    org = config.org
-    return OrgProfile(
-        display_name=org.display_name,
-        kind=org.kind,
-        sector=org.sector,
-        size_band=org.size_band,
-        countries=org.countries,
-        website=org.website,
-    )
-
-
-def limits(config: Config) -> dict[str, int]:
-    """Return the limits that the node document announces."""
-    return {
-        "batch_bytes": config.limits.batch_bytes,
-        "batch_items": MAX_BATCH_ITEMS,
-        "open_quotes_percent": config.handshake.quota_percent,
-        "requests_per_minute": config.limits.peer_per_minute,
-    }
 
 
 def family_map(directory: Path, config: Config) -> FamilyMap:

@@ -53,7 +53,7 @@ from .services.mentor_side import ProviderSettings
 from .services.mentors import Mentors
 from .services.offers import MirroredOffers, Offers
 from .services.peerbook import PeerBook
-from .services.peers import PeerOperations
+from .services.peers import PeerOperations, draft_document
 from .services.provider import Provider
 from .services.queue import Queue
 from .services.quoting import Quoting, QuotingSettings
@@ -91,7 +91,7 @@ class Base:
         self.keys: Final[KeyRing] = load_keys(directory)
         self.events: Final = Events(log, Metrics())
         self.jobs: Final = Jobs(clock, self.events)
-        self.org: Final = outside.org_profile(config)
+        self.org: Final = draft_document(config, self.keys).org
         self.entity: Final = config.node.entity
 
 

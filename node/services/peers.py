@@ -41,6 +41,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
         limits={
             "batch_bytes": config.limits.batch_bytes,
             "batch_items": MAX_BATCH_ITEMS,
+            "open_quotes_percent": config.handshake.quota_percent,
             "requests_per_minute": config.limits.peer_per_minute,
         },
     )
