@@ -1,6 +1,7 @@
 """Composition of handshakes and sessions: the parts that `node/app.py` joins to the rest of a node."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import hmac
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -9,10 +10,9 @@ from federation.calls import Calls
 from federation.directory import PeerDirectory
 from federation.inbox import Inbox
 from federation.outbox import Outbox
-from federation.ports import Clock, Entropy, Store, at_most
-from federation.rows import EvidenceRow, InboxRow, MessageRow, ThreadRow
+from federation.ports import Clock, Entropy, Store
 from protocol.concepts import Vocabulary
-from protocol.encoding import label, sha256
+from protocol.encoding import label
 from protocol.ids import Entity
 from protocol.offers import OrgProfile
 
@@ -36,11 +36,6 @@ from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
 
-#: How often deadlines are looked at, at most and at least; short answer times need a short look.
-SWEEP_S: Final = 30.0
-SHORTEST_SWEEP_S: Final = 0.2
-EVIDENCE_S: Final = 400 * 86_400
-
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the exchange needs of the rest of the node."""
@@ -63,7 +58,6 @@ class Exchanging:
     """Handshakes and sessions of one node, joined; nothing runs yet."""
 
     def __init__(self, around: Surroundings) -> None:
-        self._around: Final = around
         store, clock, entropy, config = around.store, around.clock, around.entropy, around.config
         own = Own(
             entity=around.entity,
@@ -138,37 +132,13 @@ class Exchanging:
         queue.connect(self.outbox.wake)
         carrier.close_circle(self.inbox, self.provider)
 
-    def jobs(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
-        """Return the background work by name; each runs until it is cancelled."""
-        return {"outbox": self.outbox.run, "deadlines": self._sweep_forever}
-
-    async def _sweep_forever(self) -> None:
-        handshake = self._around.config.handshake
-        shortest = min(handshake.deadline_s or SWEEP_S, handshake.quote_valid_s, SWEEP_S) / 2
-        while True:
-            await self.sweep()
-            await self._around.clock.sleep(max(SHORTEST_SWEEP_S, shortest))
-
     async def sweep(self) -> None:
-        """Let everything lapse whose time is over."""
+        """Move on from everything whose time is over."""
         await self.provider.sweep()
         await self.consumer.sweep()
         await self.consumer.send_backups()
         await self.sessions.sweep()
         await self.links.sweep()
-        await self._forget()
-
-    async def _forget(self) -> None:
-        """Erase what retention says is over."""
-        now = self._around.clock.now()
-        undelivered = now - self._around.config.privacy.undelivered_days * 86_400
-        async with self._around.store.write() as tx:
-            for row in await tx.find(ThreadRow, at_most("purge_at", now), limit=200):
-                await self.desk.forget(tx, row)
-            await tx.delete(InboxRow, at_most("purge_at", now))
-            await tx.delete(MessageRow, at_most("at", now - EVIDENCE_S))
-            await tx.delete(EvidenceRow, at_most("at", now - EVIDENCE_S))
-            await self.mailboxes.forget_old(tx, undelivered)
 
 
 def _provider_settings(config: Config) -> ProviderSettings:
@@ -184,8 +154,8 @@ def _provider_settings(config: Config) -> ProviderSettings:
 def _quoting(around: Surroundings) -> Quoting:
     handshake = around.config.handshake
     settings = QuotingSettings(
-        # A secret of the node that no peer knows and that stays, so that shortlists stay within an edition.
-        secret=sha256(label("shortlist"), around.keys.envelope_seal.seed),
+        # Outlives restarts, so that asking again meets the same few people; bound to a key that never leaves the node.
+        secret=hmac.digest(around.keys.envelope_seal.seed, label("shortlist"), "sha256"),
         entity=around.entity,
         sector=around.org.sector,
         quota_percent=handshake.quota_percent,

@@ -4,7 +4,6 @@ Only `node/app.py` makes them. Services that need each other in a circle are joi
 `close_circle` methods.
 """
 
-import hmac
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -16,52 +15,33 @@ from federation.client import PeerClient
 from federation.directory import Peer, PeerDirectory
 from federation.discovery import Discovery
 from federation.identity import Own as Identity
-from federation.inbox import Inbox
 from federation.mirror import MirrorPolicy, MirrorService
-from federation.outbox import Outbox
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
 from federation.publisher import HeadPolicy, PublisherService
 from federation.rows import PeerRow
 from protocol.crowd import FamilyMap
 from protocol.editions import Policy
-from protocol.encoding import label
 from protocol.minimize import Rules
 
 from . import outside
 from .events import Events
+from .exchanging import Exchanging, Surroundings
 from .jobs import Jobs
 from .keys import KeyRing, load_keys
 from .sections import Config
 from .services.accounts import Accounts, SignInSettings
-from .services.answer_links import AnswerLinks
-from .services.answering import Answering
 from .services.catalogs import Catalogs
-from .services.consumer import Consumer, ConsumerSettings
 from .services.devices import Devices
 from .services.erasure import Erasure
-from .services.exchange import Carrier, Exchange
-from .services.handshake_mail import HandshakeMail
 from .services.leaving import LeaveThreads
-from .services.listings import CatalogListings
 from .services.mail import MailPump
-from .services.mailbox import Mailboxes
 from .services.member_operations import MemberOperations, OperatorRules
 from .services.members import Members
-from .services.mentor_desk import MentorDesk
-from .services.mentor_side import ProviderSettings
 from .services.mentors import Mentors
 from .services.offers import MirroredOffers, Offers
-from .services.peerbook import PeerBook
 from .services.peers import PeerOperations, draft_document
-from .services.provider import Provider
-from .services.queue import Queue
-from .services.quoting import Quoting, QuotingSettings
 from .services.search import Search
-from .services.sessions import Sessions
-from .services.thread_views import ThreadViews
-from .services.threads import Desk, ThreadSettings
-from .services.threads import Own as Signer
 from .services.vocabulary import VocabularyService
 from .store.sqlite import SqliteStore
 from .telemetry import Log, Metrics
@@ -226,99 +206,26 @@ class Catalog:
         )
 
 
-class Handshakes:
+class Handshakes(Exchanging):
     """Both roles of every handshake, their messages and their sessions."""
 
     def __init__(self, base: Base, peering: Peering, vocabulary: VocabularyService) -> None:
-        store, clock, entropy, settings = base.store, base.clock, base.entropy, base.config.handshake
-        words = lambda: vocabulary.vocabulary  # noqa: E731 -- one word for the same argument thrice
-        queue = Queue()
-        signer = Signer(
-            entity=base.entity, message_key=base.keys.envelope_sign, seal=base.keys.envelope_seal, org=base.org
+        super().__init__(
+            Surroundings(
+                entity=base.entity,
+                config=base.config,
+                keys=base.keys,
+                org=base.org,
+                store=base.store,
+                clock=base.clock,
+                entropy=base.entropy,
+                events=base.events,
+                directory=peering.directory,
+                calls=peering.client,
+                vocabulary=lambda: vocabulary.vocabulary,
+                page_base=lambda: base.page_base,
+            )
         )
-        desk = Desk(signer, queue, clock, entropy, ThreadSettings(flush_s=settings.flush_s))
-        peers = PeerBook(peering.directory, peering.client, signer, clock)
-        carrier = Carrier(base.entity, peers, base.org)
-        rules = ProviderSettings(
-            quote_valid_s=settings.quote_valid_s,
-            tick_ms=settings.tick_ms,
-            deadline_s=settings.deadline_s,
-            deadline_days=settings.deadline_days,
-        )
-        mentors = MentorDesk(clock)
-        self.mailboxes: Final = Mailboxes(store, clock)
-        self.sessions: Final = Sessions(
-            store=store, mailboxes=self.mailboxes, queue=queue, clock=clock, entropy=entropy
-        )
-        self.answering: Final = Answering(
-            store=store, desk=desk, mentors=mentors, sessions=self.sessions, clock=clock, settings=rules
-        )
-        self.links: Final = AnswerLinks(
-            store=store, answering=self.answering, mentors=mentors, clock=clock, entropy=entropy
-        )
-        notices = HandshakeMail(
-            vocabulary=words,
-            mentors=mentors,
-            page_base=lambda: base.page_base,
-            clock=clock,
-            entropy=entropy,
-            zone=base.config.org.time_zone,
-            language=base.config.org.languages[0],
-        )
-        notices.connect(self.links)
-        quoting = Quoting(CatalogListings(base.entity, words, clock), words, clock, entropy, _quoting_settings(base))
-        self.provider: Final = Provider(
-            store=store,
-            desk=desk,
-            peers=peers,
-            quoting=quoting,
-            answering=self.answering,
-            mentors=mentors,
-            notices=notices,
-            mailboxes=self.mailboxes,
-            sessions=self.sessions,
-            clock=clock,
-            settings=rules,
-        )
-        self.consumer: Final = Consumer(
-            store=store,
-            desk=desk,
-            peers=peers,
-            transport=carrier,
-            notices=notices,
-            mailboxes=self.mailboxes,
-            sessions=self.sessions,
-            clock=clock,
-            settings=ConsumerSettings(quote_valid_s=settings.quote_valid_s, grace_s=settings.expiry_grace_s),
-        )
-        exchange = Exchange(
-            desk=desk,
-            peers=peers,
-            consumer=self.consumer,
-            provider=self.provider,
-            sessions=self.sessions,
-            clock=clock,
-            events=base.events,
-        )
-        self.desk: Final = desk
-        self.inbox: Final = Inbox(store, exchange, clock, own=base.entity, key=base.keys.envelope_sign)
-        self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy)
-        self.views: Final = ThreadViews(store, self.sessions)
-        carrier.close_circle(self.inbox, self.provider)
-        queue.connect(self.outbox.wake)
-
-
-def _quoting_settings(base: Base) -> QuotingSettings:
-    settings = base.config.handshake
-    return QuotingSettings(
-        # Outlives restarts, so that asking again meets the same few people; bound to a key that never leaves the node.
-        secret=hmac.digest(base.keys.envelope_seal.seed, label("shortlist"), "sha256"),
-        entity=base.entity,
-        sector=base.org.sector,
-        quota_percent=settings.quota_percent,
-        quota_least=settings.quota_least,
-        capacity=settings.capacity,
-    )
 
 
 class People:
