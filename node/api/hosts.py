@@ -39,7 +39,7 @@ class Hosts:
 
     def _answers(self, request: web.Request, host: str, auth: Auth) -> bool:
         if host == self.api:
-            return auth not in {"operator", "local"} or self.is_local(request)
+            return auth != "operator" or self.is_local(request)
         if host == self.page:
             return auth in {"public", "device", "page"}
         if host in self.local and self.is_local(request):

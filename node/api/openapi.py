@@ -47,12 +47,15 @@ def document(routes: Iterable[Route]) -> Json:
     paths: Json = {}
     for route in listed:
         paths.setdefault(plain_path(route.path), {})[route.method.lower()] = _operation(route, by_type)
-    return {
+    described = {
         "openapi": "3.1.0",
         "info": {"title": "mentormesh node", "version": version(), "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SCHEMES},
     }
+    # Defaults stand there as Python values, such as (): make all of it JSON.
+    made: Json = msgspec.json.decode(msgspec.json.encode(described))
+    return made
 
 
 def plain_path(path: str) -> str:
