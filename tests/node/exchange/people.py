@@ -21,7 +21,7 @@ from protocol.needs import Need
 from protocol.offers import Offer
 from protocol.sealing import SealingPublicKey
 
-from .world import TOPIC, Somebody, TestNode
+from .world import TOPIC, Site, Somebody
 
 NEED = Need(topics=(TOPIC,), kind="been-through", languages=("en",), format="call", length=30)
 
@@ -29,7 +29,7 @@ NEED = Need(topics=(TOPIC,), kind="been-through", languages=("en",), format="cal
 class Mentee:
     """One request of a person, from the quote to the agreement."""
 
-    def __init__(self, person: Somebody, provider: TestNode, offer: Offer, need: Need = NEED) -> None:
+    def __init__(self, person: Somebody, provider: Site, offer: Offer, need: Need = NEED) -> None:
         take = person.node.entropy.take
         self.person = person
         self.provider = provider
@@ -126,7 +126,7 @@ async def waiting_request(mentor: Somebody) -> RequestEntry:
     return decode(entries[-1].data, RequestEntry)
 
 
-async def read_brief(mentor: Somebody, consumer: TestNode) -> tuple[Message, OpenedBrief]:
+async def read_brief(mentor: Somebody, consumer: Site) -> tuple[Message, OpenedBrief]:
     """Open the newest request as the mentor's device does."""
     entry = await waiting_request(mentor)
     key = consumer.keys.envelope_sign.public
@@ -144,7 +144,7 @@ async def read_brief(mentor: Somebody, consumer: TestNode) -> tuple[Message, Ope
     return message, opened
 
 
-async def agree(mentor: Somebody, consumer: TestNode, *, slot: int | None) -> None:
+async def agree(mentor: Somebody, consumer: Site, *, slot: int | None) -> None:
     """Say yes with everything a mentor's device sends."""
     message, opened = await read_brief(mentor, consumer)
     words = opened.brief.words

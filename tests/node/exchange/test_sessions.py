@@ -13,7 +13,7 @@ from protocol.session import LIFE_S
 
 from .conftest import Town
 from .people import Mentee, agree, waiting_request
-from .world import Somebody, TestNode, settle
+from .world import Site, Somebody, settle
 
 
 async def agreed(town: Town) -> Mentee:
@@ -26,7 +26,7 @@ async def agreed(town: Town) -> Mentee:
     return mentee
 
 
-def sent(node: TestNode, text: bytes, *, kind: str = "message") -> Sent:
+def sent(node: Site, text: bytes, *, kind: str = "message") -> Sent:
     """Return one message of a device."""
     made = message_id(node.clock.now_ms(), node.entropy.take(10))
     return Sent(id=made, kind="close" if kind == "close" else "message", ciphertext=text)

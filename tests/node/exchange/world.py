@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from federation.calls import Answer, Contact
 from federation.directory import Peer, PeerDirectory
-from federation.ports import Entropy, Store, where
+from federation.ports import Clock, Entropy, Store, where
 from federation.rows import CatalogRow, MailboxRow, PeerRow
 from node.events import Events
 from node.exchanging import Exchanging, Surroundings
@@ -98,56 +98,18 @@ async def _spent(_tx: object) -> None:
     """The signature of the request is another suite's matter."""
 
 
-class TestNode:
-    """One organization's exchange with its people's rows written directly."""
-
-    __test__ = False
+class Site:
+    """One organization whose catalog and people are written directly as rows."""
 
     def __init__(
-        self, name: str, network: Network, vocabulary: Vocabulary, clock: SteppedClock, store: Store, seed: int
+        self, entity: str, *, clock: Clock, store: Store, entropy: Entropy, keys: KeyRing, exchanging: Exchanging
     ) -> None:
-        self.entity: Final = f"https://{name}.example"
+        self.entity: Final = entity
         self.clock: Final = clock
         self.store: Final = store
-        self.entropy: Final[Entropy] = SeededEntropy(seed)
-        self.keys: Final = _keys(self.entropy)
-        self.document: Final = sign_document(_document(self.entity, self.keys), self.keys.federation)
-        self.directory: Final = PeerDirectory()
-        config = Config(
-            node=NodeSection(entity=self.entity),
-            org=OrgSection(display_name=name.title(), countries=("DE",)),
-            handshake=HandshakeSection(tick_ms=0, flush_s=0, quota_least=50),
-        )
-        self.exchanging: Final = Exchanging(
-            Surroundings(
-                entity=self.entity,
-                config=config,
-                keys=self.keys,
-                org=replace(ORG, display_name=name.title()),
-                store=store,
-                clock=clock,
-                entropy=self.entropy,
-                events=Events(make_log(clock, level="critical"), Metrics()),
-                directory=self.directory,
-                calls=network.calls(self.entity),
-                vocabulary=lambda: vocabulary,
-                page_base=lambda: f"http://{name}.localhost",
-            )
-        )
-        network.nodes[self.entity] = self
-
-    def meet(self, other: "TestNode") -> None:
-        """Pin another node as a peer."""
-        row = PeerRow(
-            entity=other.entity,
-            keyid=other.keys.http.public.keyid,
-            federation_key=other.keys.federation.public.text,
-            document=other.document.encode("ascii"),
-            mode="full",
-            added_at=self.clock.now(),
-            fetched_at=self.clock.now(),
-        )
-        self.directory.put(row)
+        self.entropy: Final = entropy
+        self.keys: Final = keys
+        self.exchanging: Final = exchanging
 
     async def list_offer(self, peer: str, *, edition: int = 1) -> Offer:
         """Show `peer` one offer of the topic and nothing else."""
@@ -221,10 +183,61 @@ class TestNode:
         return person
 
 
+class TestNode(Site):
+    """One organization's exchange in a world that is a few function calls wide."""
+
+    __test__ = False
+
+    def __init__(
+        self, name: str, network: Network, vocabulary: Vocabulary, clock: SteppedClock, store: Store, seed: int
+    ) -> None:
+        entity = f"https://{name}.example"
+        entropy = SeededEntropy(seed)
+        keys = _keys(entropy)
+        self.document: Final = sign_document(_document(entity, keys), keys.federation)
+        self.directory: Final = PeerDirectory()
+        config = Config(
+            node=NodeSection(entity=entity),
+            org=OrgSection(display_name=name.title(), countries=("DE",)),
+            handshake=HandshakeSection(tick_ms=0, flush_s=0, quota_least=50),
+        )
+        exchanging = Exchanging(
+            Surroundings(
+                entity=entity,
+                config=config,
+                keys=keys,
+                org=replace(ORG, display_name=name.title()),
+                store=store,
+                clock=clock,
+                entropy=entropy,
+                events=Events(make_log(clock, level="critical"), Metrics()),
+                directory=self.directory,
+                calls=network.calls(entity),
+                vocabulary=lambda: vocabulary,
+                page_base=lambda: f"http://{name}.localhost",
+            )
+        )
+        super().__init__(entity, clock=clock, store=store, entropy=entropy, keys=keys, exchanging=exchanging)
+        network.nodes[entity] = self
+
+    def meet(self, other: "TestNode") -> None:
+        """Pin another node as a peer."""
+        row = PeerRow(
+            entity=other.entity,
+            keyid=other.keys.http.public.keyid,
+            federation_key=other.keys.federation.public.text,
+            document=other.document.encode("ascii"),
+            mode="full",
+            added_at=self.clock.now(),
+            fetched_at=self.clock.now(),
+        )
+        self.directory.put(row)
+
+
 class Somebody:
     """A person with one device, as their client knows them."""
 
-    def __init__(self, node: TestNode, name: str) -> None:
+    def __init__(self, node: Site, name: str) -> None:
         take = node.entropy.take
         self.node: Final = node
         self.name: Final = name
