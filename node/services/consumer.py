@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from federation.ports import Clock, Store, Writer, at_most, where
+from federation.ports import Clock, Store, Writer, at_most, is_in, where
 from federation.rows import OutboxRow, ThreadRow
 from protocol.agreement import agreement_hash, countersign, open_proposed
 from protocol.bodies import (
@@ -37,6 +37,8 @@ from .sessions import Sessions
 from .threads import Desk, Peers
 
 SIDE: Final = Side.CONSUMER
+#: What counts as open: a quote or an answer is still to come.
+OPEN: Final = (State.REQUESTED.value, State.OFFERED.value, State.ACCEPTED.value)
 #: Requests that one person may have open at once.
 MAX_OPEN: Final = 24
 
@@ -122,7 +124,7 @@ class Consumer:
 
     async def _request(self, label: str, asks: Sequence[Ask]) -> list[Message]:
         async with self._store.write() as tx:
-            open_now = await tx.count(ThreadRow, where(label=label, side=SIDE.value))
+            open_now = await tx.count(ThreadRow, where(label=label, side=SIDE.value), is_in("state", OPEN))
             if open_now + len(asks) > MAX_OPEN:
                 raise LimitError(f"at most {MAX_OPEN} open requests; withdraw one or wait until quotes lapse")
             for ask in asks:

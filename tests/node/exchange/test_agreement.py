@@ -1,9 +1,11 @@
 """A handshake between two organizations, from the sealed need to the agreement both signed."""
 
+import pytest
+
 from federation.ports import where
 from federation.rows import MessageRow, PlaceRow, SessionRow, SlotRow, ThreadRow
 from node.services.answering import Answering
-from node.services.consumer import ConsumerNotes
+from node.services.consumer import MAX_OPEN, ConsumerNotes
 from node.services.mentor_side import Counter, Decline, ProviderNotes
 from protocol.addresses import audience_id
 from protocol.agreement import open_agreement
@@ -11,6 +13,7 @@ from protocol.bodies import AgreedBody
 from protocol.e2ee.agreed import check_agreed, open_agreed
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import decode
+from protocol.errors import LimitError
 from protocol.handshake import State
 from protocol.messages import ITEM_BYTES
 from protocol.threads import Book
@@ -259,3 +262,15 @@ async def test_the_same_company_matches_by_the_same_messages(town: Town) -> None
     assert ours.state is State.FINALIZED
     assert theirs.state is State.FINALIZED
     assert not town.network.delivered
+
+
+async def test_what_has_ended_does_not_count_as_open(town: Town) -> None:
+    for _ in range(MAX_OPEN):
+        mentee = town.mentee()
+        await mentee.accept(await mentee.quote())
+        await town.aurora.exchanging.consumer.cancel(town.ana.label, mentee.thread, "not-needed")
+        await settle(town.aurora, town.cobalt)
+    for _ in range(MAX_OPEN):
+        assert (await town.mentee().quote()).candidates
+    with pytest.raises(LimitError, match="open requests"):
+        await town.mentee().quote()
