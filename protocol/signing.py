@@ -2,6 +2,7 @@
 
 libsodium refuses small-order public keys and non-canonical signatures where OpenSSL accepts them, and two
 verifiers that differ would split the network: so this is the only verifier in the product.
+Source: docs/protocol/03-keys-and-signatures.md §1–§2.
 """
 
 import json
@@ -23,14 +24,13 @@ SEED_BYTES: Final = 32
 class VerifyKey:
     """A public Ed25519 key of somebody: verifies, and cannot sign."""
 
-    __slots__ = ("_key", "raw")
+    __slots__ = ("raw",)
 
     def __init__(self, raw: bytes) -> None:
         """Take 32 raw bytes. Raises: MalformedError: wrong length, not on the curve, or of small order."""
         if len(raw) != PUBLIC_BYTES or not nacl.bindings.crypto_core_ed25519_is_valid_point(raw):
             raise MalformedError("public key is not a valid Ed25519 point of full order")
         self.raw: Final = raw
-        self._key: Final = nacl.signing.VerifyKey(raw)
 
     @classmethod
     def parse(cls, text: str) -> "VerifyKey":
@@ -39,9 +39,11 @@ class VerifyKey:
 
     def verify(self, signature: bytes, message: bytes, *, what: str = "signature") -> None:
         """Return when `signature` over exactly `message` holds. Raises: UnverifiedError."""
+        if len(signature) != SIGNATURE_BYTES:
+            raise UnverifiedError(f"{what} does not verify")
         try:
-            self._key.verify(message, signature)
-        except (nacl.exceptions.BadSignatureError, nacl.exceptions.ValueError, ValueError):
+            nacl.bindings.crypto_sign_open(signature + message, self.raw)
+        except nacl.exceptions.BadSignatureError:
             raise UnverifiedError(f"{what} does not verify") from None
 
     @property
