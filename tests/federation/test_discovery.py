@@ -1,0 +1,178 @@
+"""A refetched document changes what its keys may change (docs/protocol/20-identity.md §3-§4)."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from federation.answers import BadAnswerError
+from federation.calls import Answer, Contact
+from federation.discovery import REFETCH_S, document_text
+from federation.rows import PeerRow
+from protocol.errors import LimitError, MalformedError, MissingError
+from protocol.peers import sign_document
+from protocol.rotation import KeyChangedError, Rotation, StaleDocumentError, sign_rotation
+from protocol.signing import SigningKey
+from tests.fakes.clock import SteppedClock
+
+from .stations import Station, befriend, station
+
+NEW_HTTP = SigningKey(hashlib.sha256(b"aurora http 2").digest())
+NEW_FEDERATION = SigningKey(hashlib.sha256(b"aurora federation 2").digest())
+RECOVERY = SigningKey(hashlib.sha256(b"aurora recovery").digest())
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+async def aurora(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
+    async with station("aurora", tmp_path, clock) as made:
+        yield made
+
+
+@pytest.fixture
+async def birch(tmp_path: Path, clock: SteppedClock, aurora: Station) -> AsyncIterator[Station]:
+    async with station("birch", tmp_path, clock) as made:
+        await befriend(aurora, made)
+        yield made
+
+
+def say(
+    aurora: Station,
+    *,
+    federation: SigningKey | None = None,
+    http: SigningKey | None = None,
+    statement: str = "",
+    seq: int = 2,
+) -> None:
+    """Let Aurora serve another document."""
+    keys = aurora.own.document.keys
+    signer = federation or aurora.keys.federation
+    if http is not None:
+        keys = replace(keys, http=http.public.text)
+    keys = replace(keys, federation=signer.public.text)
+    document = replace(aurora.own.document, keys=keys, seq=seq, rotations=(statement,) if statement else ())
+    aurora.own.text = sign_document(document, signer)
+
+
+def rotation(signer: SigningKey, aurora: Station) -> str:
+    old, new = aurora.keys.federation.public.text, NEW_FEDERATION.public.text
+    return sign_rotation(Rotation(entity=aurora.entity, number=1, old=old, new=new, issued_at=0), signer)
+
+
+async def test_a_new_transport_key_is_taken_over(aurora: Station, birch: Station) -> None:
+    say(aurora, http=NEW_HTTP)
+    peer = await birch.discovery.refresh(aurora.entity)
+    assert peer.http_key == NEW_HTTP.public
+    assert birch.directory.by_keyid(NEW_HTTP.public.keyid) == peer
+    assert birch.directory.by_keyid(aurora.keys.http.public.keyid) is None
+    async with birch.store.read() as reader:
+        row = await reader.get(PeerRow, aurora.entity)
+    assert row is not None
+    assert (row.keyid, row.document) == (NEW_HTTP.public.keyid, aurora.own.text.encode())
+
+
+async def test_a_document_is_fetched_at_most_once_a_minute(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    await birch.discovery.refresh(aurora.entity)
+    clock.advance(REFETCH_S - 1)
+    say(aurora, http=NEW_HTTP)
+    with pytest.raises(LimitError) as refusal:
+        await birch.discovery.refresh(aurora.entity)
+    assert refusal.value.retry_at == clock.now() + 1
+    clock.advance(1)
+    assert (await birch.discovery.refresh(aurora.entity)).http_key == NEW_HTTP.public
+
+
+async def test_a_changed_federation_key_is_refused_and_the_pin_stays(aurora: Station, birch: Station) -> None:
+    before = birch.directory.get(aurora.entity)
+    say(aurora, federation=NEW_FEDERATION, http=NEW_HTTP)
+    with pytest.raises(KeyChangedError):
+        await birch.discovery.refresh(aurora.entity)
+    assert birch.directory.get(aurora.entity) == before
+
+
+@pytest.mark.parametrize("by_recovery", [False, True], ids=["by the old key", "by the recovery key"])
+async def test_a_changed_federation_key_with_a_statement_is_followed(
+    aurora: Station, birch: Station, *, by_recovery: bool
+) -> None:
+    statement = rotation(RECOVERY if by_recovery else aurora.keys.federation, aurora)
+    say(aurora, federation=NEW_FEDERATION, statement=statement)
+    peer = await birch.discovery.refresh(aurora.entity)
+    assert peer.document.keys.federation == NEW_FEDERATION.public.text
+    assert peer.pinned.recovered == int(by_recovery)
+    birch.directory.remove(aurora.entity)
+    await birch.directory.load(birch.store)
+    assert birch.directory.get(aurora.entity) == peer
+
+
+async def test_an_older_document_is_refused(aurora: Station, birch: Station, clock: SteppedClock) -> None:
+    say(aurora, http=NEW_HTTP, seq=3)
+    await birch.discovery.refresh(aurora.entity)
+    clock.advance(REFETCH_S)
+    say(aurora, seq=2)
+    with pytest.raises(StaleDocumentError):
+        await birch.discovery.refresh(aurora.entity)
+
+
+async def test_a_stranger_is_not_fetched(birch: Station) -> None:
+    with pytest.raises(MissingError):
+        await birch.discovery.refresh("https://cobalt.example")
+
+
+def test_a_document_comes_as_a_jws() -> None:
+    answer = Answer(status=200, headers={"content-type": "application/jose; charset=x"}, body=b"a.b.c")
+    assert document_text(answer) == "a.b.c"
+    with pytest.raises(BadAnswerError):
+        document_text(replace(answer, headers={"content-type": "text/html"}))
+    with pytest.raises(MalformedError):
+        document_text(replace(answer, body="ä".encode()))
+
+
+async def test_the_checkup_of_a_peer_goes_to_the_end(aurora: Station, birch: Station) -> None:
+    findings = await birch.checkup.examine(aurora.entity)
+    assert [finding.check for finding in findings] == ["reachable", "document", "clock", "pinned key", "signatures"]
+    # The stepped clock stands in another year than the Date header of the machine.
+    assert [finding.check for finding in findings if not finding.ok] == ["clock"]
+
+
+async def test_the_checkup_names_the_first_step_that_fails(aurora: Station, birch: Station) -> None:
+    say(aurora, federation=NEW_FEDERATION)
+    findings = await birch.checkup.examine(aurora.entity)
+    assert [finding.check for finding in findings] == ["reachable", "document", "clock", "pinned key"]
+    assert "administrator" in findings[-1].fix
+    aurora.own.text = "nonsense"
+    findings = await birch.checkup.examine(aurora.entity)
+    assert [(finding.check, finding.ok) for finding in findings] == [("reachable", True), ("document", False)]
+    await aurora.hang_up()
+    (finding,) = await birch.checkup.examine(aurora.entity)
+    assert (finding.check, finding.ok) == ("reachable", False)
+
+
+async def test_the_checkup_finds_a_peering_that_the_other_side_ended(aurora: Station, birch: Station) -> None:
+    await aurora.peering.remove(birch.entity)
+    findings = await birch.checkup.examine(aurora.entity)
+    assert (findings[-1].check, findings[-1].ok) == ("signatures", False)
+    assert "unknown-peer" in findings[-1].detail
+
+
+async def test_the_checkup_of_a_stranger_ends_with_its_document(
+    aurora: Station, birch: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await birch.peering.remove(aurora.entity)
+    fetch, here = birch.client.fetch, aurora.own.connect_to
+
+    async def fetch_here(contact: Contact, target: str, *, limit: int | None = None) -> Answer:
+        return await fetch(replace(contact, connect_to=here), target, limit=limit)
+
+    monkeypatch.setattr(birch.client, "fetch", fetch_here)
+    findings = await birch.checkup.examine(aurora.entity)
+    assert [finding.check for finding in findings] == ["reachable", "document", "clock", "peer"]
+    with pytest.raises(MalformedError):
+        await birch.checkup.examine("aurora.example")
