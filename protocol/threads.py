@@ -1,7 +1,7 @@
 """One side's book of a thread: its handshake, and the two hash chains that make order, gaps and forks visible.
 
 `speak` makes the next own message, `hear` takes the next one of the other side; both return a new book and leave the
-old one as it was. Source: docs/protocol/messages.md §3.
+old one as it was. Source: docs/protocol/30-messages.md §6.
 """
 
 from typing import Annotated, Final, Literal
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from .encoding import Wire
 from .errors import MalformedError, RefusedError, UnverifiedError
-from .handshake import Handshake, Side, State, Verb, advance, handshake_stands
+from .handshake import MAX_COUNTERS, Handshake, Side, State, Verb, advance, handshake_stands
 from .ids import Bytes32, Entity, RandomId
 from .messages import Body, CheckpointRef, Message, MessageHead, body_hash, sign_message
 from .signing import SigningKey
@@ -49,11 +49,11 @@ class Book(Wire, frozen=True, kw_only=True):
     side: Literal["consumer", "provider"]
     peer: Entity
     state: State | None = None
-    counters: int = 0
+    counters: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNTERS)] = 0
     session_cancelled: bool = False
     said: _Chain = ()
     heard: _Chain = ()
-    moved: int = 0
+    moved: Annotated[int, msgspec.Meta(ge=0, le=MAX_MESSAGES)] = 0
 
     @property
     def own_side(self) -> Side:
@@ -106,14 +106,15 @@ def speak(
 def hear(book: Book, message: Message) -> Book:
     """Return the book after the other side's `message`.
 
-    Raises: OutOfOrderError: one is missing before it; ForkError: it contradicts one heard before; IllegalStepError: the
-    table forbids it (a late message on an ending); UnverifiedError: it belongs to another thread or side.
+    Raises: OutOfOrderError: one is missing before it; ForkError: it contradicts one heard before; RefusedError: exactly
+    this one was heard before; IllegalStepError: the table forbids it (a late message on an ending); UnverifiedError: it
+    belongs to another thread or side, or claims to have seen what was never said.
     """
     head = message.head
     if head.thread != book.thread or head.side != book.own_side.other.value:
         raise UnverifiedError("message belongs to another thread or side", code="wrong-thread")
     _check_place(book, message)
-    crossing = head.type == "cancel" and book.moved > _seen_seq(book, head.seen)
+    crossing = book.moved > _seen_seq(book, head.seen)
     after = advance(book.handshake, book.own_side.other, head.type, crossing=crossing)
     return replace(_with(book, after), heard=(*book.heard, message.hash))
 
@@ -136,8 +137,8 @@ def is_repeat(book: Book, message: Message) -> bool:
 
 def _check_place(book: Book, message: Message) -> None:
     expected = len(book.heard) + 1
-    if message.head.seq < expected:
-        raise ForkError(f"message {message.head.seq} of this thread was another one")
+    if is_repeat(book, message):
+        raise RefusedError(f"message {message.head.seq} of this thread was heard before", code="repeat")
     if message.head.seq > expected:
         raise OutOfOrderError(f"message {expected} of this thread is missing", expected)
     if message.head.prev != (book.heard[-1] if book.heard else None):
