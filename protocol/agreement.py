@@ -1,6 +1,7 @@
 """The two-signature agreement: both nodes sign the same bytes, and both signatures are required.
 
-General JWS JSON serialization (RFC 7515 §7.2.1), provider first, consumer second. Source: docs/protocol/agreement.md.
+General JWS JSON serialization (RFC 7515 §7.2.1), provider first, consumer second.
+Source: docs/protocol/32-agreement.md.
 """
 
 from typing import Final

@@ -3,10 +3,10 @@
 A body travels beside its signed message (`messages.py`). Parts for one reader are sealed: the structured need and the
 choice to the provider's *node*, quotes to the mentee's device, the brief and the agreement's private part to devices.
 Sealed parts are base64url text here; their plaintext types stand beside them.
-Source: docs/protocol/handshake.md.
+Source: docs/protocol/30-messages.md §5, 32-agreement.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -18,7 +18,10 @@ from .sealing import SealingText
 from .vocabulary import Band, Format, Kind, Length
 
 #: A sealed part as base64url; small enough that every message fits its 16 KiB.
-Sealed = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$", min_length=1516, max_length=14_500)]
+Sealed = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=1516, max_length=14_500)]
+#: Longest window of a session without a slot, 30 days.
+MAX_WINDOW_S: Final = 30 * 86_400
+
 #: Start times on the provider's 30-minute grid, earliest first.
 Slots = Annotated[tuple[Seconds, ...], msgspec.Meta(max_length=5)]
 
@@ -113,14 +116,14 @@ class Wrapped(Wire, frozen=True, kw_only=True):
     """The brief's content key sealed to one device: `key` is the SHA-256 of that device's sealing key."""
 
     key: Bytes32
-    sealed: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$", min_length=1558, max_length=1558)]
+    sealed: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=1558, max_length=1558)]
 
 
 class SealedBrief(Wire, frozen=True, kw_only=True):
     """The brief, encrypted once (XChaCha20-Poly1305: 24-byte nonce, ciphertext) and wrapped for each device."""
 
     wrapped: Annotated[tuple[Wrapped, ...], msgspec.Meta(min_length=1, max_length=2)]
-    box: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$", min_length=64, max_length=10_000)]
+    box: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=64, max_length=10_000)]
 
 
 class AcceptedBody(Wire, frozen=True, kw_only=True):
@@ -145,12 +148,18 @@ class Agreement(Wire, frozen=True, kw_only=True):
     provider: Entity
     accepted: Bytes32
     slot: Seconds | None = None
-    window_s: int = 0
+    window_s: Annotated[int, msgspec.Meta(ge=0, le=MAX_WINDOW_S)] = 0
     format: Format
     length: Length
     attested: Literal["device", "node"] = "device"
     consent: Bytes32 | None = None
     agreed_at: Seconds
+
+    def __post_init__(self) -> None:
+        if not (self.slot is None) == (self.format == "text") == (self.window_s > 0):
+            raise ValueError("a text session has a window and no slot, any other a slot and no window")
+        if (self.attested == "device") != (self.consent is not None):
+            raise ValueError("a device's consent is named exactly when a device attested")
 
 
 class AgreedBody(Wire, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Canonical bytes: strict base64url, restricted RFC 8785 JSON and domain-separated hashes.
 
 Everything that is signed or hashed passes through here. RFC 8785 is implemented for the subset that
-the protocol uses: objects, arrays, strings, booleans and integers |n| < 2^53 with keys `[a-z0-9_]`.
+the protocol uses: objects, arrays, strings, booleans and integers |n| < 2^53 with keys `[a-z0-9_]`. The bounds of a
+field stand in its type. Source: docs/protocol/01-bytes.md.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Session envelopes: all that a relay sees of a session, a routing header and opaque ciphertext.
 
 Wire item: kind byte `0x02`, 4-byte length and canonical JSON header, 4-byte length and ciphertext. The ciphertext is
-padded by the people's devices. Source: docs/protocol/envelopes.md.
+padded by the people's devices. Source: docs/protocol/41-envelopes.md §2.
 """
 
 from typing import Annotated, Final, Literal
@@ -23,8 +23,8 @@ EnvelopeKind = Literal["welcome", "message", "close"]
 class EnvelopeHeader(Wire, frozen=True, kw_only=True):
     """`{"id":…,"kind":"message","mid":…,"number":7,"seq":3,"side":"consumer","thread":…}`.
 
-    `id` is the sending device's own and stays; `mid` is new on each hop. `side` is the writer's. `seq` counts per thread
-    and *sending node* from 1, so that gaps show; `number` is the hub's order, absent on the way to the hub.
+    `id` is the sending device's own and stays; `mid` is new on each hop. `side` is the writer's. `seq` counts per
+    thread and *sending node* from 1, so that gaps show; `number` is the hub's order, absent on the way to the hub.
     """
 
     mid: MessageId

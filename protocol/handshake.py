@@ -2,7 +2,7 @@
 
 States and verbs follow the Eclipse Dataspace Protocol 2025-1 contract negotiation (consumer: the mentee's node,
 provider: the mentor's), with counter, redirect and signed messages added. Both sides run this table over the same
-ordered messages. Source: docs/protocol/handshake.md §3.
+ordered messages. Source: docs/protocol/31-handshake.md §2–§4.
 """
 
 from enum import Enum

@@ -1,4 +1,7 @@
-"""Identifiers: entity identifiers of nodes, 16-byte random ids, time-ordered message ids."""
+"""Identifiers: entity identifiers of nodes, 16-byte random ids, time-ordered message ids.
+
+Source: docs/protocol/02-identifiers.md.
+"""
 
 import re
 import uuid
@@ -11,14 +14,17 @@ from .errors import MalformedError
 
 ID_BYTES: Final = 16
 
+# `(?!\n)$` because Python's `$` alone would let one line feed through at the end.
 #: 16 random bytes as 22 characters of base64url: offers, threads, refs, labels.
-RandomId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$", min_length=22, max_length=22)]
+RandomId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{21}[AQgw](?!\n)$", min_length=22, max_length=22)]
 #: 32 bytes (hash, public key) as 43 characters of base64url.
-Bytes32 = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$", min_length=43, max_length=43)]
+Bytes32 = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048](?!\n)$", min_length=43, max_length=43)
+]
 #: RFC 9562 version 7 UUID in lower-case text form.
 MessageId = Annotated[
     str,
-    msgspec.Meta(max_length=36, pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"),
+    msgspec.Meta(max_length=36, pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}(?!\n)$"),
 ]
 #: Entity Identifier of a node; see `parse_entity`.
 Entity = Annotated[str, msgspec.Meta(min_length=9, max_length=261)]

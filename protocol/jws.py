@@ -2,7 +2,7 @@
 
 Only this profile is read: protected header exactly `{"alg":"Ed25519","kid":…,"typ":…}` in that order, no unprotected
 header, no `crit`, no `b64`. Other producers' spellings of the same header are refused, because a signature that two
-parsers read differently is worse than none.
+parsers read differently is worse than none. Source: docs/protocol/03-keys-and-signatures.md §3–§4.
 """
 
 from typing import Annotated, Final, Literal
@@ -16,7 +16,7 @@ from .signing import SIGNATURE_BYTES, SigningKey, VerifyKey
 
 MAX_JWS_BYTES: Final = 64 * 1024
 
-Typ = Annotated[str, msgspec.Meta(pattern=r"^mentormesh-[a-z-]{1,40}\+jws$")]
+Typ = Annotated[str, msgspec.Meta(pattern=r"^mentormesh-[a-z-]{1,40}\+jws(?!\n)$")]
 
 
 class Header(Wire, frozen=True, kw_only=True):

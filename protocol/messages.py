@@ -1,7 +1,7 @@
 """Handshake messages on the wire: a signed head, a body beside it, 16 KiB exactly; receipts; batches.
 
 Wire item: kind byte `0x01`, 4-byte length and JWS, 4-byte length and body, zeros up to 16,384 bytes, so that accept,
-decline and no-capacity look alike. Source: docs/protocol/messages.md.
+decline and no-capacity look alike. Source: docs/protocol/30-messages.md.
 """
 
 from typing import Annotated, Final, Literal, TypeVar
@@ -232,7 +232,7 @@ class Outcome(Wire, frozen=True, kw_only=True):
     receipt: Annotated[str, msgspec.Meta(max_length=2048)] = ""
     code: Annotated[str, msgspec.Meta(max_length=40)] = ""
     state: State | None = None
-    expected_seq: int | None = None
+    expected_seq: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
 
 
 class Outcomes(Wire, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """A mentee's structured need, and the codes by which an answer explains how well a mentor fits it.
 
 A need crosses only sealed to one provider's node; at home it is searched in memory and leaves no trace.
-Codes, never sentences: each reader's device words them in its own language. Source: docs/protocol/10-vocabulary.md §7–§9.
+Codes, never sentences: each reader's device words them in its own language.
+Source: docs/protocol/10-vocabulary.md §7–§9.
 """
 
 from typing import Annotated, Literal

@@ -17,12 +17,12 @@ from .vocabulary import Band, Country, Format, Language, Length, Region, Topic
 
 MAX_OFFER_BYTES: Final = 1024
 
-ExtKey = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", max_length=32)]
+ExtKey = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}(?!\n)$", max_length=32)]
 ExtValue = Annotated[str, msgspec.Meta(max_length=120)]
 #: Declared room for later fields; a reader keeps what it does not know and never acts on it.
 Ext = Annotated[dict[ExtKey, ExtValue], msgspec.Meta(max_length=4)]
 
-Sector = Annotated[str, msgspec.Meta(pattern=r"^[A-U]$", max_length=1)]
+Sector = Annotated[str, msgspec.Meta(pattern=r"^[A-U](?!\n)$", max_length=1)]
 SizeBand = Literal["<50", "50-250", "250-1k", "1k-5k", ">5k"]
 Website = Annotated[str, msgspec.Meta(pattern=r"^(https://[!-~]{1,192})?(?!\n)$", max_length=200)]
 
@@ -31,7 +31,7 @@ class Offer(Wire, frozen=True, kw_only=True):
     """People here can help with this.
 
     {"band":"senior","formats":["call"],"language":"en","lengths":[30],"offer_id":"AAECAwQFBgcICQoLDA0ODw",
-     "region":"DE","topic":{"id":"mm:migrating-a-monolith","kind":"been-through"}}
+     "region":"DE","topic":{"id":"mm:replacing-legacy-system","kind":"been-through"}}
     """
 
     offer_id: RandomId

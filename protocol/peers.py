@@ -26,10 +26,10 @@ MAX_DOCUMENT_BYTES: Final = 32 * 1024
 #: What this program speaks, best first.
 PROTOCOLS: Final = ("mentormesh/1",)
 
-ProtocolName = Annotated[str, msgspec.Meta(pattern=r"^mentormesh/[1-9][0-9]{0,2}$")]
-Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}$", max_length=300)]
+ProtocolName = Annotated[str, msgspec.Meta(pattern=r"^mentormesh/[1-9][0-9]{0,2}(?!\n)$")]
+Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(?!\n)$")]
+LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}(?!\n)$")]
+LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}(?!\n)$", max_length=300)]
 Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 
 _ED25519_NOTE_KEY: Final = b"\x01"

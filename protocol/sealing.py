@@ -2,7 +2,7 @@
 
 Anyone may `seal`; `NodeSealingKey` opens what is addressed to a *node*. What is addressed to a person opens in the
 clients' own package only. The library offers no AAD and draws its own encapsulation randomness, so context is bound
-through `info`, and sealed vectors are checked by opening only.
+through `info`, and sealed vectors are checked by opening only. Source: docs/protocol/04-sealing.md.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ PUBLIC_BYTES: Final = 1216
 OVERHEAD_BYTES: Final = 1120 + 16
 
 #: The base64url text of a sealing public key.
-SealingText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+$", min_length=1622, max_length=1622)]
+SealingText = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=1622, max_length=1622)]
 
 _MLKEM_PUBLIC_BYTES: Final = 1184
 _suite: Final = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA512, AEAD.AES_256_GCM)

@@ -1,6 +1,6 @@
 """The life of a session after the agreement, read off the clock: nothing expires from AGREED on.
 
-Source: docs/protocol/sessions.md.
+Source: docs/protocol/41-envelopes.md §7.
 """
 
 from enum import Enum

@@ -34,7 +34,7 @@ MAX_PACKAGES: Final = 2
 MAX_PACKAGE_BYTES: Final = 2_496
 
 #: A chip about the mentee, such as `sector-h` or `band-senior`; each device words it in its own language.
-About = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,23}$")]
+About = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,23}(?!\n)$")]
 
 
 class BriefWords(Wire, frozen=True, kw_only=True):
