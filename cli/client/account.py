@@ -25,6 +25,8 @@ from .state import ClientState
 from .views import SignedIn, Synced
 
 DAY_S: Final = 86_400
+#: Sealing keys towards one organization: its node shows another one behind each offer, so that none links two offers.
+KEYS: Final = 8
 #: Keys are renewed this long before they end.
 RENEW_S: Final = 30 * DAY_S
 #: A brief that was on its way when a key ended can still be opened.
@@ -132,22 +134,25 @@ class Accounts:
         return audience not in state.audiences or latest < self._core.now() + RENEW_S
 
     async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool) -> None:
-        """Publish a fresh sealing key for `audience`; it is stored before anybody can seal to it."""
+        """Publish fresh sealing keys for `audience`; they are stored before anybody can seal to them."""
         now = self._core.now()
-        key = PersonSealingKey(fresh_secret())
-        record = SealingRecord(
-            hash=sealing_key_hash(key.public),
-            seed=key.seed,
-            audience=audience,
-            expires_at=now + MAX_SEALING_LIFETIME_S,
+        keys = tuple(PersonSealingKey(fresh_secret()) for _ in range(KEYS))
+        records = tuple(
+            SealingRecord(
+                hash=sealing_key_hash(key.public),
+                seed=key.seed,
+                audience=audience,
+                expires_at=now + MAX_SEALING_LIFETIME_S,
+            )
+            for key in keys
         )
 
         def keep(state: ClientState) -> ClientState:
             kept = tuple(one for one in state.sealing if one.expires_at + KEEP_S > now)
-            return replace(state, sealing=(*kept, record))
+            return replace(state, sealing=(*kept, *records))
 
         state = self._core.vault.update(keep)
-        enrolment = enrol(state.account_secret, state.device_secret, (key,), audience=audience, now=now)
+        enrolment = enrol(state.account_secret, state.device_secret, keys, audience=audience, now=now)
         authorization = None if first else _authorization(state, enrolment, now=now)
         await api.enrol(EnrolDevice(audience=audience, enrolment=enrolment, hint=hint, authorization=authorization))
 

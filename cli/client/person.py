@@ -3,16 +3,35 @@
 Everything private stays in the vault; the person's own node is the only machine it talks to.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from protocol.bodies import CancelReason, DeclineReason
-from protocol.e2ee.frames import Content
+from protocol.e2ee.frames import Chat, Close, Content
+from protocol.errors import RefusedError, UnavailableError
 from protocol.needs import Need
+from protocol.text import displayable
 
+from .account import Accounts
+from .api import NodeApi
+from .asking import Asking, shortlist_of
+from .core import Core
+from .http import Http
+from .mailbox import MailboxLoop, called_off
+from .mentoring import WAITING, Mentoring
+from .records import ThreadRecord
+from .requesting import Requesting
+from .session import view, with_frame
+from .state import ClientState
 from .vault import ClientVault
-from .views import Event, Requested, SessionView, Shortlist, SignedIn, Synced, Waiting
+from .views import Event, Problem, Requested, SessionView, Shortlist, SignedIn, Synced, Waiting
+
+#: Pauses while the own node is away.
+SHORTEST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 30.0
 
 
 class Person:
@@ -23,17 +42,33 @@ class Person:
 
     def __init__(self, vault: ClientVault, *, clock: Callable[[], int] | None = None) -> None:
         """Take an unlocked vault; `clock` gives Unix seconds, the system's by default."""
-        raise NotImplementedError
+        self._core: Final = Core(vault, Http(), clock)
+        self.accounts: Final = Accounts(self._core)
+        self._asking: Final = Asking(self._core)
+        self._requesting: Final = Requesting(self._core, self._asking)
+        self._mentoring: Final = Mentoring(self._core)
+        self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting)
 
     async def __aenter__(self) -> Self:
         """Open the connection; nothing is sent yet."""
-        raise NotImplementedError
+        await self._core.http.__aenter__()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connection."""
-        raise NotImplementedError
+        await self._core.http.__aexit__(kind, error, trace)
+
+    @property
+    def state(self) -> ClientState:
+        """What this device remembers now."""
+        return self._core.state()
+
+    @property
+    def api(self) -> NodeApi:
+        """The own node's device API, for profile, consents, export and lists. Raises: RefusedError: not signed in."""
+        return self._core.api()
 
     # Account
 
@@ -44,15 +79,15 @@ class Person:
             name: what the other person reads once a session is agreed; kept on this device only.
             hint: what this device is called in one's own list of devices.
         """
-        raise NotImplementedError
+        return await self.accounts.sign_in(link, name=name, hint=hint)
 
     async def sync(self) -> Synced:
         """Look for new organizations and keys that end soon, and enrol for them."""
-        raise NotImplementedError
+        return await self.accounts.sync()
 
     async def sign_out(self) -> None:
         """End this sign-in; the vault stays."""
-        raise NotImplementedError
+        await self.accounts.sign_out()
 
     # Asking
 
@@ -60,13 +95,16 @@ class Person:
         """Search, ask nodes for candidates in rounds, and keep up to five people as the shortlist.
 
         Args:
-            exclude: entities that are not asked. own: whether the own organization is asked too.
+            exclude: entities that are not asked.
+            own: whether the own organization is asked too.
         """
-        raise NotImplementedError
+        await self.accounts.sync()
+        return await self._asking.ask(need, exclude=exclude, own=own)
 
     def shortlist(self) -> Shortlist | None:
         """Return the last shortlist of this device."""
-        raise NotImplementedError
+        state = self._core.state()
+        return shortlist_of(state, state.last_ask) if state.last_ask else None
 
     async def request(
         self,
@@ -80,63 +118,96 @@ class Person:
         """Choose the person `number` of the shortlist and send the sealed brief.
 
         Args:
-            prompts: at most 600 characters together.
+            prompts: question and context, what was tried, what would make it worth it; at most 600 characters together.
             slots: ranked start times out of the candidate's; all of them by default; none for a text session.
-            backups: numbers of whom to ask next after a no, in order; all others by default.
+            backups: numbers of whom to ask next after a no, in order; all others by default, `()` for nobody.
             about: chips about oneself, such as `sector-h`.
         """
-        raise NotImplementedError
+        return await self._requesting.request(number, prompts=prompts, slots=slots, backups=backups, about=about)
 
     async def take_up(self, thread: str, slots: Sequence[int]) -> Requested:
         """Accept other times that a mentor proposed (after `Countered`)."""
-        raise NotImplementedError
+        return await self._requesting.take_up(thread, slots)
 
     # Mentoring
 
     def requests(self) -> tuple[Waiting, ...]:
         """Return the requests that await this mentor's answer; `poll` or `events` brings new ones."""
-        raise NotImplementedError
+        return self._mentoring.requests()
 
     async def accept(self, thread: str, *, slot: int | None = None) -> None:
         """Say yes: to `slot`, by default the mentee's first free choice."""
-        raise NotImplementedError
+        await self._mentoring.accept(thread, slot=slot)
 
     async def decline(self, thread: str, *, reason: DeclineReason = "other", pause: bool = False) -> None:
         """Say no, and perhaps take a break from new requests."""
-        raise NotImplementedError
+        await self._mentoring.decline(thread, reason=reason, pause=pause)
 
     async def counter(self, thread: str, slots: Sequence[int]) -> None:
         """Propose one to five other start times."""
-        raise NotImplementedError
+        await self._mentoring.counter(thread, tuple(slots))
 
     # What happens
 
     async def poll(self, *, wait_s: float = 0) -> tuple[Event, ...]:
         """Take in what waits in the mailbox (waiting `wait_s` for the first entry), act on it, and return it."""
-        raise NotImplementedError
+        return await self._loop.turn(wait_s=wait_s)
 
-    def events(self, *, wait_s: float = 25) -> AsyncIterator[Event]:
-        """Yield everything that happens, for ever; what is yielded has been stored before."""
-        raise NotImplementedError
+    async def events(self, *, wait_s: float = 25) -> AsyncIterator[Event]:
+        """Yield everything that happens, for ever; what is yielded has been stored before.
+
+        While the own node is away this waits and tries again, after one `Problem` of code `node-away`.
+        """
+        pause = 0.0
+        while True:
+            try:
+                happened = await self._loop.turn(wait_s=wait_s)
+            except UnavailableError as error:
+                if not pause:
+                    yield Problem(thread="", code=error.code, sentence=str(error))
+                pause = min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, pause * 2))
+                await asyncio.sleep(pause)
+                continue
+            pause = 0.0
+            for event in happened:
+                yield event
 
     # Sessions
 
-    def session(self, thread: str) -> SessionView:
+    def session(self, thread: str, *, language: str = "en") -> SessionView:
         """Return a session as this device shows it."""
-        raise NotImplementedError
+        return view(self._core.state(), thread, language=language)
 
-    async def send(self, thread: str, content: Content) -> None:
-        """Encrypt one frame and send it; it is stored first and sent again if the node was away."""
-        raise NotImplementedError
+    async def send(self, thread: str, content: Content) -> bool:
+        """Encrypt one frame, store it and send it; False: it waits here until the node is back."""
+        self._core.vault.update(partial(_with_content, core=self._core, thread=thread, content=content))
+        return await self._loop.flush(thread)
 
-    async def send_chat(self, thread: str, text: str) -> None:
+    async def send_chat(self, thread: str, text: str) -> bool:
         """Send one chat message."""
-        raise NotImplementedError
+        return await self.send(thread, Chat(text=displayable(text)))
 
-    async def close(self, thread: str) -> None:
+    async def close(self, thread: str) -> bool:
         """Close the session on this side; once both have, its keys are destroyed and takeaways stay."""
-        raise NotImplementedError
+        left = await self.send(thread, Close())
+        await self._loop.settle()
+        return left
 
     async def cancel(self, thread: str, *, reason: CancelReason = "not-needed") -> None:
-        """Step back from a request, or call off a session."""
-        raise NotImplementedError
+        """Step back from a request, or call off a session.
+
+        Raises: RefusedError: a mentor declines a request that waits instead.
+        """
+        record = self._core.state().thread(thread)
+        _require_cancellable(record)
+        await self._core.api().cancel(thread, record.side, reason)
+        self._core.vault.update(partial(called_off, thread=thread, reason=reason, now=self._core.now()))
+
+
+def _with_content(state: ClientState, *, core: Core, thread: str, content: Content) -> ClientState:
+    return with_frame(core, state, thread, content, kind="close" if isinstance(content, Close) else "message")
+
+
+def _require_cancellable(record: ThreadRecord) -> None:
+    if record.role == "mentor" and record.state == WAITING:
+        raise RefusedError("this request waits for your answer: decline it instead")

@@ -30,12 +30,20 @@ from .views import Event, Exhausted, Passed, Refused, Requested
 
 #: A quote that ends sooner is asked for again, because the way to the node takes time.
 MARGIN_S: Final = 10
+#: A request that is being sent for longer than this was interrupted.
+PATIENCE_S: Final = 60
 MOST_ATTEMPTS: Final = 12
 MOST_REQUOTES: Final = 4
 MOST_BACKUPS: Final = 4
 MOST_PROMPTS: Final = 600
 #: States after which a thread leads nowhere.
 ENDED: Final = frozenset({"DECLINED", "EXPIRED", "TERMINATED", "CANCELLED"})
+
+
+class OvertakenError(RefusedError):
+    """Another program with the same vault was quicker."""
+
+    code = "overtaken"
 
 
 class Requesting:
@@ -83,7 +91,7 @@ class Requesting:
         self._core.vault.update(lambda state: state.with_ask(ask))
         if not _is_valid(self._core.state(), chosen, self._core.now()):
             chosen = await self._again(ask, chosen)
-        return await self._accept(ask.id, chosen, slots)
+        return await self._accept(ask.id, chosen, slots, before="")
 
     async def _again(self, ask: AskRecord, wanted: OfferedRecord) -> OfferedRecord:
         """Ask the person's node anew and return the same person. Raises: RefusedError: they are not proposed now."""
@@ -102,15 +110,17 @@ class Requesting:
         if record.state != "OFFERED" or ask is None or ask.active != thread:
             raise RefusedError("nobody proposes other times in this thread")
         offered = next(one for one in ask.offered if one.thread == thread and one.candidate.ref == record.ref)
-        return await self._accept(ask.id, offered, slots)
+        return await self._accept(ask.id, offered, slots, before=thread)
 
-    async def _accept(self, ask_id: str, offered: OfferedRecord, slots: Sequence[int]) -> Requested:
-        """Send choice and brief; afterwards the thread is the active one of its need."""
+    async def _accept(self, ask_id: str, offered: OfferedRecord, slots: Sequence[int], *, before: str) -> Requested:
+        """Send choice and brief; afterwards the thread is the active one of its need, which `before` was until now."""
         now = self._core.now()
         ranked = _slots(self._core.state().asks[ask_id], offered, slots)
 
         def prepare(state: ClientState) -> tuple[ClientState, _Sending]:
             ask = state.asks[ask_id]
+            if ask.active != before or state.thread(offered.thread).state != "OFFERED":
+                raise OvertakenError("another program of yours has asked somebody already")
             record, choice, brief = _brief(state, ask, offered, ranked, now=now)
             backups = [prepare_request(state, ask, target, now=now) for target in _backup_targets(state, ask, offered)]
             for other, _ in backups:
@@ -146,7 +156,12 @@ class Requesting:
     async def unfinished(self) -> None:
         """Find out what became of requests that were being sent when the node or this program went away."""
         api, now = self._core.api(), self._core.now()
-        for record in [one for one in self._core.state().threads.values() if one.state == "SENDING"]:
+        lost = [
+            one
+            for one in self._core.state().threads.values()
+            if one.state == "SENDING" and one.updated_at + PATIENCE_S <= now
+        ]
+        for record in lost:
             seen = await self._seen(record)
             if seen == "OFFERED":
                 self._core.vault.update(partial(_put_back, thread=record.thread))
@@ -181,9 +196,11 @@ class Requesting:
             people = remaining(state, ask, now=self._core.now())
             if people and ask.attempts < MOST_ATTEMPTS:
                 try:
-                    request = await self._accept(ask_id, people[0], ())
+                    request = await self._accept(ask_id, people[0], (), before=ask.active)
                 except UnavailableError:
                     raise
+                except OvertakenError:
+                    return events
                 except MeshError as error:
                     events.append(
                         Refused(

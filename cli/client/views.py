@@ -110,7 +110,7 @@ class SessionView(View, frozen=True, kw_only=True):
     slot: int | None
     ends_at: int
     lines: tuple[Line, ...]
-    again: Literal["", "waiting", "yes", "no"] = ""
+    again: Literal["", "waiting", "yes"] = ""
     closed_mine: bool = False
     closed_theirs: bool = False
 
@@ -194,9 +194,7 @@ class Shown(Happened, frozen=True, kw_only=True, tag="shown"):
 
 
 class Mutual(Happened, frozen=True, kw_only=True, tag="mutual"):
-    """Either: both answered whether they would meet again."""
-
-    again: bool
+    """Either: both would meet again; as long as one has not said yes, nobody learns anything."""
 
 
 class Closed(Happened, frozen=True, kw_only=True, tag="closed"):

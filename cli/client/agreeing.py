@@ -1,0 +1,229 @@
+"""The moment a session comes about: the mentor's consent and group, and the mentee's check that nobody else could read.
+
+All functions take the state and return the next one; sending is the caller's.
+Source: docs/protocol/42-sealing.md §7, §8.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from protocol import contexts
+from protocol.agreement import open_agreement, open_proposed
+from protocol.bodies import AgreedBody, Agreement, Sealed, VerifiedBody
+from protocol.e2ee.agreed import (
+    AgreedPrivate,
+    AgreedProof,
+    DeviceProof,
+    Mentor,
+    check_agreed,
+    open_agreed,
+    seal_agreed,
+)
+from protocol.e2ee.consent import Consent, consent_hash, sign_consent
+from protocol.e2ee.frames import Name
+from protocol.e2ee.keys import certify, state_key
+from protocol.encoding import unb64
+from protocol.errors import MeshError, RefusedError, UnverifiedError
+from protocol.sealing import SealingPublicKey
+
+from .core import ENGINE, Core, fresh_secret
+from .pins import Opened, signing_key_of
+from .records import Outgoing, SessionRecord, ThreadRecord
+from .session import with_frame
+from .state import ClientState
+from .views import Agreed, Alarm, Event, Secured
+
+#: A thread in this state was agreed; with a session its keys are checked as well.
+AGREED: Final = "AGREED"
+
+
+class Yes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mentor's device gives its node for a yes."""
+
+    consent: str
+    private: Sealed
+
+    @property
+    def hash(self) -> str:
+        """The consent as the agreement names it."""
+        return consent_hash(self.consent)
+
+
+# The mentor's device
+
+
+def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | None) -> tuple[ClientState, Yes]:
+    """Return the state with consent and a new group of both devices, and what goes to the mentee's device.
+
+    Raises: RefusedError: the request was answered before, or its key packages are of other devices.
+    """
+    if not record.reply_key:
+        raise RefusedError("this request was answered already")
+    device, account, audience = state.device_secret.key(record.audience), state.account_secret, record.audience
+    said = Consent(thread=record.thread, ref=record.ref, slot=slot, accepted=record.accepted)
+    consent = sign_consent(said, device)
+    own, _ = ENGINE.prepare(device, entropy=fresh_secret())
+    context = contexts.session(thread=record.thread, accepted=record.accepted, consent=consent_hash(consent))
+    group, welcome = ENGINE.start(own, record.key_packages, context=context, entropy=fresh_secret())
+    if not set(ENGINE.members(group)) <= {device.public.text, *record.peer_devices}:
+        raise RefusedError("the request would let a device in that did not sign it", code="unknown-member")
+    now = core.now()
+    stated = state_key(state.sealing_key(record.reader), device, now=now)
+    proof = AgreedProof(
+        consent=consent,
+        identity=account.state_identity(audience),
+        master_key=account.master().public.text,
+        devices=(
+            DeviceProof(
+                certificate=certify(account, state.device_secret, audience=audience, now=now),
+                sealing_key=stated.statement,
+            ),
+        ),
+    )
+    private = AgreedPrivate(proof=proof, welcome=welcome)
+    reply_key = SealingPublicKey(record.reply_key)
+    sealed = seal_agreed(private, reply_key, record.context, ref=record.ref, audience=audience)
+    session = SessionRecord(thread=record.thread, engine=ENGINE.name, state=ENGINE.dump(group))
+    record = replace(record, consent=consent, slot=slot, own_secret=own.secret)
+    return state.with_thread(record).with_session(session), Yes(consent=consent, private=sealed)
+
+
+def take_verified(
+    core: Core, state: ClientState, record: ThreadRecord, opened: Opened
+) -> tuple[ClientState, list[Event]]:
+    """Return the mentor's state once both nodes signed the agreement.
+
+    If the yes came by mail link, this device makes consent and group now and sends them as the session's first message.
+    Raises: UnverifiedError: another agreement than the one this device consented to.
+    """
+    document = opened.message.as_(VerifiedBody).agreement
+    agreement = open_agreement(document, signing_key_of(state, record.provider), signing_key_of(state, record.consumer))
+    _check_parties(agreement, record)
+    record = _with_agreement(record, agreement, document)
+    if agreement.consent is None:
+        state, yes = say_yes(core, state.with_thread(record), record, agreement.slot)
+        welcome = Outgoing(id=core.envelope_id(), kind="welcome", ciphertext=unb64(yes.private, what="private part"))
+        session = state.session(record.thread)
+        state = state.with_session(replace(session, outbox=(*session.outbox, welcome)))
+        record = state.thread(record.thread)
+    elif not record.consent or consent_hash(record.consent) != agreement.consent:
+        raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
+    state = tell_name(core, state.with_thread(replace(record, state=AGREED, reply_key=b"", key_packages=())), record)
+    return state, [_agreed(record, agreement), Secured(thread=record.thread, role="mentor")]
+
+
+# The mentee's device
+
+
+def take_agreed(
+    core: Core, state: ClientState, record: ThreadRecord, opened: Opened
+) -> tuple[ClientState, list[Event]]:
+    """Return the mentee's state after the mentor's yes; with a device's yes the session is open.
+
+    Raises: UnverifiedError: not the agreement for what this device sent.
+    """
+    body = opened.message.as_(AgreedBody)
+    agreement = open_proposed(body.agreement, signing_key_of(state, record.provider))
+    _check_parties(agreement, record)
+    if agreement.slot is not None and agreement.slot not in record.slots:
+        raise UnverifiedError("the agreed time was never asked for", code="wrong-slot")
+    record = replace(_with_agreement(record, agreement, body.agreement), state=AGREED)
+    state = state.with_thread(record)
+    ask = state.asks.get(record.ask)
+    if ask is not None:
+        state = state.with_ask(replace(ask, active="", goes_on=False))
+    events: list[Event] = [_agreed(record, agreement)]
+    if body.private is not None:
+        state, more = take_private(core, state, record, body.private)
+        events.append(more)
+    return state, events
+
+
+def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: Sealed) -> tuple[ClientState, Event]:
+    """Return the mentee's state in the mentor's group, or with the session called off when the proof does not hold."""
+    try:
+        private = open_agreed(sealed, record.answer_key, record.context, ref=record.ref, audience=record.audience)
+        mentor = check_agreed(private.proof, _proposed(state, record, private), record.sent, now=core.now())
+        context = contexts.session(thread=record.thread, accepted=record.accepted, consent=mentor.consent)
+        devices = tuple(device.text for device in mentor.devices)
+        group = ENGINE.join(state.own(record), private.welcome, context=context, allowed=devices)
+    except MeshError as error:
+        stopped = replace(record, cancel="conflict", reason=error.code, answer_seed=b"", own_secret=b"")
+        sentence = f"Stopped before any name was told: {error}"
+        return state.with_thread(stopped), Alarm(thread=record.thread, sentence=sentence)
+    session = SessionRecord(
+        thread=record.thread,
+        engine=ENGINE.name,
+        state=ENGINE.dump(group),
+        master_key=mentor.master_key.text,
+        label=mentor.label,
+    )
+    record = _joined(record, mentor)
+    state = tell_name(core, state.with_thread(record).with_session(session), record)
+    return state, Secured(thread=record.thread, role="mentee")
+
+
+def _proposed(state: ClientState, record: ThreadRecord, private: AgreedPrivate) -> Agreement:
+    """Return the agreement to check the proof against; one made by mail link names no consent, so any may follow it."""
+    agreement = open_proposed(record.agreement, signing_key_of(state, record.provider))
+    if agreement.attested == "node" and agreement.consent is None:
+        return replace(agreement, consent=consent_hash(private.proof.consent))
+    return agreement
+
+
+def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:
+    return replace(
+        record,
+        peer_devices=tuple(device.text for device in mentor.devices),
+        peer_identity=mentor.identity_key.text,
+        answer_seed=b"",
+        own_secret=b"",
+    )
+
+
+# Both
+
+
+def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientState:
+    """Return the state with one's name as the session's first frame, and the proof that it is the same person."""
+    account, name = state.account_secret, state.signed_in.name
+    frame = Name(
+        name=name or ("Your mentee" if record.role == "mentee" else "Your mentor"),
+        identity=account.state_identity(record.audience),
+        master_key=account.master().public.text,
+    )
+    return with_frame(core, state, record.thread, frame)
+
+
+def _check_parties(agreement: Agreement, record: ThreadRecord) -> None:
+    said = agreement.thread, agreement.consumer, agreement.provider, agreement.accepted
+    if said != (record.thread, record.consumer, record.provider, record.accepted):
+        raise UnverifiedError("agreement is about another request than this device's", code="wrong-agreement")
+
+
+def _with_agreement(record: ThreadRecord, agreement: Agreement, document: str) -> ThreadRecord:
+    start = agreement.slot if agreement.slot is not None else agreement.agreed_at
+    return replace(
+        record,
+        agreement=document,
+        slot=agreement.slot,
+        ends_at=start + (agreement.window_s or agreement.length * 60),
+        attested=agreement.attested,
+        format=agreement.format,
+        length=agreement.length,
+        quote_seed=b"",
+        quote=None,
+    )
+
+
+def _agreed(record: ThreadRecord, agreement: Agreement) -> Agreed:
+    return Agreed(
+        thread=record.thread,
+        role=record.role,
+        entity=record.peer,
+        slot=record.slot,
+        ends_at=record.ends_at,
+        attested=agreement.attested,
+    )

@@ -1,0 +1,209 @@
+"""The mentor's side: requests whose briefs this device opens, the answers to them, and the mentor's own profile.
+
+Source: docs/protocol/handshake.md, docs/protocol/42-sealing.md §6.
+"""
+
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from node.services.mentor_side import Agree, Counter, Decline, RequestEntry
+from protocol.addresses import audience_id
+from protocol.bodies import AcceptedBody, DeclineReason
+from protocol.e2ee.brief import OpenedBrief, open_brief
+from protocol.encoding import decode, unb64
+from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
+from protocol.text import displayable
+
+from .agreeing import Yes, say_yes
+from .core import Core
+from .pins import Opened, name_of, open_item
+from .records import ThreadRecord
+from .state import ClientState
+from .views import Arrived, Event, Waiting
+
+WAITING: Final = "ACCEPTED"
+#: The node was told yes; that it took it is not known for sure before the other side has signed.
+SAID_YES: Final = "ANSWERED"
+
+
+class Mentoring:
+    """Answers of one mentor's device."""
+
+    def __init__(self, core: Core) -> None:
+        self._core: Final = core
+
+    def requests(self) -> tuple[Waiting, ...]:
+        """Return the requests that await an answer, the next deadline first."""
+        state, now = self._core.state(), self._core.now()
+        waiting = [
+            waiting_of(state, record)
+            for record in state.threads.values()
+            if record.role == "mentor" and record.state == WAITING and record.deadline > now
+        ]
+        return tuple(sorted(waiting, key=lambda one: one.deadline))
+
+    async def accept(self, thread: str, *, slot: int | None = None) -> None:
+        """Say yes; consent and group are stored before the node is told.
+
+        Raises: RefusedError: a time that was not asked for, or the request does not wait any more.
+        """
+        record = self._open(thread)
+        chosen = _slot(record, slot)
+
+        def prepare(state: ClientState) -> tuple[ClientState, Yes]:
+            return say_yes(self._core, state, state.thread(thread), chosen)
+
+        yes = self._core.vault.change(prepare)
+        try:
+            await self._core.api().answer(thread, Agree(slot=chosen, consent=yes.hash, private=yes.private))
+        except UnavailableError:
+            raise
+        except MeshError:
+            if not await self._was_taken(thread):
+                self._core.vault.update(partial(_taken_back, thread=thread))
+                raise
+        self._core.vault.update(partial(_moved, thread=thread, to=SAID_YES, now=self._core.now()))
+
+    async def _was_taken(self, thread: str) -> bool:
+        """Find out whether the node took an answer whose confirmation got lost."""
+        try:
+            seen = await self._core.api().thread(thread, "provider")
+        except MissingError:
+            return False
+        return seen.state in {"AGREED", "VERIFIED", "FINALIZED"}
+
+    async def decline(self, thread: str, *, reason: DeclineReason = "other", pause: bool = False) -> None:
+        """Say no; the brief is forgotten."""
+        self._open(thread)
+        await self._core.api().answer(thread, Decline(reason=reason, pause=pause))
+        self._core.vault.update(
+            partial(forgotten, thread=thread, outcome="DECLINED", reason=reason, now=self._core.now())
+        )
+
+    async def counter(self, thread: str, slots: tuple[int, ...]) -> None:
+        """Propose other times; the brief comes again when the mentee takes one up."""
+        self._open(thread)
+        await self._core.api().answer(thread, Counter(slots=tuple(sorted(set(slots)))))
+        self._core.vault.update(partial(_moved, thread=thread, to="OFFERED", now=self._core.now()))
+
+    def _open(self, thread: str) -> ThreadRecord:
+        record = self._core.state().thread(thread)
+        if record.role != "mentor" or record.state != WAITING:
+            raise RefusedError("this request does not wait for your answer: `mentormesh inbox` lists those that do")
+        return record
+
+
+def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tuple[ClientState, list[Event]]:
+    """Return the mentor's state with one request, its brief opened.
+
+    Raises: UnverifiedError: not signed by a known node, or the brief is not for this device, thread or person.
+    """
+    entry = decode(data, RequestEntry, what="request")
+    own = state.signed_in.entity
+    opened = open_item(state, unb64(entry.item, what="message"), audience=own)
+    head = opened.message.head
+    if (head.thread, head.side, head.type) != (thread, "consumer", "accept"):
+        raise UnverifiedError("the message is no request, or of another thread", code="wrong-thread")
+    record = ThreadRecord(
+        thread=thread,
+        role="mentor",
+        consumer=opened.entity,
+        provider=own,
+        audience=audience_id(own, opened.entity),
+        state=WAITING,
+        updated_at=core.now(),
+        ref=entry.choice.ref,
+        accepted=opened.message.hash,
+        topic=displayable(entry.topic, lines=False),
+        format=entry.choice.format,
+        length=entry.choice.length,
+        deadline=entry.deadline,
+    )
+    brief, reader = _open_brief(state, record, opened, core.now())
+    words = brief.brief.words
+    record = replace(
+        record,
+        brief=words,
+        reader=reader,
+        reply_key=brief.brief.reply_key.raw,
+        key_packages=brief.brief.key_packages,
+        peer_devices=(brief.device.text,),
+        peer_identity=words.identity_key,
+        # Only times that the mentee's device wrote down, whatever the node says it holds.
+        slots=tuple(slot for slot in entry.held if slot in words.slots),
+    )
+    return state.with_thread(record), [Arrived(thread=thread, request=waiting_of(state, record))]
+
+
+def _open_brief(state: ClientState, record: ThreadRecord, opened: Opened, now: int) -> tuple[OpenedBrief, str]:
+    sealed = opened.message.as_(AcceptedBody).brief
+    own = {one.hash for one in state.sealing}
+    names = [wrapped.key for wrapped in sealed.wrapped if wrapped.key in own]
+    if not names:
+        raise UnverifiedError("a request is sealed to somebody else than this device", code="wrong-key")
+    key = state.sealing_key(names[0])
+    brief = open_brief(sealed, key, context=record.context, ref=record.ref, audience=record.audience, now=now)
+    return brief, names[0]
+
+
+def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:
+    """Return a request as its mentor reads it."""
+    words = record.brief
+    assert words is not None  # a request that waits has been opened
+    return Waiting(
+        thread=record.thread,
+        entity=record.consumer,
+        org=name_of(state, record.consumer),
+        topic=record.topic,
+        reason=words.chosen_because,
+        chosen_from=words.chosen_from,
+        about=words.about,
+        prompts=words.prompts,
+        format=record.format,
+        length=record.length,
+        slots=record.slots,
+        deadline=record.deadline,
+    )
+
+
+def forgotten(state: ClientState, *, thread: str, outcome: str, reason: str, now: int) -> ClientState:
+    """Return the mentor's state after a request that came to nothing: no key, no word of the brief is left."""
+    record = state.thread(thread)
+    bare = ThreadRecord(
+        thread=thread,
+        role=record.role,
+        consumer=record.consumer,
+        provider=record.provider,
+        audience=record.audience,
+        state=outcome,
+        updated_at=now,
+        topic=record.topic,
+        format=record.format,
+        length=record.length,
+        reason=reason,
+    )
+    return state.without_session(thread).with_thread(bare)
+
+
+def _moved(state: ClientState, *, thread: str, to: str, now: int) -> ClientState:
+    return state.with_thread(replace(state.thread(thread), state=to, updated_at=now))
+
+
+def _taken_back(state: ClientState, *, thread: str) -> ClientState:
+    """Return the state without the consent and group of a yes that the node did not take."""
+    record = replace(state.thread(thread), consent="", own_secret=b"", slot=None)
+    return state.without_session(thread).with_thread(record)
+
+
+def _slot(record: ThreadRecord, wanted: int | None) -> int | None:
+    if record.format == "text":
+        return None
+    if wanted is None and record.slots:
+        return record.slots[0]
+    if wanted not in record.slots:
+        raise RefusedError(
+            "choose one of the times that were asked for: `mentormesh inbox` shows them", code="wrong-slot"
+        )
+    return wanted

@@ -1,0 +1,257 @@
+"""A session on this device: frames out and in, what is hidden until both spoke, and its end.
+
+All functions take the state and return the next one, so that a message and the state that it leaves are stored in one
+step; whoever sends does so afterwards. Source: docs/protocol/44-frames.md.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from protocol.devices import open_identity
+from protocol.e2ee.frames import (
+    Action,
+    Again,
+    Chat,
+    Close,
+    Content,
+    Frame,
+    Goal,
+    Name,
+    Note,
+    Place,
+    Takeaway,
+    Thanks,
+    decode_frame,
+    encode_frame,
+)
+from protocol.encoding import decode, encode
+from protocol.envelope import Envelope
+from protocol.errors import MalformedError, RefusedError, UnverifiedError
+from protocol.signing import VerifyKey
+
+from .core import ENGINE, Core, fresh_id, fresh_secret
+from .records import Contact, FrameRecord, Outgoing, SessionRecord, TakeawayRecord, ThreadRecord
+from .state import ClientState
+from .views import Alarm, Closed, Event, Line, Mutual, Named, Role, SessionView, Shown
+from .words import content_line
+
+OVER: Final = "CLOSED"
+#: What a person types as one line or text.
+TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
+    "chat": lambda text: Chat(text=text),
+    "goal": lambda text: Goal(goal=fresh_id(), text=text),
+    "action": lambda text: Action(action=fresh_id(), text=text),
+    "takeaway": lambda text: Takeaway(text=text),
+    "place": lambda text: Place(text=text),
+    "note": lambda text: Note(note=fresh_id(), text=text),
+    "thanks": lambda text: Thanks(text=text),
+}
+#: Frames of one session that a device keeps; far more than two people say in an hour.
+MAX_FRAMES: Final = 5_000
+
+
+def with_frame(
+    core: Core, state: ClientState, thread: str, content: Content, *, kind: Literal["message", "close"] = "message"
+) -> ClientState:
+    """Return the state with one more frame, encrypted and waiting to be sent.
+
+    Raises: MissingError: no session; RefusedError: closed; MalformedError: a bound or a character that must not be.
+    """
+    session = state.session(thread)
+    if session.closed_mine:
+        raise RefusedError("you have closed this session")
+    frame = Frame(id=fresh_id(), at=core.now(), content=content)
+    group, ciphertext = ENGINE.encrypt(ENGINE.load(session.state), encode_frame(frame), entropy=fresh_secret())
+    outgoing = Outgoing(id=core.envelope_id(), kind=kind, ciphertext=ciphertext)
+    own = state.device_secret.key(state.thread(thread).audience).public.text
+    shown = FrameRecord(number=0, sender=own, frame=encode(frame), envelope=outgoing.id)
+    session = replace(
+        session,
+        state=ENGINE.dump(group),
+        outbox=(*session.outbox, outgoing),
+        frames=(*session.frames, shown),
+        again_mine=content.yes if isinstance(content, Again) else session.again_mine,
+        closed_mine=isinstance(content, Close),
+    )
+    return state.with_session(session)
+
+
+def sent(state: ClientState, thread: str, outgoing: Outgoing) -> ClientState:
+    """Return the state after the node took one envelope."""
+    session = state.sessions.get(thread)
+    if session is None:
+        return state
+    return state.with_session(replace(session, outbox=tuple(one for one in session.outbox if one.id != outgoing.id)))
+
+
+def take_envelope(state: ClientState, record: ThreadRecord, envelope: Envelope) -> tuple[ClientState, list[Event]]:
+    """Return the state after an envelope of the hub, and what it shows.
+
+    Raises: UnverifiedError, RefusedError, MalformedError: nothing has changed, and a genuine copy still opens.
+    """
+    session = state.session(record.thread)
+    header = envelope.header
+    if header.thread != record.thread:
+        raise UnverifiedError("envelope belongs to another session", code="wrong-thread")
+    if header.side == record.side and any(one.envelope == header.id for one in session.frames):
+        return state.with_session(_numbered(session, header.id, header.number or 0)), []
+    if len(session.frames) >= MAX_FRAMES:
+        raise RefusedError(f"this session has {MAX_FRAMES} messages: close it and begin another", code="full")
+    group, received = ENGINE.receive(ENGINE.load(session.state), envelope.ciphertext)
+    frame = decode_frame(received.frame)
+    session = replace(session, state=ENGINE.dump(group))
+    if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
+        return state.with_session(session), []
+    shown = FrameRecord(number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id)
+    session = replace(session, frames=(*session.frames, shown))
+    mine = received.sender not in record.peer_devices
+    return _apply(state.with_session(session), record, frame, shown.number, mine=mine)
+
+
+def _apply(
+    state: ClientState, record: ThreadRecord, frame: Frame, number: int, *, mine: bool
+) -> tuple[ClientState, list[Event]]:
+    session, role = state.session(record.thread), role_of(record, mine=mine)
+    match frame.content:
+        case Name() as told if not mine:
+            return _named(state, record, told)
+        case Again(yes=yes):
+            session = replace(session, **{"again_mine" if mine else "again_theirs": yes})
+            both = session.again_mine is True and session.again_theirs is True
+            return state.with_session(session), [Mutual(thread=record.thread)] if both else []
+        case Close():
+            session = replace(session, **{"closed_mine" if mine else "closed_theirs": True})
+            both = session.closed_mine and session.closed_theirs
+            return state.with_session(session), [Closed(thread=record.thread, by=role, both=both)]
+        case _:
+            kind, text = content_line(frame.content)
+            return state, [
+                Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=number)
+            ]
+
+
+def _named(state: ClientState, record: ThreadRecord, told: Name) -> tuple[ClientState, list[Event]]:
+    """Take a name, once the person behind it is the one whose device signed brief or agreement."""
+    session, other = state.session(record.thread), role_of(record, mine=False)
+    if told.identity is None or told.master_key is None:
+        return state, [Alarm(thread=record.thread, sentence="The name came without a proof of who tells it")]
+    identity = open_identity(told.identity, VerifyKey.parse(told.master_key), audience=record.audience)
+    known_master = session.master_key or told.master_key
+    if identity.identity_key != record.peer_identity or known_master != told.master_key:
+        raise UnverifiedError(
+            "the name is told by somebody else than the person you agreed with", code="wrong-identity"
+        )
+    session = replace(session, name=told.name, master_key=told.master_key, label=identity.label)
+    return state.with_session(session), [Named(thread=record.thread, from_role=other, name=told.name)]
+
+
+def _numbered(session: SessionRecord, envelope: str, number: int) -> SessionRecord:
+    frames = (replace(one, number=number) if one.envelope == envelope else one for one in session.frames)
+    return replace(session, frames=tuple(frames))
+
+
+def role_of(record: ThreadRecord, *, mine: bool) -> Role:
+    """Return whose word it is."""
+    if mine:
+        return record.role
+    return "mentor" if record.role == "mentee" else "mentee"
+
+
+def is_over(session: SessionRecord) -> bool:
+    """Tell whether both have closed and the own word of it has left."""
+    return session.closed_mine and session.closed_theirs and not session.outbox
+
+
+def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
+    """Return the state without the session's keys and words; takeaways, goals and actions stay, and who it was.
+
+    What is left of the thread holds no key and no text of the brief.
+    """
+    record, session = state.thread(thread), state.session(thread)
+    frames = [decode(one.frame, Frame) for one in session.frames]
+    bare = ThreadRecord(
+        thread=thread,
+        role=record.role,
+        consumer=record.consumer,
+        provider=record.provider,
+        audience=record.audience,
+        state=OVER,
+        updated_at=now,
+        agreement=record.agreement,
+        topic=record.topic,
+        format=record.format,
+        length=record.length,
+        slot=record.slot,
+        ends_at=record.ends_at,
+        attested=record.attested,
+    )
+    state = state.without_session(thread).with_thread(bare)
+    state = replace(state, takeaways=(*state.takeaways, *_kept(thread, frames)))
+    if not session.name:
+        return state
+    contact = Contact(
+        thread=thread,
+        name=session.name,
+        entity=record.peer,
+        label=session.label,
+        master_key=session.master_key,
+        met_at=record.slot or record.ends_at,
+        again=session.again_mine is True and session.again_theirs is True,
+    )
+    return replace(state, contacts=(*state.contacts, contact))
+
+
+def _kept(thread: str, frames: Iterable[Frame]) -> Iterable[TakeawayRecord]:
+    """Return what stays: every takeaway, and the last form of each goal and action."""
+    kept: dict[str, TakeawayRecord] = {}
+    for frame in frames:
+        match frame.content:
+            case Takeaway(text=text):
+                kept[frame.id] = TakeawayRecord(thread=thread, kind="takeaway", text=text, at=frame.at)
+            case Goal(goal=name, text=text):
+                kept[name] = TakeawayRecord(thread=thread, kind="goal", text=text, at=frame.at, id=name)
+            case Action(action=name, text=text, done=done):
+                kept[name] = TakeawayRecord(thread=thread, kind="action", text=text, at=frame.at, id=name, done=done)
+            case _:
+                pass
+    return kept.values()
+
+
+def view(state: ClientState, thread: str, *, language: str = "en") -> SessionView:
+    """Return a session for its owner; whether the other would meet again shows only once both said yes."""
+    record, session = state.thread(thread), state.session(thread)
+    both = session.again_mine is True and session.again_theirs is True
+    again: Literal["", "waiting", "yes"] = "yes" if both else "" if session.again_mine is None else "waiting"
+    return SessionView(
+        thread=thread,
+        role=record.role,
+        name=session.name,
+        entity=record.peer,
+        slot=record.slot,
+        ends_at=record.ends_at,
+        lines=tuple(_lines(record, session, language)),
+        again=again,
+        closed_mine=session.closed_mine,
+        closed_theirs=session.closed_theirs,
+    )
+
+
+def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Iterable[Line]:
+    for one in session.frames:
+        frame = decode(one.frame, Frame)
+        mine = one.sender not in record.peer_devices
+        if isinstance(frame.content, Again) and not mine:
+            continue
+        kind, text = content_line(frame.content, language)
+        yield Line(
+            number=one.number, at=frame.at, from_role=role_of(record, mine=mine), mine=mine, kind=kind, text=text
+        )
+
+
+def content_of(kind: str, text: str) -> Content:
+    """Return what a person typed as content of a kind. Raises: MalformedError: no such kind."""
+    if kind not in TYPED:
+        raise MalformedError(f"a session takes {', '.join(TYPED)}")
+    return TYPED[kind](text)
