@@ -78,9 +78,11 @@ async def test_what_a_head_leaves_out_is_deleted_with_its_salt(pair: Pair) -> No
 async def stored_pair(tmp_path: Path) -> AsyncIterator[Pair]:
     """The two on real databases."""
     clock = SteppedClock()
+    for name in ("aurora", "birch"):
+        (tmp_path / name).mkdir()
     async with (
-        SqliteStore.open(tmp_path / "aurora.db", clock=clock) as aurora,
-        SqliteStore.open(tmp_path / "birch.db", clock=clock) as birch,
+        SqliteStore.open(tmp_path / "aurora" / "node.db", clock=clock) as aurora,
+        SqliteStore.open(tmp_path / "birch" / "node.db", clock=clock) as birch,
     ):
         yield Pair(aurora, birch)
 
