@@ -34,9 +34,9 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 @directory_option
 @json_option
 def backup(file: Path, directory: Path, *, as_json: bool) -> None:
-    """Write a copy of the database to FILE, also while the node runs.
+    """Write a copy of the database, also while the node runs.
 
-    The copy is the state at one moment and is checked before it gets its name. Keep the folder `keys` and the
+    The copy in FILE is the state at one moment and is checked before it gets its name. Keep the folder `keys` and the
     configuration in a backup of their own: without the keys a database is of little use, and the keys alone can
     speak for the organization.
     """
@@ -54,7 +54,7 @@ def backup(file: Path, directory: Path, *, as_json: bool) -> None:
 @directory_option
 @json_option
 def restore(file: Path, directory: Path, *, replace: bool, as_json: bool) -> None:
-    """Make the backup FILE the database of a node that is stopped.
+    """Put a backup in place of the database of a stopped node.
 
     The restored node refuses requests signed before the restore, because it may have forgotten which it had seen.
     """
