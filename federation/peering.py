@@ -121,10 +121,15 @@ class PeeringService:
     async def invite(self, *, entity: str | None = None, policy: Mode = "full", valid_s: int = TICKET_S) -> Invitation:
         """Return a new ticket, for `entity` alone or for whoever holds it.
 
-        Raises: MalformedError: no entity identifier. RefusedError: this very node. LimitError: too many open tickets.
+        Raises: MalformedError: no entity identifier. RefusedError: this very node; in development, one that takes any
+        free port and does not run. LimitError: too many open tickets.
         """
         if entity is not None and parse_entity(entity) == self.own.entity:
             raise RefusedError("a node does not invite itself")
+        if self._development and not self.own.connect_to:
+            raise RefusedError(
+                "start the node first: it takes a free port, which the ticket must name", code="not-started"
+            )
         now = self._clock.now()
         ticket = Ticket(
             entity=self.own.entity,

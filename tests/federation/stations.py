@@ -40,7 +40,7 @@ from tests.fakes.entropy import SeededEntropy
 
 BATCH: Final = "application/vnd.mentormesh.batch"
 TABLES: Final[tuple[type[Row], ...]] = (PeerRow, NonceRow, InviteRow, OwnDocumentRow)
-LIMITS: Final = LimitsSection(body_s=0.2, header_s=1.0, stop_s=1.0, batch_bytes=65536)
+LIMITS: Final = LimitsSection(body_s=0.2, header_s=1.0, stop_s=1.0, batch_bytes=131_072)
 
 
 def key_ring(name: str) -> KeyRing:

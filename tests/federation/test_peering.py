@@ -199,6 +199,13 @@ async def test_a_node_neither_invites_nor_accepts_itself(aurora: Station) -> Non
         await aurora.peering.invite(entity="birch")
 
 
+async def test_in_development_a_ticket_names_the_port_of_a_running_node(aurora: Station) -> None:
+    aurora.own.connect_to = ""
+    with pytest.raises(RefusedError) as refusal:
+        await aurora.peering.invite()
+    assert refusal.value.code == "not-started"
+
+
 async def test_open_tickets_are_bounded_and_expired_ones_forgotten(aurora: Station, clock: SteppedClock) -> None:
     for _ in range(MAX_INVITES):
         await aurora.peering.invite()
