@@ -133,7 +133,7 @@ async def _identity(base: Base) -> Identity:
     identity = await issue(
         base.store, draft_document(base.config, base.keys), base.keys.federation, now=base.clock.now()
     )
-    if base.config.development.enabled:
+    if base.config.development.enabled and base.port:
         identity.connect_to = f"127.0.0.1:{base.port}"
     return identity
 
