@@ -24,7 +24,8 @@ from protocol.offerproof import MAX_PROOF_BYTES, OfferProof, ProvenOffer, parse_
 from protocol.offers import Offer
 from protocol.signing import VerifyKey
 
-from .node_access import NodeAccess, directory_option, open_node, operator_command
+from . import node_access
+from .node_access import NodeAccess, directory_option, operator_command
 from .output import Output, json_option
 
 _LANGUAGE = click.option("--language", default="en", show_default=True, metavar="TAG", help="Language of labels.")
@@ -103,7 +104,7 @@ async def _verify_at(directory: Path, data: bytes) -> ProvenOffer:
         proof = data.decode()
     except UnicodeDecodeError:
         raise MalformedError("offer proof is not text in UTF-8") from None
-    async with open_node(directory) as node:
+    async with node_access.open_node(directory) as node:
         return await node.call("offer.verify", VerifyOffer(proof=proof), ProvenOffer)
 
 
