@@ -18,15 +18,13 @@ from protocol.errors import RefusedError
 from . import config as configuration
 from . import lock as locking
 from .api.app import build_app
-from .api.server import Runner, bind
+from .api.server import REQUEST_SHARE, Runner, bind
 from .app import Node, open_node
 from .config import is_loopback
 from .sections import Config
 from .telemetry import adopt_library_logs
 from .version import version
 
-#: Share of the time for a stop that running requests get; aiohttp takes it twice, the jobs get the rest.
-REQUEST_SHARE: Final = 0.25
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
 
 
