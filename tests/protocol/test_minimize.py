@@ -1,6 +1,7 @@
 """Nobody is listed below k, and every step away from the exact topic has its reason."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -301,6 +302,13 @@ def test_a_family_map_is_read_and_names_are_compared_without_case() -> None:
 def test_a_family_map_with_a_mistake_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError, match="job family map"):
         parse_family_map(data)
+
+
+def test_the_example_of_the_reference_page_is_a_family_map() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/reference/job-family-map.md").read_text()
+    families = parse_family_map(page.split("```json\n")[1].split("```")[0].encode())
+    assert families.version == 3
+    assert len(families.families) == 3
 
 
 def test_a_family_map_over_its_limit_is_refused() -> None:

@@ -181,7 +181,7 @@ def test_a_head_continues_its_chain(case: dict[str, Any]) -> None:
 def test_a_head_that_contradicts_its_chain_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(UnverifiedError) as refusal:
         _follow(case)
-    assert refusal.value.code == case["error"]
+    assert refusal.value.code == case["code"]
 
 
 @pytest.mark.parametrize("case", cases("heads/pages.json", refused=False))

@@ -171,7 +171,10 @@ def _chain() -> list[Case]:
     }
     return [
         *({"name": n, "held": h, "next": c, "result": step} for n, (h, c, step) in good.items()),
-        *({"name": n, "held": h, "next": c, "error": code} for n, (h, c, code) in refused.items()),
+        *(
+            {"name": n, "held": h, "next": c, "error": "unverified", "code": code}
+            for n, (h, c, code) in refused.items()
+        ),
     ]
 
 
