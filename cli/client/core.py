@@ -44,8 +44,10 @@ class Core:
 
 
 def fresh_id() -> str:
-    """Return a fresh random id."""
-    return random_id(secrets.token_bytes(ID_BYTES))
+    """Return a fresh random id that a terminal does not take for an option."""
+    while (made := random_id(secrets.token_bytes(ID_BYTES))).startswith("-"):
+        pass
+    return made
 
 
 def fresh_secret() -> bytes:

@@ -6,6 +6,7 @@ Everything private stays in the vault; the person's own node is the only machine
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -64,6 +65,11 @@ class Person:
     def state(self) -> ClientState:
         """What this device remembers now."""
         return self._core.state()
+
+    @property
+    def folder(self) -> Path:
+        """Where the vault is."""
+        return self._core.vault.folder
 
     @property
     def api(self) -> NodeApi:

@@ -1,0 +1,298 @@
+"""What a person reads in the terminal, line by line, in English or German."""
+
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
+from typing import Final
+
+from protocol.bodies import Candidate, Slots
+from protocol.needs import Need
+
+from .records import ThreadRecord
+from .views import (
+    Agreed,
+    Alarm,
+    Arrived,
+    Cancelled,
+    Closed,
+    Countered,
+    Event,
+    Exhausted,
+    Line,
+    Mutual,
+    Named,
+    Passed,
+    Problem,
+    Proposal,
+    Refused,
+    Requested,
+    Secured,
+    SessionView,
+    Shortlist,
+    Shown,
+    Waiting,
+)
+from .words import (
+    APPROACHES,
+    BANDS,
+    EXPERIENCES,
+    FITS,
+    FORMATS,
+    GAPS,
+    KINDS,
+    NOS,
+    REASONS,
+    ROLES,
+    STATES,
+    somebody,
+    time_line,
+    word,
+)
+
+_TEXT: Final = {
+    "companies": ("{} companies list this; {} nodes were asked.", "{} Firmen listen das; {} Knoten wurden gefragt."),
+    "one-company": ("1 company lists this; {} nodes were asked.", "1 Firma listet das; {} Knoten wurden gefragt."),
+    "nobody": (
+        "Nobody is free for this now. Try another format or length, a wider topic, or ask again tomorrow.",
+        "Gerade ist niemand dafür frei. Versuch ein anderes Format, eine andere Länge oder ein weiteres Thema.",
+    ),
+    "choose": ("Choose with `mentormesh request NUMBER`.", "Wähle mit `mentormesh request NUMMER`."),
+    "yours": ("your company", "deine Firma"),
+    "but": ("but", "aber"),
+    "works": ("how", "wie"),
+    "times": ("times", "Zeiten"),
+    "any-time": ("text session, no appointment", "Textsitzung ohne Termin"),
+    "answer-by": ("answer by", "Antwort bis"),
+    "waiting": ("waiting for the other answer", "wartet auf die andere Antwort"),
+    "both": ("you would both meet again", "ihr würdet euch beide wiedersehen"),
+    "mine": ("me", "ich"),
+}
+
+
+def text(name: str, language: str) -> str:
+    """Return one fixed text in the reader's language."""
+    return _TEXT[name][language.startswith("de")]
+
+
+def shortlist_lines(shortlist: Shortlist, language: str) -> list[str]:
+    """Return the people proposed, with reasons, the one gap, how they work, and their times."""
+    name = "one-company" if shortlist.companies == 1 else "companies"
+    counts = (shortlist.asked,) if shortlist.companies == 1 else (shortlist.companies, shortlist.asked)
+    lines = [text(name, language).format(*counts)]
+    if not shortlist.proposals:
+        return [*lines, text("nobody", language)]
+    for proposal in shortlist.proposals:
+        lines += ["", *_proposal(proposal, shortlist.need, language)]
+    return [*lines, "", text("choose", language)]
+
+
+def _proposal(proposal: Proposal, need: Need, language: str) -> list[str]:
+    person = proposal.candidate
+    where = proposal.org.display_name + (f" ({text('yours', language)})" if proposal.own else "")
+    known = f" · {person.known_as}" if person.known_as else ""
+    words = (word(FITS, person.fit, language), word(BANDS, person.band, language), word(KINDS, person.kind, language))
+    lines = [f"{proposal.number}. {where}{known} · {' · '.join(words)}"]
+    if person.reasons:
+        lines.append("   + " + "; ".join(word(REASONS, one, language) for one in person.reasons))
+    if person.gap:
+        lines.append(f"   – {text('but', language)}: {word(GAPS, person.gap, language)}")
+    lines += [f"   {line}" for line in _manner(person, language)]
+    return [*lines, *slot_lines(person.slots, need.length, language)]
+
+
+def _manner(person: Candidate, language: str) -> Iterable[str]:
+    if person.experience:
+        yield ", ".join(word(EXPERIENCES, one, language) for one in person.experience)
+    if person.approach:
+        yield f"{text('works', language)}: " + ", ".join(word(APPROACHES, one, language) for one in person.approach)
+    if person.line:
+        yield f"“{person.line}”"
+
+
+def slot_lines(slots: Slots, length: int, language: str) -> list[str]:
+    """Return start times with the numbers by which they are chosen."""
+    if not slots:
+        return [f"   {text('any-time', language)}"]
+    return [f"   [{number}] {time_line(slot, length, language)}" for number, slot in enumerate(slots, 1)]
+
+
+def review_lines(proposal: Proposal, prompts: Sequence[str], own: str, language: str) -> list[str]:
+    """Return what each party will see of a request before it is sent."""
+    org = proposal.org.display_name
+    count = len("".join(prompts))
+    if language.startswith("de"):
+        return [
+            f"{org}, der Knoten: Thema, Format, Länge, Sprache, deine Wunschzeiten, und dass jemand von {own} fragt.",
+            f"{org}, diese eine Person auf ihrem Gerät: deine {count} Zeichen und die Angaben über dich, kein Name.",
+            f"{own}: dass du bei {org} etwas anfragst, lesen kann es das nicht. Gesucht wurde im Speicher, ohne Spur.",
+            "Namen sehen nur ihr beide, und erst nach der Zusage.",
+        ]
+    return [
+        f"{org}, its node: topic, format, length, language, the times you chose, and that somebody of {own} asks.",
+        f"{org}, that one person on their device: your {count} characters and what you say about yourself, no name.",
+        f"{own}: that you ask something at {org}, which it cannot read. It searched in memory and kept no trace.",
+        "Names are shown to the two of you only, once they say yes.",
+    ]
+
+
+def requested_lines(request: Requested, deadline: int | None, need: Need, language: str) -> list[str]:
+    """Return the confirmation: until when an answer comes, and what happens next."""
+    german = language.startswith("de")
+    when = (
+        time_line(deadline, language=language)
+        if deadline
+        else ("zwei Arbeitstagen im Kalender der Person" if german else "two working days in that person's calendar")
+    )
+    times = [time_line(slot, need.length, language) for slot in request.slots]
+    if german:
+        after = "wird von selbst die nächste Person gefragt" if request.backups else "sagt dir dieses Programm Bescheid"
+        return [
+            f"Gesendet an eine Person bei {request.org.display_name}.",
+            *([f"Zeiten: {', '.join(times)}."] if times else []),
+            f"Antwort bis: {when}. Bei einer Absage {after}.",
+            "Dabei bleiben: mentormesh threads --follow",
+        ]
+    after = "the next person is asked by itself" if request.backups else "this program tells you"
+    return [
+        f"Sent to one person at {request.org.display_name}.",
+        *([f"Times: {', '.join(times)}."] if times else []),
+        f"Answer by: {when}. After a no {after}.",
+        "To stay with it: mentormesh threads --follow",
+    ]
+
+
+def waiting_lines(request: Waiting, topic: str, language: str) -> list[str]:
+    """Return a request as its mentor reads it: who, why, the brief, the times, the deadline."""
+    deadline = f"{text('answer-by', language)} {time_line(request.deadline, language=language)}"
+    return [
+        f"{request.thread}  {request.org} · {topic} · {word(FORMATS, request.format, language)}, {request.length} min",
+        f"   {somebody(request.about, request.reason, request.chosen_from, language)}",
+        *(f"   {number}) {line}" for number, part in enumerate(request.prompts, 1) for line in part.splitlines()),
+        *slot_lines(request.slots, request.length, language),
+        f"   {deadline}",
+    ]
+
+
+def thread_line(record: ThreadRecord, org: str, language: str) -> str:
+    """Return one thread in a line."""
+    why = f" ({word(NOS, record.reason, language)})" if record.reason else ""
+    when = f" · {time_line(record.slot, record.length, language)}" if record.slot else ""
+    role = word(ROLES, record.role, language)
+    return f"{record.thread}  {org} · {role} · {word(STATES, record.state, language)}{why}{when}"
+
+
+def line_of(line: Line, name: str, language: str) -> str:
+    """Return one line of a session as it is printed."""
+    who = text("mine", language) if line.mine else name or word(ROLES, line.from_role, language)
+    kind = "" if line.kind == "chat" else f" [{line.kind}]"
+    return f"{who}{kind}: {line.text}"
+
+
+def session_lines(view: SessionView, language: str) -> list[str]:
+    """Return a whole session."""
+    lines = [line_of(line, view.name, language) for line in view.lines if line.kind != "name"]
+    state = {"": [], "waiting": [text("waiting", language)], "yes": [text("both", language)]}[view.again]
+    return [f"{view.thread}  {view.name or view.entity}", *lines, *state]
+
+
+@singledispatch
+def event_line(event: Event, language: str) -> str:
+    """Return one event in a line."""
+    raise TypeError(f"no words for {type(event).__name__} in {language}")
+
+
+def _both(language: str, english: str, german: str) -> str:
+    return german if language.startswith("de") else english
+
+
+@event_line.register
+def _(event: Arrived, language: str) -> str:
+    return _both(
+        language,
+        f"A new request waits for you: mentormesh inbox (answer by {time_line(event.request.deadline)})",
+        f"Eine neue Anfrage wartet: mentormesh inbox ({time_line(event.request.deadline, language='de')})",
+    )
+
+
+@event_line.register
+def _(event: Refused, language: str) -> str:
+    return f"{event.org}: {word(NOS, event.reason, language)}"
+
+
+@event_line.register
+def _(event: Passed, language: str) -> str:
+    org = event.request.org.display_name
+    return _both(
+        language, f"The next person was asked by itself: {org}", f"Die nächste Person wurde von selbst gefragt: {org}"
+    )
+
+
+@event_line.register
+def _(event: Exhausted, language: str) -> str:
+    return _both(
+        language,
+        f"Nobody is left to ask after {event.tried}: ask again later or more widely",
+        f"Nach {event.tried} ist niemand mehr übrig: frag später oder weiter gefasst noch einmal",
+    )
+
+
+@event_line.register
+def _(event: Countered, language: str) -> str:
+    times = ", ".join(time_line(slot, language=language) for slot in event.slots)
+    how = f"mentormesh request --thread {event.thread} --slot 1"
+    return _both(language, f"Other times are proposed: {times} ({how})", f"Andere Zeiten: {times} ({how})")
+
+
+@event_line.register
+def _(event: Agreed, language: str) -> str:
+    when = time_line(event.slot, language=language) if event.slot else text("any-time", language)
+    return _both(language, f"Agreed: {when}", f"Vereinbart: {when}")
+
+
+@event_line.register
+def _(event: Secured, language: str) -> str:
+    how = f"mentormesh session {event.thread}"
+    return _both(language, f"Keys checked, the session is open: {how}", f"Schlüssel geprüft, Sitzung offen: {how}")
+
+
+@event_line.register
+def _(event: Named, language: str) -> str:
+    role = word(ROLES, event.from_role, language)
+    return _both(language, f"Your {role} is {event.name}", f"{role}: {event.name}")
+
+
+@event_line.register
+def _(event: Shown, language: str) -> str:
+    kind = "" if event.kind == "chat" else f" [{event.kind}]"
+    return f"{word(ROLES, event.from_role, language)}{kind}: {event.text}"
+
+
+@event_line.register
+def _(_event: Mutual, language: str) -> str:
+    return _both(language, "You would both meet again", "Ihr würdet euch beide wiedersehen")
+
+
+@event_line.register
+def _(event: Closed, language: str) -> str:
+    role = word(ROLES, event.by, language)
+    if event.both:
+        return _both(
+            language, "The session is over, its keys are destroyed", "Die Sitzung ist beendet, Schlüssel sind weg"
+        )
+    return _both(language, f"The {role} has closed", f"{role} hat geschlossen")
+
+
+@event_line.register
+def _(event: Cancelled, language: str) -> str:
+    why = word(NOS, event.reason, language)
+    return _both(language, f"Called off: {why}", f"Abgesagt: {why}")
+
+
+@event_line.register
+def _(event: Alarm, language: str) -> str:
+    return _both(language, f"WARNING: {event.sentence}", f"WARNUNG: {event.sentence}")
+
+
+@event_line.register
+def _(event: Problem, language: str) -> str:
+    del language
+    return f"({event.sentence})"

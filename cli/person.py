@@ -1,0 +1,219 @@
+"""`mentormesh person`: sign in with this device, look after its keys, take or erase what the node holds."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from cli.client.account import parse_link
+from cli.client.api import NodeApi
+from cli.client.http import Http, parse_url
+from cli.client.person import Person
+from cli.client.pins import name_of
+from cli.client.unlock import create_keyring_vault, create_vault, given_passphrase, new_state, open_vault
+from cli.client.vault import FILE_NAME, ClientVault
+from cli.client.views import Synced, View
+from protocol.errors import MissingError, RefusedError
+
+from .person_access import (
+    Terminal,
+    ask_passphrase,
+    default_home,
+    home_options,
+    person_command,
+    run_until_interrupted,
+)
+
+AS_JSON: Final = "with --json, say --yes: there is nobody to ask"
+
+
+class Shown(View, frozen=True, kw_only=True):
+    """What this device is."""
+
+    home: str
+    entity: str
+    url: str
+    member: str
+    name: str
+    signed_in: bool
+    organizations: tuple[str, ...]
+    takeaways: int
+    contacts: int
+
+
+@click.group()
+def person() -> None:
+    """Sign in with this device and look after what is yours."""
+
+
+@person.command("sign-in")
+@click.argument("link", required=False)
+@click.option("--url", help="Address of your node, to have a link mailed.")
+@click.option("--mail", help="Your mail address, to have a link mailed.")
+@click.option("--name", default="", help="Your name, as the other person of a session reads it.")
+@click.option("--hint", default="", help="What this device is called in your list of devices.")
+@click.option("--keyring", is_flag=True, help="Keep the vault's key in the keyring of this machine, not a passphrase.")
+@home_options
+def sign_in(
+    *,
+    link: str | None,
+    url: str | None,
+    mail: str | None,
+    name: str,
+    hint: str,
+    home: Path | None,
+    passphrase_file: Path | None,
+    language: str,
+    keyring: bool,
+    as_json: bool,
+) -> None:
+    """Sign in with the LINK that was mailed to you (in quotes); or have one mailed with --url and --mail."""
+    terminal = Terminal(as_json=as_json, language=language)
+    if link is None:
+        run_until_interrupted(_want_link(terminal, url, mail))
+        return
+    parse_link(link)
+    folder = home or default_home()
+    vault = _vault(folder, given_passphrase(passphrase_file), keyring=keyring)
+    if not name and terminal.can_ask and vault.read().account is None:
+        name = click.prompt("Your name, as the other person of a session reads it", default="", err=True)
+
+    async def run() -> None:
+        async with Person(vault) as me:
+            done = await me.sign_in(link, name=name, hint=hint)
+            lines = [f"Signed in at {name_of(me.state, done.entity)} ({done.url})."]
+            if done.first_device:
+                lines.append(f"This device is now your account's first. Its keys are in {folder}: keep a copy.")
+            _report(terminal, done, lines, done.synced)
+
+    run_until_interrupted(run())
+
+
+async def _want_link(terminal: Terminal, url: str | None, mail: str | None) -> None:
+    if not url or not mail:
+        raise click.UsageError("name the LINK from your mail, or --url and --mail to have one mailed")
+    async with Http() as http:
+        await NodeApi(http, parse_url(url)).want_link(mail)
+    terminal.result({"mailed": True}, "If this is a member's address, a link was mailed there; use it soon.")
+
+
+def _vault(folder: Path, passphrase: str | None, *, keyring: bool) -> ClientVault:
+    """Return the vault of a folder, made now if there is none."""
+    if (folder / FILE_NAME).exists():
+        return open_vault(folder, passphrase=passphrase, ask=ask_passphrase)
+    if keyring:
+        return create_keyring_vault(folder, new_state())
+    return create_vault(folder, new_state(), passphrase=passphrase or ask_passphrase(confirm=True))
+
+
+def _report(terminal: Terminal, value: object, lines: list[str], synced: Synced) -> None:
+    if synced.enrolled:
+        lines.append(f"Keys are ready for {', '.join(synced.enrolled)}.")
+    terminal.result(value, lines)
+    for warning in synced.warnings:
+        terminal.warn(warning)
+
+
+@person.command()
+@person_command
+async def sync(me: Person, terminal: Terminal) -> None:
+    """Look for new organizations, and renew keys that end soon."""
+    done = await me.sync()
+    _report(terminal, done, [f"Known: {', '.join(done.organizations)}."], done)
+
+
+@person.command()
+@click.argument("entity")
+@click.option("--yes", is_flag=True, help="You have compared the words already.")
+@person_command
+async def trust(me: Person, terminal: Terminal, entity: str, *, yes: bool) -> None:
+    """Believe the new key of the organization ENTITY, after you compared its words by phone."""
+    pin = me.state.pins.get(entity)
+    if pin is None or not pin.changed:
+        raise MissingError("no organization of this name has changed its key")
+    _confirm(terminal, f"The new words are: {pin.changed}. Did your contact read out the same ones?", yes=yes)
+    me.accounts.trust(entity)
+    done = await me.sync()
+    _report(terminal, done, [f"The new key of {entity} is kept."], done)
+
+
+@person.command()
+@person_command
+async def show(me: Person, terminal: Terminal) -> None:
+    """Show who this device is, without asking the node."""
+    state = me.state
+    if state.account is None:
+        raise RefusedError("this device is not signed in: use `mentormesh person sign-in LINK`", code="not-signed-in")
+    names = tuple(name_of(state, entity) for entity in sorted(state.pins))
+    about = Shown(
+        home=str(me.folder),
+        entity=state.account.entity,
+        url=state.account.url,
+        member=state.account.member,
+        name=state.account.name,
+        signed_in=bool(state.account.token),
+        organizations=names,
+        takeaways=len(state.takeaways),
+        contacts=len(state.contacts),
+    )
+    rows = [(name, _plain(value)) for name, value in msgspec.structs.asdict(about).items()]
+    terminal.table(about, ("", "value"), rows, empty="")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@person.command()
+@click.option("--remove", metavar="DEVICE", help="Remove this device of yours.")
+@person_command
+async def devices(me: Person, terminal: Terminal, remove: str | None) -> None:
+    """List the devices of your account, or remove one."""
+    if remove is not None:
+        await me.api.remove_device(remove)
+    listed = (await me.api.me()).devices
+    rows = [(one.device, one.hint, _day(one.added_on), _day(one.seen_on), "this" if one.this else "") for one in listed]
+    terminal.table(listed, ("device", "name", "added", "seen", ""), rows, empty="Your account has no device.")
+
+
+@person.command("sign-out")
+@person_command
+async def sign_out(me: Person, terminal: Terminal) -> None:
+    """End this sign-in; the vault with your keys stays."""
+    await me.sign_out()
+    terminal.result({"signed_in": False}, "Signed out. Your keys stay in the vault; a new link signs you in again.")
+
+
+@person.command()
+@click.option("--html", is_flag=True, help="Print a page for reading instead of JSON.")
+@person_command
+async def export(me: Person, terminal: Terminal, *, html: bool) -> None:
+    """Print everything that your node holds about you."""
+    raw = await me.api.export(html=html)
+    text = raw.decode("utf-8") if html else msgspec.json.format(raw).decode("utf-8")
+    terminal.result({"html": text} if html else msgspec.json.decode(raw), text)
+
+
+@person.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@person_command
+async def erase(me: Person, terminal: Terminal, *, yes: bool) -> None:
+    """Erase everything that your node holds about you; this cannot be undone."""
+    _confirm(terminal, "Erase everything that your node holds about you?", yes=yes)
+    receipt = await me.api.erase()
+    total = sum(receipt.rows.values())
+    terminal.result(receipt, f"{total} rows erased at the node. What is on this device is in {me.folder}: delete that.")
+
+
+def _confirm(terminal: Terminal, question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not terminal.can_ask:
+        raise RefusedError(AS_JSON)
+    click.confirm(question, abort=True, err=True)
+
+
+def _day(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()

@@ -1,0 +1,286 @@
+"""`mentormesh session`: the conversation, as a chat in the terminal or one line at a time."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import click
+
+from cli.client.core import fresh_id
+from cli.client.person import Person
+from cli.client.render import line_of, session_lines
+from cli.client.requesting import ENDED
+from cli.client.session import OVER, content_of
+from cli.client.views import Closed, Event, Role, Shown
+from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
+from protocol.errors import MalformedError, MeshError
+from protocol.text import displayable
+
+from .person_access import Terminal, follow, person_command, thread_named
+
+HELP: Final = (
+    "Type a line and press Enter. /goal TEXT · /action TEXT · /takeaway TEXT · /note TEXT · /place TEXT · "
+    "/thanks TEXT · /agenda TITLE=MINUTES, … · /useful 1-5 · /again yes|no · /close · /quit"
+)
+
+
+class SessionGroup(click.Group):
+    """`session THREAD` without a verb is the chat."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that `args` name; a first word that is none is a thread to chat in."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["chat", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=SessionGroup)
+def session() -> None:
+    """Talk in a session: `session THREAD` is a chat, the commands below say one thing each."""
+
+
+async def opened(me: Person, thread: str) -> str:
+    """Return the id of a session, after taking in what is new. Raises: MissingError."""
+    await me.poll()
+    name = thread_named(me.state, thread)
+    me.state.session(name)
+    return name
+
+
+async def _say(me: Person, terminal: Terminal, thread: str, content: Content) -> None:
+    name = await opened(me, thread)
+    delivered = await me.send(name, content)
+    note = "Sent." if delivered else "Stored: it is sent when your node is back."
+    terminal.result({"thread": name, "sent": delivered}, note)
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("words", nargs=-1, required=True)
+@person_command
+async def send(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...]) -> None:
+    """Send one chat message."""
+    await _say(me, terminal, thread, content_of("chat", _text(words)))
+
+
+def _text(words: Sequence[str]) -> str:
+    text = displayable(" ".join(words))
+    if not text:
+        raise MalformedError("there is nothing to send")
+    return text
+
+
+def _text_command(kind: str, summary: str) -> None:
+    """Add `session KIND THREAD WORDS`."""
+
+    @session.command(kind, help=summary)
+    @click.argument("thread")
+    @click.argument("words", nargs=-1, required=True)
+    @person_command
+    async def command(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...]) -> None:
+        await _say(me, terminal, thread, content_of(kind, _text(words)))
+
+
+for _kind, _summary in (
+    ("goal", "Say what you want to leave with."),
+    ("takeaway", "Say the one thing that stays; both keep it."),
+    ("place", "Say where to meet."),
+    ("note", "Write a shared note."),
+    ("thanks", "Say thank you."),
+):
+    _text_command(_kind, _summary)
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--owner", type=click.Choice(["mentee", "mentor"]), default="mentee", show_default=True)
+@person_command
+async def action(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...], owner: Role) -> None:
+    """Note one thing to do; both keep it."""
+    await _say(me, terminal, thread, Action(action=fresh_id(), text=_text(words), owner=owner))
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("items", nargs=-1, required=True, metavar="TITLE=MINUTES...")
+@person_command
+async def agenda(me: Person, terminal: Terminal, *, thread: str, items: tuple[str, ...]) -> None:
+    """Set the agenda, such as `"What happened=5" "Options=15"`."""
+    await _say(me, terminal, thread, parse_agenda(items))
+
+
+def parse_agenda(items: Sequence[str]) -> Agenda:
+    """Return the agenda of `TITLE=MINUTES` parts. Raises: MalformedError."""
+    parsed: list[AgendaItem] = []
+    for item in items:
+        title, _, minutes = item.strip().rpartition("=")
+        if not title or not minutes.isascii() or not minutes.isdigit():
+            raise MalformedError("a part of the agenda looks like `Options=15`")
+        parsed.append(AgendaItem(title=displayable(title, lines=False), minutes=int(minutes)))
+    return Agenda(items=tuple(parsed))
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("score", type=click.IntRange(1, 5))
+@person_command
+async def useful(me: Person, terminal: Terminal, *, thread: str, score: int) -> None:
+    """Say how useful it was for the question, 1 to 5."""
+    await _say(me, terminal, thread, Useful(score=score))
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("answer", type=click.Choice(["yes", "no"]))
+@person_command
+async def again(me: Person, terminal: Terminal, *, thread: str, answer: str) -> None:
+    """Say whether you would meet again; it shows only when both say yes."""
+    await _say(me, terminal, thread, Again(yes=answer == "yes"))
+
+
+@session.command()
+@click.argument("thread")
+@person_command
+async def close(me: Person, terminal: Terminal, *, thread: str) -> None:
+    """Close the session; once both have, its keys are destroyed and takeaways stay."""
+    name = await opened(me, thread)
+    await me.close(name)
+    over = name not in me.state.sessions
+    after = "The session is over, its keys are destroyed." if over else "Closed on your side."
+    terminal.result({"thread": name, "over": over}, after)
+
+
+@session.command()
+@click.argument("thread")
+@click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@person_command
+async def show(me: Person, terminal: Terminal, *, thread: str, stay: bool) -> None:
+    """Show the session so far."""
+    name = await opened(me, thread)
+    view = me.session(name, language=terminal.language)
+    terminal.result(view, session_lines(view, terminal.language))
+    if stay:
+        await follow(me, terminal, until=lambda event: isinstance(event, Closed) and event.thread == name)
+
+
+@session.command()
+@click.argument("thread")
+@person_command
+async def chat(me: Person, terminal: Terminal, *, thread: str) -> None:
+    """Chat in the terminal; also reads lines from a pipe."""
+    for event in await me.poll():
+        terminal.event(event)
+    name = thread_named(me.state, thread)
+    if name in me.state.sessions:
+        view = me.session(name, language=terminal.language)
+        for line in view.lines:
+            if line.kind != "name":
+                terminal.result(line, line_of(line, view.name, terminal.language))
+    else:
+        terminal.say("Waiting until the session is open on both devices …")
+    if terminal.can_ask:
+        terminal.say(HELP)
+    await Chat(me, terminal, name).run()
+
+
+class Chat:
+    """An open chat: what is typed goes out, what comes in is printed, until one of both ends."""
+
+    def __init__(self, me: Person, terminal: Terminal, thread: str) -> None:
+        self._me: Final = me
+        self._terminal: Final = terminal
+        self._thread: Final = thread
+        self._open: Final = asyncio.Event()
+        self._commands: Final[dict[str, Callable[[str], Awaitable[Any]]]] = {
+            "close": self._close,
+            "useful": lambda text: self._send(Useful(score=_score(text))),
+            "again": lambda text: self._send(Again(yes=text.strip().lower() in {"yes", "ja", "y", "j"})),
+            "agenda": lambda text: self._send(parse_agenda(text.split(","))),
+        }
+
+    async def run(self) -> None:
+        """Return once the person quits, the input ends, or the session is over."""
+        if self._thread in self._me.state.sessions:
+            self._open.set()
+        listening = asyncio.ensure_future(self._listen())
+        typing = asyncio.ensure_future(self._type())
+        done, pending = await asyncio.wait({listening, typing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _listen(self) -> None:
+        async for event in self._me.events():
+            self._print(event)
+            state = self._me.state
+            if self._thread in state.sessions:
+                self._open.set()
+            elif self._open.is_set() or state.thread(self._thread).state in (*ENDED, OVER):
+                return
+
+    def _print(self, event: Event) -> None:
+        """Print an event; what the other person of this chat says stands behind their name."""
+        here = self._me.state.sessions.get(self._thread)
+        if self._terminal.as_json or not isinstance(event, Shown) or event.thread != self._thread or here is None:
+            self._terminal.event(event)
+            return
+        kind = "" if event.kind == "chat" else f" [{event.kind}]"
+        self._terminal.result(event, f"{here.name or event.from_role}{kind}: {event.text}")
+
+    async def _type(self) -> None:
+        await self._open.wait()
+        lines = _lines_of_stdin()
+        while (line := await lines.get()) is not None:
+            if line.strip() == "/quit":
+                return
+            try:
+                await self._take(line.rstrip("\n"))
+            except MeshError as error:
+                self._terminal.say(f"{error}.")
+
+    async def _take(self, line: str) -> None:
+        if not line.startswith("/"):
+            if displayable(line):
+                await self._send(content_of("chat", displayable(line)))
+            return
+        name, _, text = line[1:].partition(" ")
+        if name == "help":
+            self._terminal.say(HELP)
+        elif name in self._commands:
+            await self._commands[name](text)
+        else:
+            await self._send(content_of(name, _text([text])))
+
+    async def _send(self, content: Content) -> None:
+        if not await self._me.send(self._thread, content):
+            self._terminal.say("(stored: it is sent when your node is back)")
+
+    async def _close(self, _text: str) -> None:
+        await self._me.close(self._thread)
+        self._terminal.say("You have closed. The session ends when the other side has, too.")
+
+
+def _score(text: str) -> int:
+    if text.strip() not in {"1", "2", "3", "4", "5"}:
+        raise MalformedError("useful takes 1 to 5")
+    return int(text)
+
+
+def _lines_of_stdin() -> "asyncio.Queue[str | None]":
+    """Return typed lines, then None; a thread reads them, because files and terminals cannot be waited for alike."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
