@@ -1,5 +1,6 @@
 """The parts of a node are joined: jobs run and stop, retention and leaving reach every part."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
