@@ -23,9 +23,7 @@ from .sections import Config, Section
 FILE_NAME: Final = "mentormesh.toml"
 PREFIX: Final = "MENTORMESH_"
 #: Variables of the program and its tests that are not settings of a node.
-OTHER_VARIABLES: Final = frozenset(
-    {"MENTORMESH_DIR", "MENTORMESH_CLIENT_DIR", "MENTORMESH_DATA", "MENTORMESH_PASSPHRASE"}
-)
+OTHER_VARIABLES: Final = frozenset({"MENTORMESH_DIR", "MENTORMESH_HOME", "MENTORMESH_DATA", "MENTORMESH_PASSPHRASE"})
 
 Tree = dict[str, dict[str, Any]]
 

@@ -1,5 +1,6 @@
 """Settings: one source, strict reading, every mistake named, no value repeated."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from node.birth import render_settings
 from node.config import ConfigError, fields_of, meaning, parse, sections
 from node.toml import value_text
 from protocol.errors import MissingError
+from tests.architecture.house import ROOT
 
 GOOD = """
 [node]
@@ -182,3 +184,13 @@ def test_written_settings_are_read_back_the_same() -> None:
 @pytest.mark.parametrize(("value", "text"), [(True, "true"), ([], "[]"), ({}, "{}"), ("\x7f", '"\\u007f"'), (3, "3")])
 def test_values_are_written_as_toml(value: object, text: str) -> None:
     assert value_text(value) == text
+
+
+def test_variables_of_other_commands_are_no_mistakes() -> None:
+    named = {
+        name
+        for path in [*(ROOT / "cli").rglob("*.py"), ROOT / "tests" / "third_party.py"]
+        for name in re.findall(r'"(MENTORMESH_[A-Z]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert {"MENTORMESH_DIR", "MENTORMESH_HOME", "MENTORMESH_PASSPHRASE"} <= named
+    parse(GOOD, dict.fromkeys(named, "x"))
