@@ -193,6 +193,7 @@ def test_every_book_on_the_way_is_stored_and_read_as_it_was() -> None:
             assert decode(encode(book), Book) == book
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_two_books_stay_in_step_whatever_both_sides_do(data: st.DataObject) -> None:
     """Any order of legal words and deliveries: the chains mirror each other and both end in the same place."""
