@@ -5,8 +5,8 @@ The only place that reads a body: aiohttp has no limit on a slow client, so ever
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,7 +23,10 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 class BodyLimits:
-    """How much and how long; counts the bytes of all bodies that are in memory now."""
+    """How much and how long; counts the bytes of all bodies that are in memory now.
+
+    Bytes count when they arrive, not when they are announced: many slow clients hold next to nothing.
+    """
 
     def __init__(self, *, body_bytes: int, body_s: float, in_flight_bytes: int) -> None:
         self.body_bytes: Final = body_bytes
@@ -31,16 +34,22 @@ class BodyLimits:
         self.in_flight_bytes: Final = in_flight_bytes
         self.in_flight = 0
 
-    @asynccontextmanager
-    async def hold(self, size: int) -> AsyncIterator[None]:
-        """Count `size` bytes while inside. Raises: UnavailableError: too many bodies at once."""
-        if self.in_flight + size > self.in_flight_bytes:
-            raise UnavailableError("too many large requests at once")
-        self.in_flight += size
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """Yield what counts arrived bytes until the end of the block; it raises UnavailableError when all is taken."""
+        held = 0
+
+        def count(size: int) -> None:
+            nonlocal held
+            if self.in_flight + size > self.in_flight_bytes:
+                raise UnavailableError("too many large requests at once")
+            self.in_flight += size
+            held += size
+
         try:
-            yield
+            yield count
         finally:
-            self.in_flight -= size
+            self.in_flight -= held
 
 
 BODY_LIMITS: Final = web.AppKey("mentormesh.body_limits", BodyLimits)
@@ -62,23 +71,24 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
     declared = request.content_length
     if declared is not None and declared > most:
         raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
-    async with limits.hold(most if declared is None else declared):
+    with limits.hold() as count:
         try:
             async with asyncio.timeout(limits.body_s):
-                return await _read(request, most)
+                return await _read(request, most, count)
         except TimeoutError:
             raise LimitError(f"request body must arrive within {limits.body_s:g} s", code="timeout") from None
         except web.RequestPayloadError:
             raise MalformedError("request body ends before its declared length") from None
 
 
-async def _read(request: web.Request, most: int) -> bytes:
+async def _read(request: web.Request, most: int, count: Callable[[int], None]) -> bytes:
     parts: list[bytes] = []
     size = 0
     while chunk := await request.content.readany():
         size += len(chunk)
         if size > most:
             raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
+        count(len(chunk))
         parts.append(chunk)
     return b"".join(parts)
 

@@ -1,6 +1,7 @@
 """What the edge does to every request, over real sockets (bad-input lines 3, 4, 7-9, 12, 13, 15, 16)."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from node.api.bodies import BodyLimits
 from node.api.middleware import HEADERS, HSTS
+from node.keys import operator_token
 from protocol.errors import UnavailableError
 from tests.node.running import Running, problem, running, settings
 
@@ -285,12 +287,46 @@ async def test_what_is_not_http_gets_a_problem_without_an_excerpt(node: Running,
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "urn:mentormesh:problem:malformed"
 
 
-async def test_too_many_bodies_in_memory_are_refused_and_let_in_again_later() -> None:
+def test_too_many_bytes_in_memory_are_refused_and_let_in_again_later() -> None:
     limits = BodyLimits(body_bytes=100, body_s=1, in_flight_bytes=150)
-    async with limits.hold(100):
-        with pytest.raises(UnavailableError):
-            async with limits.hold(51):
-                pass
-        async with limits.hold(50):
+    with limits.hold() as first:
+        first(100)
+        with limits.hold() as second, pytest.raises(UnavailableError):
+            second(51)
+        with limits.hold() as third:
+            third(50)
             assert limits.in_flight == 150
     assert limits.in_flight == 0
+
+
+async def test_announced_bytes_count_only_once_they_arrive(node: Running, http: aiohttp.ClientSession) -> None:
+    slow = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(4)]
+    for _, writer in slow:
+        writer.write(b"POST /api/v1/sign-in/links HTTP/1.1\r\nHost: aurora.example\r\n")
+        writer.write(b"Content-Type: application/json\r\nContent-Length: 4096\r\n\r\n{")
+        await writer.drain()
+    async with http.post(node.url + "/api/v1/sign-in/links", json={"mail": "a@aurora.example"}) as answer:
+        assert answer.status == 202
+    for _, writer in slow:
+        writer.close()
+
+
+async def test_a_full_disk_is_507_while_reading_goes_on_and_ends_without_a_restart(
+    node: Running, http: aiohttp.ClientSession
+) -> None:
+    words = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(2000)]
+    text = "\n".join(f'{{"id":"ext:{word}","en":"{word}"}}' for word in words)
+    command = {"scheme": "large", "files": [{"name": "large.jsonl", "text": text}]}
+    headers = {"Authorization": f"Bearer {operator_token(node.node.base.directory)}"}
+    address = node.url + "/operator/v1/operations/vocabulary.import"
+    writer = node.node.base.store._writer
+    pages = writer.execute("PRAGMA page_count").fetchone()[0]
+    writer.execute(f"PRAGMA max_page_count = {pages}")
+    async with http.post(address, json=command, headers=headers) as answer:
+        assert (answer.status, (await problem(answer)).code) == (507, "disk-full")
+        assert int(answer.headers["Retry-After"]) > 0
+    async with http.get(node.url + "/ready") as answer:
+        assert answer.status == 200
+    writer.execute("PRAGMA max_page_count = 1000000")
+    async with http.post(address, json=command, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["concepts"]) == (200, 2000)
