@@ -6,6 +6,7 @@ import click
 
 from cli.client.person import Person
 from cli.client.render import waiting_lines
+from cli.client.views import Arrived
 from protocol.bodies import DeclineReason
 from protocol.errors import MissingError, RefusedError
 
@@ -19,7 +20,8 @@ from .person_access import Terminal, follow, numbered, person_command, thread_na
 async def inbox(me: Person, terminal: Terminal, *, stay: bool) -> None:
     """Show the requests that await your answer; the briefs are opened by this device."""
     for event in await me.poll():
-        terminal.event(event)
+        if not isinstance(event, Arrived):  # listed below
+            terminal.event(event)
     waiting = me.requests()
     labels = await me.api.labels([one.topic for one in waiting if one.topic], terminal.language)
     lines: list[str] = []

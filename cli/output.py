@@ -28,6 +28,10 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "directory-in-use": "Wait for the other command, or stop the node, then try again.",
     "unavailable": "Try again later; `mentormesh doctor` says what is wrong.",
     "limit": "Wait a little, then try again.",
+    "link": "Ask for another one: mentormesh person sign-in --url ADDRESS --mail YOURS.",
+    "node-away": "Check its address and your network, then try again; nothing is lost.",
+    "token": "Ask for a link: mentormesh person sign-in --url ADDRESS --mail YOURS. Your keys stay where they are.",
+    "wrong-key": "Try again; nobody can recover a passphrase, and a copy opens with the one of its time.",
 }
 
 F = TypeVar("F", bound=Callable[..., Any])

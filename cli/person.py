@@ -159,7 +159,7 @@ async def show(me: Person, terminal: Terminal) -> None:
         contacts=len(state.contacts),
     )
     rows = [(name, _plain(value)) for name, value in msgspec.structs.asdict(about).items()]
-    terminal.table(about, ("", "value"), rows, empty="")
+    terminal.table(about, ("field", "value"), rows, empty="")
 
 
 def _plain(value: object) -> str:

@@ -29,13 +29,11 @@ HELP: Final = (
 class SessionGroup(click.Group):
     """`session THREAD` without a verb is the chat."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that `args` name; a first word that is none is a thread to chat in."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what is left of `args`; a first word that is no command is a thread, or an option, of the chat."""
+        if args and args[0] not in {*self.commands, "-h", "--help"}:
             args = ["chat", *args]
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 @click.group(cls=SessionGroup)

@@ -4,7 +4,7 @@ Each request is sealed for one node's matcher and answered to a one-time key of 
 Source: docs/protocol/handshake.md §5.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -79,7 +79,8 @@ class Asking:
             for record, _ in prepared:
                 state = state.with_thread(record)
             ask = state.asks[ask_id]
-            return state.with_ask(replace(ask, asked=ask.asked + len(prepared)))
+            offered = _without_lapsed(state, ask, {target.entity for target in targets}, now)
+            return state.with_ask(replace(ask, asked=ask.asked + len(prepared), offered=offered))
 
         self._core.vault.update(remember)
         answers = await self._core.api().quotes([ask for _, ask in prepared])
@@ -90,6 +91,18 @@ class Asking:
             return state, state.asks[ask_id]
 
         return self._core.vault.change(take)
+
+
+def _without_lapsed(
+    state: ClientState, ask: AskRecord, entities: Collection[str], now: int
+) -> tuple[OfferedRecord, ...]:
+    """Return the people proposed, without earlier proposals of these organizations that nobody can take up now."""
+
+    def stands(one: OfferedRecord) -> bool:
+        record = state.threads.get(one.thread)
+        return record is not None and record.state == "OFFERED" and now < one.valid_until
+
+    return tuple(one for one in ask.offered if one.entity not in entities or stands(one))
 
 
 def prepare_request(state: ClientState, ask: AskRecord, target: TargetRecord, *, now: int) -> tuple[ThreadRecord, Ask]:

@@ -24,6 +24,8 @@ from .state import ClientState
 from .views import Arrived, Event, Waiting
 
 WAITING: Final = "ACCEPTED"
+#: Other times were proposed; the request comes again when one suits.
+COUNTERED: Final = "OFFERED"
 #: The node was told yes; that it took it is not known for sure before the other side has signed.
 SAID_YES: Final = "ANSWERED"
 
@@ -86,7 +88,7 @@ class Mentoring:
         """Propose other times; the brief comes again when the mentee takes one up."""
         self._open(thread)
         await self._core.api().answer(thread, Counter(slots=tuple(sorted(set(slots)))))
-        self._core.vault.update(partial(_moved, thread=thread, to="OFFERED", now=self._core.now()))
+        self._core.vault.update(partial(_moved, thread=thread, to=COUNTERED, now=self._core.now()))
 
     def _open(self, thread: str) -> ThreadRecord:
         record = self._core.state().thread(thread)
@@ -101,7 +103,9 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
     Raises: UnverifiedError: not signed by a known node, or the brief is not for this device, thread or person.
     """
     entry = decode(data, RequestEntry, what="request")
-    own = state.signed_in.entity
+    own, known = state.signed_in.entity, state.threads.get(thread)
+    if known is not None and (known.role != "mentor" or known.state not in (WAITING, COUNTERED)):
+        return state, []  # answered already: an old request shown again changes nothing
     opened = open_item(state, unb64(entry.item, what="message"), audience=own)
     head = opened.message.head
     if (head.thread, head.side, head.type) != (thread, "consumer", "accept"):
