@@ -150,6 +150,13 @@ class Writer(Reader, Protocol):
         """Remove the rows for which all `conditions` hold (without conditions: all rows); return how many."""
         ...
 
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """Return a block that may fail by itself.
+
+        What was written in it, and asked for by `on_commit`, is undone when it raises; what came before stays.
+        """
+        ...
+
     def on_commit(self, call: Callable[[], None]) -> None:
         """Run `call` soon after the transaction is durable, and not at all if it fails: to wake who waits for rows."""
         ...

@@ -124,6 +124,16 @@ class GroupCommit:
         if group is not self._group:
             self._fail(group.failure or RuntimeError("used after its transaction has ended"))
 
+    def undo(self, group: Group, savepoint: str) -> None:
+        """Go back to a savepoint of `group` and forget it, unless the group has ended anyway."""
+        if group is not self._group:
+            return
+        try:
+            self._connection.execute(f"ROLLBACK TO {savepoint}")
+            self._connection.execute(f"RELEASE {savepoint}")
+        except sqlite3.Error as error:
+            self._lose(group, error)
+
     def _begin(self) -> Group:
         if self._closed:
             raise UnavailableError("the store is closed")
@@ -147,19 +157,10 @@ class GroupCommit:
         try:
             yield
         except BaseException:
-            self._undo(group)
+            self.undo(group, "part")
             raise
         if group is self._group:
             self._connection.execute("RELEASE part")
-
-    def _undo(self, group: Group) -> None:
-        if group is not self._group:
-            return
-        try:
-            self._connection.execute("ROLLBACK TO part")
-            self._connection.execute("RELEASE part")
-        except sqlite3.Error as error:
-            self._lose(group, error)
 
     def _lose(self, group: Group, reason: Exception) -> None:
         """End a group without a commit."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import cache
 from itertools import groupby
 from typing import Final, NoReturn, TypeVar
@@ -100,6 +100,21 @@ class Transaction(Snapshot):
     def on_commit(self, call: Callable[[], None]) -> None:
         """Run `call` once the transaction is durable."""
         self.calls.append(call)
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """Let a part of the transaction fail by itself."""
+        calls = len(self.calls)
+        with self._statement():
+            self._connection.execute("SAVEPOINT block")
+        try:
+            yield
+        except BaseException:
+            del self.calls[calls:]
+            self._commits.undo(self._group, "block")
+            raise
+        with self._statement():
+            self._connection.execute("RELEASE block")
 
     async def insert(self, *rows: Row) -> None:
         """Add rows, all or none."""

@@ -8,10 +8,11 @@ import pytest
 from federation.ports import Store
 
 from .sample_store import open_sample_store
+from .savepoints import SavepointContract
 from .store import StoreContract
 
 
-class TestSqliteStore(StoreContract):
+class TestSqliteStore(StoreContract, SavepointContract):
     @pytest.fixture(params=[0, 0.005], ids=["at once", "window"])
     async def store(self, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         async with open_sample_store(tmp_path, window_s=request.param) as store:

@@ -104,6 +104,16 @@ class _Change(_View):
     def on_commit(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        tables, calls = dict(self.tables), len(self.calls)
+        try:
+            yield
+        except BaseException:
+            self.tables = tables
+            del self.calls[calls:]
+            raise
+
     async def insert(self, *rows: Row) -> None:
         self._change(rows, replace=False)
 
