@@ -19,6 +19,7 @@ COMMANDS: Final[dict[str, str]] = {
     "config": "cli.config:config",
     "counter": "cli.inbox:counter",
     "decline": "cli.inbox:decline",
+    "demo": "cli.demo.command:demo",
     "doctor": "cli.doctor:doctor",
     "inbox": "cli.inbox:inbox",
     "init": "cli.init:init",
@@ -47,6 +48,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "config": "Show or check the configuration.",
     "counter": "Propose other times for the request THREAD, on full or half hours.",
     "decline": "Say no to the request THREAD; nobody learns who you are.",
+    "demo": "Show the whole story with three fictional companies on this machine.",
     "doctor": "Check this machine and node; every red line comes with its fix.",
     "inbox": "Show the requests that await your answer; the briefs are opened by this device.",
     "init": "Make a new node in an empty directory.",
@@ -103,3 +105,7 @@ class Program(click.Group):
 @click.version_option(package_name="mentormesh", prog_name="mentormesh")
 def main() -> None:
     """Focused advice from a mentor at another company, readable by nobody else."""
+
+
+if __name__ == "__main__":
+    main()

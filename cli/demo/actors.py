@@ -1,0 +1,99 @@
+"""The people who act: each a real client with a vault of its own, told apart from the screen that shows them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final, TypeVar
+
+from cli.client.person import Person
+from cli.client.unlock import create_vault, new_state
+from cli.client.views import Alarm, Event, Problem, Proposal, Refused, Role, Shown
+from protocol.e2ee.vault import Cost
+from protocol.errors import UnavailableError, UnverifiedError
+
+from .people import Part
+
+E = TypeVar("E", bound=Event)
+
+#: Good for nothing but a demo: it stands in the report, so that a visitor can open these vaults.
+PASSPHRASE: Final = "demo demo demo"  # noqa: S105 -- a secret of nobody
+#: The least that Argon2id takes; a real vault uses `protocol.e2ee.vault.DEFAULT_COST`, about a sixth of a second.
+COST: Final = Cost(passes=1, memory_kib=8)
+#: Nothing in the story takes longer; what does is a failure.
+PATIENCE_S: Final = 30.0
+POLL_S: Final = 5.0
+
+#: Called with who sees it and the event, for everything that a person's client shows.
+Watch = Callable[["Actor", Event], None]
+
+
+class Actor:
+    """Somebody of the cast; `see` waits for what happens on their device."""
+
+    def __init__(self, part: Part, person: Person, watch: Watch) -> None:
+        self.part: Final = part
+        self.person: Final = person
+        self.chat_shown: Final[list[str]] = []
+        self.refusals: Final[list[Refused]] = []
+        self._watch: Final = watch
+        self._seen: list[Event] = []
+
+    @property
+    def first_name(self) -> str:
+        """The name for the screen."""
+        return self.part.name.partition(" ")[0]
+
+    async def see(self, kind: type[E]) -> E:
+        """Return the next event of this kind, which no call has returned before; others stay for other calls.
+
+        Raises: UnavailableError: it does not come; UnverifiedError: the client raised an alarm.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    for event in self._seen:
+                        if isinstance(event, kind):
+                            self._seen.remove(event)
+                            return event
+                    await self.look(wait_s=POLL_S)
+        except TimeoutError:
+            raise UnavailableError(f"{self.first_name}'s client waited in vain for `{kind.__name__.lower()}`") from None
+
+    async def see_until(self, reached: Callable[[], bool]) -> None:
+        """Return once `reached`, looking into the mailbox meanwhile. Raises: as `see`."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not reached():
+                    await self.look(wait_s=1.0)
+        except TimeoutError:
+            raise UnavailableError(f"{self.first_name}'s client waited in vain") from None
+
+    async def look(self, *, wait_s: float = 0) -> None:
+        """Take in what waits in the mailbox."""
+        for event in await self.person.poll(wait_s=wait_s):
+            if isinstance(event, Alarm | Problem):
+                raise UnverifiedError(f"{self.first_name}'s client says: {event.sentence}")
+            if isinstance(event, Shown) and event.kind == "chat" and event.from_role != self.role(event.thread):
+                self.chat_shown.append(event.text)
+            if isinstance(event, Refused):
+                self.refusals.append(event)
+            self._seen.append(event)
+            self._watch(self, event)
+
+    def role(self, thread: str) -> Role:
+        """Return this person's role in a thread."""
+        return self.person.state.thread(thread).role
+
+    def is_proposed(self, proposal: Proposal) -> bool:
+        """Tell whether it is this person whom a proposal hides: only their own vault can tell."""
+        own = {record.key.public.text for record in self.person.state.sealing}
+        return not own.isdisjoint(proposal.candidate.keys)
+
+
+async def open_actor(stack: AsyncExitStack, part: Part, folder: Path, link: str, watch: Watch) -> Actor:
+    """Return an actor signed in and enrolled, with a new vault in `folder`; `stack` closes the client."""
+    vault = await asyncio.to_thread(create_vault, folder, new_state(), passphrase=PASSPHRASE, cost=COST)
+    person = await stack.enter_async_context(Person(vault))
+    await person.sign_in(link, name=part.name, hint="demo")
+    return Actor(part, person, watch)

@@ -1,0 +1,64 @@
+"""What the demo says on standard output with `--json`: one object a line, in unescaped UTF-8, flushed at once."""
+
+import sys
+from typing import Final
+
+import msgspec
+
+from cli.client.views import Role
+
+
+class NodeReady(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="node"):
+    """A node answers: `{"event":"node","name":"aurora","url":"http://127.0.0.1:40027"}`."""
+
+    name: str
+    url: str
+
+
+class MessageShown(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="shown"):
+    """A person's client shows a message: `{"event":"shown","company":"cobalt","role":"mentor","text":"…"}`."""
+
+    company: str
+    role: Role
+    text: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of a run; every figure is read from what happened.
+
+    `handshake_states` are those of the handshake that was finalized, as both servers hold it; `refused_before` refusals
+    before it; `plaintext_hits_on_nodes` occurrences of any word of theirs below `DIR/nodes`; `not_searchable` labels of
+    texts too short or too common to search for; times are seconds.
+    """
+
+    seed: int
+    companies: int
+    folder: str
+    report: str
+    handshake_states: tuple[str, ...]
+    agreement: str
+    refused_before: int
+    mentor_received: tuple[str, ...]
+    mentee_received: tuple[str, ...]
+    plaintext_hits_on_nodes: int
+    searched_files: int
+    searched_bytes: int
+    searched_spellings: int
+    not_searchable: tuple[str, ...]
+    setup_seconds: float
+    story_seconds: float
+    seconds: float
+
+
+class JsonLines:
+    """Writes the lines; without `--json` nothing."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled: Final = enabled
+
+    def tell(self, value: NodeReady | MessageShown | Summary) -> None:
+        """Write one line. Raises: BrokenPipeError: nobody reads any more."""
+        if self.enabled:
+            # Bytes, not text: the line is UTF-8 whatever the terminal speaks.
+            sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")
+            sys.stdout.buffer.flush()

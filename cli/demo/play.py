@@ -1,0 +1,198 @@
+"""Runs the demo from an empty folder to the summary, and stops every node whatever happens on the way."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cli.client.views import Event, Shown
+from protocol.errors import RefusedError
+
+from .actors import PASSPHRASE, Actor
+from .companies import Count, World, make_world
+from .events import JsonLines, MessageShown, NodeReady, Summary
+from .nodes import NodeProcess, start_all, stop_all
+from .prompt import given, typed
+from .report import FILE, write_report
+from .scenes import Stage
+from .screen import Screen
+from .setting import Setting, prepare
+from .story import Story, Told
+from .words import DEFAULT_MESSAGE
+
+#: What ends the demo in good order: Ctrl-C, `kill`, a closed terminal.
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNAL_EXIT: Final = 128
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. `folder` None: a fresh temporary one; `message` None: ask at a terminal, else a default."""
+
+    seed: int
+    companies: Count
+    folder: Path | None
+    message: str | None
+    once: bool
+    keep: bool
+    as_json: bool
+
+
+class Ending:
+    """How the demo ends early: a signal cancels the work, or ends the waiting after it; a second changes nothing."""
+
+    def __init__(self) -> None:
+        self.told = asyncio.Event()
+        self._number = 0
+        self._finished = False
+        self._work: asyncio.Task[None] | None = None
+
+    def watch(self, work: asyncio.Task[None]) -> None:
+        """Cancel `work` when a signal comes before `finish` was called."""
+        self._work = work
+        for number in SIGNALS:
+            asyncio.get_running_loop().add_signal_handler(number, self._tell, number)
+
+    def finish(self) -> None:
+        """Say that the story is told: from now on a signal is the good end."""
+        self._finished = True
+
+    def _tell(self, number: int) -> None:
+        self.told.set()
+        if self._work is not None and not self._finished and not self._number:
+            self._number = number
+            self._work.cancel()
+
+    @property
+    def code(self) -> int:
+        """Exit code of a demo that a signal ended before its summary."""
+        return SIGNAL_EXIT + self._number
+
+
+async def play(options: Options) -> int:
+    """Run the demo and return its exit code. Raises: MeshError: it could not be played; no node runs any more."""
+    ending = Ending()
+    work = asyncio.create_task(_play(options, ending))
+    ending.watch(work)
+    try:
+        await work
+    except asyncio.CancelledError:
+        return ending.code
+    return 0
+
+
+async def _play(options: Options, ending: Ending) -> None:
+    folder = make_folder(options.folder)
+    world = make_world(options.seed, options.companies)
+    titles = {company.plan.name: company.plan.display_name for company in world.companies}
+    screen = Screen(world.cast, titles, stream=sys.stderr if options.as_json else sys.stdout)
+    screen.say(f"This demo lives in {folder}")
+    nodes = tuple(NodeProcess(company, folder / "nodes" / company.plan.name) for company in world.companies)
+    try:
+        async with AsyncExitStack() as stack:
+            await _perform(stack, options, ending, _Parts(folder, world, nodes, screen))
+        if options.keep:
+            await ending.told.wait()
+            screen.say("Stopping.")
+    finally:
+        await stop_all(nodes)
+
+
+class _Parts:
+    """What one performance needs."""
+
+    def __init__(self, folder: Path, world: World, nodes: tuple[NodeProcess, ...], screen: Screen) -> None:
+        self.folder: Final = folder
+        self.world: Final = world
+        self.nodes: Final = nodes
+        self.screen: Final = screen
+
+
+async def _perform(stack: AsyncExitStack, options: Options, ending: Ending, parts: _Parts) -> None:
+    began = time.monotonic()
+    lines = JsonLines(enabled=options.as_json)
+    screen = parts.screen
+
+    def watch(actor: Actor, event: Event) -> None:
+        if isinstance(event, Shown) and event.kind == "chat":
+            role = actor.role(event.thread)
+            lines.tell(MessageShown(company=actor.part.company, role=role, text=event.text))
+
+    with screen.progress():
+        screen.step("starting the companies' nodes")
+        await start_all(parts.nodes)
+        for node in parts.nodes:
+            lines.tell(NodeReady(name=node.plan.name, url=node.url))
+        setting = await prepare(stack, parts.world, parts.folder, parts.nodes, watch=watch, progress=screen.step)
+    ready = time.monotonic()
+    stage = Stage(screen.scene)
+    told = await Story(setting, stage, lambda: _sentences(options, screen)).tell()
+    now = time.monotonic()
+    summary = _summary(options, setting, told, times=(ready - began, now - ready, now - began))
+    write_report(setting, told, tuple(stage.scenes), summary)
+    _conclude(screen, setting, summary, keep=options.keep)
+    ending.finish()
+    lines.tell(summary)
+
+
+def _sentences(options: Options, screen: Screen) -> AsyncIterator[str]:
+    if options.message is not None:
+        return given(options.message)
+    if options.once or not sys.stdin.isatty():
+        return given(DEFAULT_MESSAGE)
+    return typed(sys.stdin.fileno(), screen.say)
+
+
+def make_folder(wanted: Path | None) -> Path:
+    """Return the folder of this demo, made if need be. Raises: RefusedError: it is not empty or cannot be made."""
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="mentormesh-demo-"))
+    folder = wanted.absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        used = any(folder.iterdir())
+    except OSError as error:
+        raise RefusedError(f"{folder} cannot be used: {error.strerror}; choose a new directory") from None
+    if used:
+        raise RefusedError(f"{folder} is not empty: choose a new directory for the demo", code="not-empty")
+    return folder
+
+
+def _summary(options: Options, setting: Setting, told: Told, *, times: tuple[float, float, float]) -> Summary:
+    cast, searched = setting.world.cast, told.searched
+    setup_s, story_s, all_s = (round(one, 2) for one in times)
+    return Summary(
+        seed=options.seed,
+        companies=options.companies,
+        folder=str(setting.folder),
+        report=str(setting.folder / FILE),
+        handshake_states=told.handled.states,
+        agreement=told.handled.agreement,
+        refused_before=told.refused_before,
+        mentor_received=tuple(setting.actor(cast.ben).chat_shown),
+        mentee_received=tuple(setting.actor(cast.ana).chat_shown),
+        plaintext_hits_on_nodes=told.hits,
+        searched_files=searched.files,
+        searched_bytes=searched.searched_bytes,
+        searched_spellings=searched.spellings,
+        not_searchable=searched.unsearchable,
+        setup_seconds=setup_s,
+        story_seconds=story_s,
+        seconds=all_s,
+    )
+
+
+def _conclude(screen: Screen, setting: Setting, summary: Summary, *, keep: bool) -> None:
+    hits = summary.plaintext_hits_on_nodes
+    screen.say(f"\n{hits} hits on the servers, {summary.refused_before} refusal before the yes.", "bad" if hits else "")
+    screen.say(f"The story as a page: {summary.report}")
+    if keep:
+        for node in setting.nodes:
+            screen.say(f"{node.plan.display_name} keeps running at {node.url}, directory {node.folder}")
+        screen.say(f"The vaults of the people open with the passphrase `{PASSPHRASE}`. Ctrl-C stops everything.")
