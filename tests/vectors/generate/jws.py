@@ -3,22 +3,19 @@
 Headers are written out here by hand and signed with PyNaCl alone, so that they judge the program.
 """
 
-import hashlib
 import json
-from base64 import urlsafe_b64encode
 from typing import Final
 
-import nacl.signing
-
 from tests.vectors import edwards
+from tests.vectors.signed import ALICE, BOB, Signer, b64, compact, general, header_of, key_of, kid_of, signature
 
 from .devices import Case, file
 
 TYP: Final = "mentormesh-example+jws"
 PAYLOAD: Final = '{"number":1}'
-ALICE: Final = nacl.signing.SigningKey(hashlib.sha256(b"alice").digest())
-BOB: Final = nacl.signing.SigningKey(hashlib.sha256(b"bob").digest())
 MESSAGE: Final = b"a message"
+RAW: Final = bytes(ALICE.verify_key)
+ZEROS: Final = Signer(bytes(32))
 
 
 def files() -> dict[str, bytes]:
@@ -45,31 +42,11 @@ def files() -> dict[str, bytes]:
     }
 
 
-def b64(data: bytes) -> str:
-    """Return unpadded base64url."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def key_of(signer: nacl.signing.SigningKey) -> bytes:
-    """Return the 32 public bytes."""
-    return bytes(signer.verify_key)
-
-
-def kid_of(key: bytes) -> str:
-    """Return the RFC 7638 thumbprint."""
-    return b64(hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{b64(key)}"}}'.encode()).digest())
-
-
-def header_of(signer: nacl.signing.SigningKey = ALICE, typ: str = TYP) -> str:
-    """Return the one spelling of a protected header."""
-    return f'{{"alg":"Ed25519","kid":"{kid_of(key_of(signer))}","typ":"{typ}"}}'
-
-
 def _keys() -> list[Case]:
     def case(name: str, key: bytes, **outcome: object) -> Case:
         return {"name": name, "key": b64(key), **outcome}
 
-    alice, small = edwards.decoded(key_of(ALICE)), edwards.torsion()
+    alice, small = edwards.decoded(RAW), edwards.torsion()
     refused = {
         "the neutral point": edwards.encoded((0, 1)),
         "a point of order 2": edwards.encoded((0, edwards.P - 1)),
@@ -81,24 +58,23 @@ def _keys() -> list[Case]:
         "the neutral point with a sign": (1 | 1 << 255).to_bytes(32, "little"),
         "no point of the curve": (2).to_bytes(32, "little"),
         "all bits set": b"\xff" * 32,
-        "31 bytes": key_of(ALICE)[:31],
-        "33 bytes": key_of(ALICE) + b"\0",
+        "31 bytes": RAW[:31],
+        "33 bytes": RAW + b"\0",
         "nothing": b"",
     }
     return [
-        *(case(f"the key of {name}", key_of(one), result=kid_of(key_of(one))) for name, one in _people()),
+        *(
+            case(f"the key of {name}", bytes(one.verify_key), result=kid_of(one))
+            for name, one in (("Alice", ALICE), ("Bob", BOB), ("zeros", ZEROS))
+        ),
         *(case(name, key, error="malformed") for name, key in refused.items()),
-        {"name": "padding", "key": b64(key_of(ALICE)) + "=", "error": "malformed"},
+        {"name": "padding", "key": key_of(ALICE) + "=", "error": "malformed"},
     ]
-
-
-def _people() -> list[tuple[str, nacl.signing.SigningKey]]:
-    return [("Alice", ALICE), ("Bob", BOB), ("zeros", nacl.signing.SigningKey(bytes(32)))]
 
 
 def _signatures() -> list[Case]:
     def case(name: str, signature: bytes, message: bytes = MESSAGE, **outcome: object) -> Case:
-        given = {"key": b64(key_of(ALICE)), "message": message.hex(), "signature": b64(signature)}
+        given = {"key": key_of(ALICE), "message": message.hex(), "signature": b64(signature)}
         return {"name": name, **given, **outcome}
 
     good = ALICE.sign(MESSAGE).signature
@@ -127,7 +103,7 @@ def _signatures() -> list[Case]:
 
 def _with_nonce(nonce: bytes, scalar: int) -> bytes:
     """Return a signature that answers its own challenge for a chosen R."""
-    hashed = edwards.challenge(nonce, key_of(ALICE), MESSAGE)
+    hashed = edwards.challenge(nonce, RAW, MESSAGE)
     answer = (scalar + hashed * edwards.secret_scalar(bytes(ALICE))) % edwards.ORDER
     return nonce + answer.to_bytes(32, "little")
 
@@ -137,18 +113,20 @@ def _mixed() -> bytes:
     return _with_nonce(edwards.encoded(nonce), 12345)
 
 
-def _sign(header: str, payload: bytes = PAYLOAD.encode(), signer: nacl.signing.SigningKey = ALICE) -> str:
-    """Return a compact JWS of exactly these bytes."""
-    text = f"{b64(header.encode())}.{b64(payload)}"
-    return f"{text}.{b64(signer.sign(text.encode()).signature)}"
+def _sign(header: str, payload: bytes = PAYLOAD.encode(), signer: Signer = ALICE) -> str:
+    return compact(header, payload, signer)
+
+
+def _header(signer: Signer = ALICE, typ: str = TYP) -> str:
+    return header_of(signer, typ)
 
 
 def _opened(name: str, text: str, **outcome: object) -> Case:
-    return {"name": name, "input": text, "key": b64(key_of(ALICE)), **outcome}
+    return {"name": name, "input": text, "key": key_of(ALICE), **outcome}
 
 
 def _compact() -> list[Case]:
-    header = header_of()
+    header = _header()
     return [
         _opened("the usual form", _sign(header), result=PAYLOAD),
         _opened("an empty payload", _sign(header, b""), result=""),
@@ -157,7 +135,7 @@ def _compact() -> list[Case]:
 
 
 def _bad_headers() -> list[Case]:
-    kid = kid_of(key_of(ALICE))
+    kid = kid_of(ALICE)
     malformed = {
         "the algorithm by its family name": f'{{"alg":"EdDSA","kid":"{kid}","typ":"{TYP}"}}',
         "no algorithm": f'{{"alg":"none","kid":"{kid}","typ":"{TYP}"}}',
@@ -169,21 +147,21 @@ def _bad_headers() -> list[Case]:
         "an unencoded payload": f'{{"alg":"Ed25519","b64":false,"kid":"{kid}","typ":"{TYP}"}}',
         "no key id": f'{{"alg":"Ed25519","typ":"{TYP}"}}',
         "no type": f'{{"alg":"Ed25519","kid":"{kid}"}}',
-        "another type of ours": header_of(typ="mentormesh-other+jws"),
-        "a type of others": header_of(typ="JWT"),
-        "a type with a media range": header_of(typ=f"application/{TYP}"),
-        "a line feed behind the type": header_of(typ=TYP + r"\n"),
+        "another type of ours": _header(typ="mentormesh-other+jws"),
+        "a type of others": _header(typ="JWT"),
+        "a type with a media range": _header(typ=f"application/{TYP}"),
+        "a line feed behind the type": _header(typ=TYP + r"\n"),
         "the algorithm twice": f'{{"alg":"none","alg":"Ed25519","kid":"{kid}","typ":"{TYP}"}}',
         "a key id of 31 bytes": f'{{"alg":"Ed25519","kid":"{kid[:42]}","typ":"{TYP}"}}',
     }
     return [
         *(_opened(name, _sign(header), error="malformed") for name, header in malformed.items()),
-        _opened("the id of another key", _sign(header_of(BOB)), error="unverified"),
+        _opened("the id of another key", _sign(_header(BOB)), error="unverified"),
     ]
 
 
 def _bad_parts() -> list[Case]:
-    good = _sign(header_of())
+    good = _sign(_header())
     header, payload, signature = good.split(".")
     swapped = ("B" if signature[0] == "A" else "A") + signature[1:]
     malformed = {
@@ -199,7 +177,7 @@ def _bad_parts() -> list[Case]:
         "a letter outside ASCII": f"{header}.{payload}\u00e9.{signature}",
     }
     unverified = {
-        "signed by another key under this key's id": _sign(header_of(), signer=BOB),
+        "signed by another key under this key's id": _sign(_header(), signer=BOB),
         "another payload under the same signature": f"{header}.{b64(b'other')}.{signature}",
         "no payload under the same signature": f"{header}..{signature}",
         "one bit of the signature changed": f"{header}.{payload}.{swapped}",
@@ -210,20 +188,17 @@ def _bad_parts() -> list[Case]:
     ]
 
 
-def _signature(signer: nacl.signing.SigningKey, payload: str = PAYLOAD, typ: str = TYP) -> dict[str, str]:
-    protected = b64(header_of(signer, typ).encode())
-    signed = f"{protected}.{b64(payload.encode())}".encode()
-    return {"protected": protected, "signature": b64(signer.sign(signed).signature)}
+def _signature(signer: Signer, payload: str = PAYLOAD, typ: str = TYP) -> dict[str, str]:
+    return signature(payload, signer, typ)
 
 
 def _document(*signatures: dict[str, str], payload: str = PAYLOAD, **more: object) -> str:
-    content = {**more, "payload": b64(payload.encode()), "signatures": list(signatures)}
-    return json.dumps(content, separators=(",", ":"), sort_keys=True)
+    return general(payload, *signatures, **more)
 
 
 def _general() -> list[Case]:
-    def case(name: str, text: str, *keys: nacl.signing.SigningKey, **outcome: object) -> Case:
-        return {"name": name, "input": text, "keys": [b64(key_of(key)) for key in keys], **outcome}
+    def case(name: str, text: str, *keys: Signer, **outcome: object) -> Case:
+        return {"name": name, "input": text, "keys": [key_of(key) for key in keys], **outcome}
 
     one, two = _signature(ALICE), _signature(BOB)
     both = _document(one, two)
@@ -248,7 +223,7 @@ def _general() -> list[Case]:
             BOB,
         ),
         case("the flattened form", flat, ALICE),
-        case("the compact form", _sign(header_of()), ALICE),
+        case("the compact form", _sign(_header()), ALICE),
         case("a space", both.replace(":", ": ", 1), ALICE, BOB),
         case("padding", both.replace('","signatures', '=","signatures'), ALICE, BOB),
     ]
