@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from aiohttp import web
 
 from protocol.errors import RefusedError
 
@@ -76,10 +75,11 @@ async def _serve(
 
 
 async def _start(node: Node, runner: Runner, sockets: Sequence[socket.socket]) -> None:
-    tls = tls_context(node.base.directory, node.base.config)
+    base = node.base
+    tls = tls_context(base.directory, base.config)
     await runner.setup()
     for one in sockets:
-        await web.SockSite(runner, one, ssl_context=tls).start()
+        await runner.listen(one, tls=tls)
     node.start_jobs()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import ssl
 from typing import Any, Final
 
 import msgspec
@@ -106,12 +107,33 @@ class BoundedServer(web.Server):
 class Runner(web.AppRunner):
     """Runs an application behind a bounded server."""
 
-    __slots__ = ("_gauge", "_limits")
+    __slots__ = ("_gauge", "_limits", "_listening")
 
     def __init__(self, app: web.Application, *, limits: LimitsSection, gauge: Gauge) -> None:
         super().__init__(app, shutdown_timeout=limits.stop_s * REQUEST_SHARE)
         self._limits = limits
         self._gauge = gauge
+        self._listening: list[asyncio.Server] = []
+
+    async def listen(self, bound: socket.socket, *, tls: ssl.SSLContext | None = None) -> None:
+        """Take connections of a listening socket; a TLS handshake has as long as a request head."""
+        assert self.server is not None, "setup comes first"
+        listening = await asyncio.get_running_loop().create_server(
+            self.server,
+            sock=bound,
+            ssl=tls,
+            backlog=512,
+            # asyncio takes no bounds of a handshake where there is none.
+            ssl_handshake_timeout=self._limits.header_s if tls else None,
+            ssl_shutdown_timeout=LINGER_S if tls else None,
+        )
+        self._listening.append(listening)
+
+    async def cleanup(self) -> None:
+        """Take no more connections, let running requests end, then close."""
+        for server in self._listening:
+            server.close()
+        await super().cleanup()
 
     async def _make_server(self) -> web.Server:
         return BoundedServer(await super()._make_server(), limits=self._limits, gauge=self._gauge)

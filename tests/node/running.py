@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import aiohttp
 import msgspec
-from aiohttp import web
 
 from federation.ports import Clock
 from node import config as configuration
@@ -74,7 +73,7 @@ async def running(directory: Path, chosen: Settings = BASIC, *, clock: Clock | N
             runner = Runner(build_app(node), limits=config.limits, gauge=node.base.events.metrics.connections)
             await runner.setup()
             try:
-                await web.SockSite(runner, listening).start()
+                await runner.listen(listening)
                 yield Running(node, port)
             finally:
                 await runner.cleanup()

@@ -232,3 +232,19 @@ def test_a_certificate_is_warned_of_before_it_ends(directory: Path, days: int, l
         (directory / "tls.key").write_text("not a key")
     result = run("doctor", "--json", "--dir", str(directory), **TLS)
     assert [check["level"] for check in json.loads(result.stdout)["checks"] if check["check"] == "tls"] == [level]
+
+
+def test_a_client_that_does_not_finish_the_handshake_is_cut_off(directory: Path) -> None:
+    certificate(directory, days=90)
+    with serving(directory, **TLS, MENTORMESH_LIMITS_HEADER_S="0.2") as (_, ready):
+        host, port = ready["url"].removeprefix("https://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as silent:
+            assert silent.recv(1) == b""
+
+
+def test_a_certificate_without_its_key_is_one_sentence(directory: Path) -> None:
+    certificate(directory, days=90)
+    (directory / "tls.key").write_text("not a key")
+    result = run("serve", "--dir", str(directory), **TLS)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "Error: [tls] certificate and key cannot be read, or do not belong together.\n" in result.stderr
