@@ -1,7 +1,7 @@
 """Takes batches of items from peers: every item once, each answered, effects and answers in one transaction.
 
-A repeat is answered with the stored outcome; the same id with other bytes is refused and kept as evidence.
-Source: docs/protocol/delivery.md.
+An item is taken whole or not at all. A repeat is answered with the stored outcome; the same id with other bytes is
+refused and kept as evidence. Source: docs/protocol/33-delivery.md.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,14 @@ import msgspec
 
 from protocol.encoding import b64, decode, encode, sha256
 from protocol.envelope import KIND_SESSION, Envelope, parse_envelope
-from protocol.errors import MalformedError, MeshError
+from protocol.errors import (
+    ConflictError,
+    LimitError,
+    MalformedError,
+    MeshError,
+    UnavailableError,
+    UnverifiedError,
+)
 from protocol.handshake import IllegalStepError
 from protocol.messages import (
     Message,
@@ -27,30 +34,47 @@ from protocol.messages import (
 from protocol.signing import SigningKey, VerifyKey
 from protocol.threads import ForkError, OutOfOrderError
 
-from .ports import Clock, Store, Writer
+from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
 #: A repeat can come as long as a sender may try: two weeks, and some days for clocks and pauses.
 KEEP_S: Final = 21 * 86_400
+#: Contradictory messages kept of one peer: one pair proves enough.
+MAX_EVIDENCE: Final = 16
 
 Guard = Callable[[Writer], Awaitable[None]]
 Item = UnopenedMessage | Envelope
 
 
 class Handler(Protocol):
-    """The state machines behind the inbox; each checks everything before its first write."""
+    """The state machines behind the inbox; an item that one of them refuses leaves nothing behind."""
 
     async def verify_key(self, tx: Writer, peer: str) -> VerifyKey:
         """Return the key by which `peer` signs messages. Raises: MissingError."""
         ...
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
-        """Take the effect of a verified message and return its receipt. Raises: MeshError before any write."""
+        """Take the effect of a verified message and return its receipt.
+
+        Raises: LimitError: there is no room now, the item may come again; another MeshError: refused for good.
+        """
         ...
 
     async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
-        """Take one session envelope. Raises: MeshError before any write."""
+        """Take one session envelope. Raises: as `on_message`."""
         ...
+
+    def on_mistake(self, error: Exception) -> None:
+        """Report that taking an item failed by a mistake of ours."""
+        ...
+
+
+class _ContradictionError(UnverifiedError):
+    """The peer signed two different messages that cannot both stand; `message` is the second."""
+
+    def __init__(self, message: Message, code: str) -> None:
+        super().__init__("two different messages stand in one place", code=code)
+        self.message: Final = message
 
 
 class Inbox:
@@ -68,51 +92,72 @@ class Inbox:
 
         Args:
             guard: runs first inside the transaction and may raise (the request's nonce).
-        Raises: MalformedError: an item has no readable head; then nothing of the batch has happened.
+        Raises: MalformedError: an item has no readable head; UnavailableError: the disk fails. Nothing of the batch has
+            happened then.
         """
         items = [_parse(item) for item in split_batch(batch)]
+        put_off: dict[str, str] = {}
         async with self._store.write() as tx:
             await guard(tx)
-            outcomes = [await self._take(tx, peer, item) for item in items]
+            outcomes = [await self._answered(tx, peer, item, put_off) for item in items]
         return encode(Outcomes(outcomes=tuple(outcomes)))
 
+    async def _answered(self, tx: Writer, peer: str, item: Item, put_off: dict[str, str]) -> Outcome:
+        """Return the outcome of one item; in a thread of `put_off` nothing overtakes what is to come again."""
+        mid, thread = _place(item)
+        if thread in put_off:
+            return Outcome(mid=mid, status="later", code=put_off[thread])
+        outcome = await self._take(tx, peer, item)
+        if outcome.status == "later":
+            put_off[thread] = outcome.code
+        return outcome
+
     async def _take(self, tx: Writer, peer: str, item: Item) -> Outcome:
-        mid, digest = _identity(item)
+        mid, digest = _place(item)[0], _digest(item)
         known = await tx.get(InboxRow, peer, mid)
         if known is not None and known.hash == digest:
             return msgspec.structs.replace(decode(known.outcome, Outcome), status="duplicate")
         try:
-            if isinstance(item, Envelope):
-                if known is not None:
-                    return Outcome(mid=mid, status="refused", code="conflict")
-                outcome = await self._take_envelope(tx, peer, item)
-            else:
-                outcome = await self._take_message(tx, peer, item, known=known is not None)
+            async with tx.savepoint():
+                outcome = await self._effect(tx, peer, item, known=known is not None)
+                purge_at = self._clock.now() + KEEP_S
+                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=encode(outcome), purge_at=purge_at))
+                return outcome
+        except UnavailableError:
+            raise  # the disk, not the item: the whole batch comes again
+        except LimitError as error:
+            return Outcome(mid=mid, status="later", code=error.code)
+        except _ContradictionError as error:
+            await self._keep_evidence(tx, peer, error.message)
+            return _refusal(mid, error)
         except MeshError as error:
             return _refusal(mid, error)
-        if outcome.status == "stored":
-            await tx.insert(
-                InboxRow(peer=peer, mid=mid, hash=digest, outcome=encode(outcome), purge_at=self._clock.now() + KEEP_S)
-            )
-        return outcome
+        except Exception as error:  # noqa: BLE001 -- an item is a request of its own: the others of the batch go on
+            self._handler.on_mistake(error)
+            return Outcome(mid=mid, status="later", code="internal")
 
-    async def _take_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> Outcome:
-        await self._handler.on_envelope(tx, peer, envelope)
-        return Outcome(mid=envelope.header.mid, status="stored")
+    async def _effect(self, tx: Writer, peer: str, item: Item, *, known: bool) -> Outcome:
+        if not isinstance(item, Envelope):
+            return await self._take_message(tx, peer, item, known=known)
+        if known:
+            raise ConflictError("this id was used for another item")
+        await self._handler.on_envelope(tx, peer, item)
+        return Outcome(mid=item.header.mid, status="stored")
 
     async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
         message = open_message(unopened, await self._handler.verify_key(tx, peer), audience=self._own)
         if known:
-            await self._keep_evidence(tx, peer, message)
-            return Outcome(mid=message.head.mid, status="refused", code="conflict")
+            raise _ContradictionError(message, "conflict")
         try:
             receipt = await self._handler.on_message(tx, peer, message)
         except ForkError as error:
-            await self._keep_evidence(tx, peer, message)
-            return _refusal(message.head.mid, error)
+            raise _ContradictionError(message, error.code) from error
         return Outcome(mid=message.head.mid, status="stored", receipt=sign_receipt(receipt, self._key))
 
     async def _keep_evidence(self, tx: Writer, peer: str, message: Message) -> None:
+        """Keep the message beside the one it contradicts; a peer that goes on proves nothing more."""
+        if await tx.count(EvidenceRow, where(peer=peer)) >= MAX_EVIDENCE:
+            return
         await tx.put(
             EvidenceRow(
                 peer=peer,
@@ -128,10 +173,14 @@ def _parse(item: bytes) -> Item:
     return parse_envelope(item) if item[:1] == bytes([KIND_SESSION]) else parse_item(item)
 
 
-def _identity(item: Item) -> tuple[str, str]:
-    if isinstance(item, Envelope):
-        return item.header.mid, b64(sha256(encode(item.header), item.ciphertext))
-    return item.claimed.mid, item.hash
+def _place(item: Item) -> tuple[str, str]:
+    """Return the message id and the thread that an item claims."""
+    head = item.header if isinstance(item, Envelope) else item.claimed
+    return head.mid, head.thread
+
+
+def _digest(item: Item) -> str:
+    return b64(sha256(encode(item.header), item.ciphertext)) if isinstance(item, Envelope) else item.hash
 
 
 def _refusal(mid: str, error: MeshError) -> Outcome:

@@ -55,6 +55,11 @@ class Events:
         self._count("dead-letter")
         self.log.warning("dead-letter", error_code=error_code)
 
+    def item_failed(self, error: Exception) -> None:
+        """Taking an item of another organization failed by a mistake of ours; it comes again."""
+        self._count("item-failed")
+        self.log.error("item-failed", **failure(error))
+
     def receipt_refused(self, error_code: str) -> None:
         """Another organization's receipt does not verify."""
         self._count("receipt-refused")

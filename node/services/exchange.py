@@ -70,6 +70,10 @@ class Exchange:
         """Take one session envelope. Raises: MeshError before any write."""
         await self._sessions.on_envelope(tx, peer, envelope)
 
+    def on_mistake(self, error: Exception) -> None:
+        """Report that taking an item failed by a mistake of ours."""
+        self._events.item_failed(error)
+
     async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
         """Take the receipt of a handshake message; one that does not verify is reported and changes nothing."""
         thread = await tx.get(ThreadRow, row.thread, row.side)
