@@ -169,7 +169,7 @@ def _proposed(state: ClientState, record: ThreadRecord, private: AgreedPrivate) 
     """Return the agreement to check the proof against; one made by mail link names no consent, so any may follow it."""
     agreement = open_proposed(record.agreement, signing_key_of(state, record.provider))
     if agreement.attested == "node" and agreement.consent is None:
-        return replace(agreement, consent=consent_hash(private.proof.consent))
+        return replace(agreement, attested="device", consent=consent_hash(private.proof.consent))
     return agreement
 
 

@@ -1,15 +1,17 @@
 """Real companies on loopback, each a node with its jobs running, and people with vaults of their own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
 from cli.client.person import Person
 from cli.client.unlock import create_vault, new_state
-from cli.client.views import Event
+from cli.client.views import Agreed, Event, Named, Secured
 from federation.ports import Store, where
 from node import config as configuration
 from node.api.app import build_app
@@ -27,6 +29,7 @@ from protocol.vocabulary import Format
 
 QUICK: Final = Cost(passes=1, memory_kib=8)
 PASSPHRASE: Final = "a long enough passphrase"
+PROMPTS: Final = ("How do I tell the board that we ship late?", "I wrote a draft.", "Three sentences I can say.")
 TOPIC: Final = "mm:first-board-presentation"
 #: Everything at once, so that no test waits for a clock.
 AT_ONCE: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -155,25 +158,35 @@ def need(format_: Format = "call") -> Need:
     return Need(topics=(TOPIC,), kind="been-through", languages=("en",), format=format_, length=30)
 
 
-async def happens(person: Person, kind: type[E], *, turns: int = 100) -> E:
-    """Return the next event of `kind`, letting others pass."""
-    seen: list[Event] = []
+_UNSEEN: Final[WeakKeyDictionary[Person, list[Event]]] = WeakKeyDictionary()
+
+
+async def happens(person: Person, kind: type[E], *, turns: int = 60) -> E:
+    """Return the next event of `kind`, letting others pass; what came with it is seen by the next call."""
+    passed: list[Event] = []
+    unseen = _UNSEEN.setdefault(person, [])
     for _ in range(turns):
-        for event in await person.poll(wait_s=0.5):
+        while unseen:
+            event = unseen.pop(0)
             if isinstance(event, kind):
                 return event
-            seen.append(event)
-    raise AssertionError(f"{kind.__name__} did not happen, but {seen}")
+            passed.append(event)
+        unseen += await person.poll(wait_s=0.5)
+    raise AssertionError(f"{kind.__name__} did not happen, but {passed}")
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, turns: int = 200) -> None:
-    """Return once `condition` holds; it is looked at whenever something else had a turn."""
-    for _ in range(turns):
-        if await condition():
+async def meet(mentee: Person, mentor: Person) -> None:
+    """Go on after the mentor's yes until both know each other's name."""
+    await happens(mentee, Agreed)
+    await happens(mentor, Secured)
+    await happens(mentee, Named)
+    await happens(mentor, Named)
+
+
+async def lists_something(person: Person) -> None:
+    """Return once another organization's catalog that answers the need is mirrored."""
+    for _ in range(200):
+        if (await person.api.search(need(), ())).offers:
             return
-    raise AssertionError("it never came true")
-
-
-def kinds(events: Sequence[Event]) -> list[str]:
-    """Return the names of events."""
-    return [type(event).__name__ for event in events]
+        await asyncio.sleep(0.05)
+    raise AssertionError("nothing is listed")
