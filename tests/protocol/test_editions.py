@@ -170,6 +170,20 @@ def test_a_paused_listing_that_nobody_asks_for_any_more_ends() -> None:
     assert state.phase == "gone"
 
 
+def test_who_waits_to_come_back_and_is_asked_for_no_more_has_ended() -> None:
+    run = Run(Policy(mean_delay=0, rotate_percent=100))
+    run.go(desired("a"))
+    run.go(desired("a"), days=30)
+    run.policy = Policy(mean_delay=10**9)
+    run.go(desired("a"), days=30)
+    waiting = run.state("a")
+    assert waiting
+    assert waiting.phase == "waiting"
+    run.go()
+    ended = run.state("a")
+    assert ended == CellState(cell=cell("a"), phase="gone", holders=PEOPLE, round=602)
+
+
 def test_k_is_counted_over_everything_a_peer_may_remember() -> None:
     # Eight could hold it now, but only seven of them could have held it all the time.
     before, after = sorted(PEOPLE)[:8], sorted(PEOPLE)[1:9]
