@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from protocol.addresses import audience_id, parse_api, parse_loopback
 from protocol.errors import MalformedError, MeshError
 from protocol.fingerprints import WORDS, fingerprint_words, words_of
-from protocol.peers import NodeDocument, common_protocol, log_vkey, open_document, sign_document
+from protocol.peers import PROTOCOLS, NodeDocument, common_protocol, log_vkey, open_document, sign_document
+from protocol.rotation import Rotation, pin, sign_rotation
 from protocol.signing import SigningKey
 from protocol.tickets import Ticket, code_hash, parse_ticket, render_ticket
 from tests.vectors.generate import peers as made
@@ -28,11 +29,27 @@ def document() -> NodeDocument:
     return open_document(made.signed(made.document()))
 
 
+def test_what_we_speak_is_what_our_vectors_speak() -> None:
+    assert document().protocols == PROTOCOLS
+
+
 def test_a_document_is_signed_by_the_key_it_names() -> None:
     key = SigningKey(made.FEDERATION.encode())
     assert sign_document(document(), key) == made.signed(made.document())
     with pytest.raises(ValueError, match="federation key"):
         sign_document(document(), SigningKey(bytes(32)))
+
+
+def test_a_rotation_statement_is_signed_as_the_page_says() -> None:
+    old, new = made.key("aurora federation"), made.key("aurora federation 2")
+    statement = Rotation(entity=made.ENTITY, number=1, old=made.text_of(old), new=made.text_of(new), issued_at=made.NOW)
+    expected = made.rotation(old, "aurora federation", "aurora federation 2")
+    assert sign_rotation(statement, SigningKey(old.encode())) == expected
+
+
+def test_a_peer_that_was_just_pinned_has_followed_no_recovery() -> None:
+    key = SigningKey(made.FEDERATION.encode()).public
+    assert pin(made.signed(made.document()), key).recovered == 0
 
 
 @pytest.mark.parametrize(

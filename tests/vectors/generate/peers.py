@@ -281,7 +281,13 @@ def _documents() -> list[Case]:
         bad("no protocol", {"protocols": []}),
         bad("a protocol twice", {"protocols": ["mentormesh/1", "mentormesh/1"]}),
         bad("a protocol of another name", {"protocols": ["matrix/1"]}),
-        bad("a log of another host", {"log_origin": "birch.example/log"}),
+        bad(
+            "a log of another host",
+            {
+                "log_origin": "birch.example/log",
+                "log_vkey": vkey("birch.example/log", text_of(key("aurora log"))),
+            },
+        ),
         bad("a verifier key of another key", {"log_vkey": vkey("aurora.example/log", text_of(key("aurora http")))}),
         bad("a negative limit", {"limits": {"batch_items": -1}}),
         bad("a number of zero", {"seq": 0}),
@@ -377,6 +383,11 @@ def _rotations() -> list[Case]:
         refuse(
             "a new recovery key without its word",
             fetched([], by=first, recovery=new_recovery),
+            "federation-key-changed",
+        ),
+        refuse(
+            "a recovery key in a statement of the federation key",
+            fetched([rotation(key(first), first, second, recovery="aurora recovery 2")]),
             "federation-key-changed",
         ),
         refuse(
