@@ -1,6 +1,6 @@
 """What the two halves of the mentor's side share: notes, answers, and what they ask of their surroundings."""
 
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
@@ -10,12 +10,15 @@ from protocol import contexts
 from protocol.bodies import Agreement, Choice, DeclineReason, Quote, Sealed, Slots
 from protocol.encoding import Wire, b64, encode
 from protocol.handshake import Side
-from protocol.ids import Bytes32
+from protocol.ids import Bytes32, Seconds
+from protocol.messages import ITEM_BYTES
 from protocol.sealing import SealingPublicKey
 
 SIDE: Final = Side.PROVIDER
 #: A quote is honoured this much longer than it says: clocks and the flush take time.
 GRACE_S: Final = 600
+#: A handshake item as base64url.
+ITEM_TEXT: Final = -(-ITEM_BYTES * 4 // 3)
 
 
 class ProviderNotes(Wire, frozen=True, kw_only=True):
@@ -35,13 +38,14 @@ class RequestEntry(Wire, frozen=True, kw_only=True):
     """What a mentor's devices get: the signed ACCEPTED, the choice as the node took it, and until when to answer.
 
     `topic` is the first topic asked for: the brief has the mentee's own words only.
+    Source: docs/protocol/41-envelopes.md §5.
     """
 
-    item: str
+    item: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=ITEM_TEXT, max_length=ITEM_TEXT)]
     choice: Choice
     held: Slots
-    deadline: int
-    topic: str = ""
+    deadline: Seconds
+    topic: Annotated[str, msgspec.Meta(pattern=r"^((esco|onet|mm|ext):[!-~]{1,200})?(?!\n)$", max_length=205)] = ""
 
 
 class Agree(msgspec.Struct, frozen=True, kw_only=True, tag="agree", forbid_unknown_fields=True):
