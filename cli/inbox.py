@@ -32,12 +32,13 @@ async def inbox(me: Person, terminal: Terminal, *, stay: bool) -> None:
         await follow(me, terminal)
 
 
-async def _named(me: Person, thread: str) -> str:
+async def _named(me: Person, terminal: Terminal, thread: str) -> str:
     """Return the id of a request; one that is not known yet may be in the mailbox."""
     try:
         return thread_named(me.state, thread)
     except MissingError:
-        await me.poll()
+        for event in await me.poll():
+            terminal.event(event)
         return thread_named(me.state, thread)
 
 
@@ -47,7 +48,7 @@ async def _named(me: Person, thread: str) -> str:
 @person_command
 async def accept(me: Person, terminal: Terminal, *, thread: str, slot: int | None) -> None:
     """Say yes to the request THREAD; names are exchanged once both nodes have signed."""
-    name = await _named(me, thread)
+    name = await _named(me, terminal, thread)
     slots = me.state.thread(name).slots
     await me.accept(name, slot=None if slot is None else numbered(slots, (slot,))[0])
     after = f"Said yes. Follow with `mentormesh session {name}`."
@@ -61,7 +62,7 @@ async def accept(me: Person, terminal: Terminal, *, thread: str, slot: int | Non
 @person_command
 async def decline(me: Person, terminal: Terminal, *, thread: str, reason: DeclineReason, pause: bool) -> None:
     """Say no to the request THREAD; nobody learns who you are."""
-    name = await _named(me, thread)
+    name = await _named(me, terminal, thread)
     await me.decline(name, reason=reason, pause=pause)
     terminal.result({"thread": name, "declined": reason}, "Said no. The brief is forgotten on this device.")
 
@@ -74,7 +75,7 @@ async def counter(me: Person, terminal: Terminal, *, thread: str, slots: tuple[s
     """Propose other times for the request THREAD, on full or half hours."""
     if len(slots) > 5:
         raise RefusedError("propose at most five times")
-    name = await _named(me, thread)
+    name = await _named(me, terminal, thread)
     times = tuple(sorted({parse_time(slot) for slot in slots}))
     await me.counter(name, times)
     terminal.result({"thread": name, "slots": times}, "Proposed. The request comes again when one of them suits.")

@@ -13,7 +13,7 @@ from cli.client.person import Person
 from cli.client.render import line_of, session_lines
 from cli.client.requesting import ENDED
 from cli.client.session import OVER, content_of
-from cli.client.views import Closed, Event, Role, Shown
+from cli.client.views import Alarm, Closed, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
 from protocol.errors import MalformedError, MeshError
 from protocol.text import displayable
@@ -41,16 +41,19 @@ def session() -> None:
     """Talk in a session: `session THREAD` is a chat, the commands below say one thing each."""
 
 
-async def opened(me: Person, thread: str) -> str:
-    """Return the id of a session, after taking in what is new. Raises: MissingError."""
-    await me.poll()
+async def opened(me: Person, terminal: Terminal, thread: str) -> str:
+    """Return the id of a session after taking in what is new; what is new elsewhere is told. Raises: MissingError."""
+    events = await me.poll()
     name = thread_named(me.state, thread)
+    for event in events:
+        if event.thread != name or isinstance(event, Alarm):
+            terminal.event(event)
     me.state.session(name)
     return name
 
 
 async def _say(me: Person, terminal: Terminal, thread: str, content: Content) -> None:
-    name = await opened(me, thread)
+    name = await opened(me, terminal, thread)
     delivered = await me.send(name, content)
     note = "Sent." if delivered else "Stored: it is sent when your node is back."
     terminal.result({"thread": name, "sent": delivered}, note)
@@ -146,7 +149,7 @@ async def again(me: Person, terminal: Terminal, *, thread: str, answer: str) -> 
 @person_command
 async def close(me: Person, terminal: Terminal, *, thread: str) -> None:
     """Close the session; once both have, its keys are destroyed and takeaways stay."""
-    name = await opened(me, thread)
+    name = await opened(me, terminal, thread)
     await me.close(name)
     over = name not in me.state.sessions
     after = "The session is over, its keys are destroyed." if over else "Closed on your side."
@@ -159,7 +162,7 @@ async def close(me: Person, terminal: Terminal, *, thread: str) -> None:
 @person_command
 async def show(me: Person, terminal: Terminal, *, thread: str, stay: bool) -> None:
     """Show the session so far."""
-    name = await opened(me, thread)
+    name = await opened(me, terminal, thread)
     view = me.session(name, language=terminal.language)
     terminal.result(view, session_lines(view, terminal.language))
     if stay:

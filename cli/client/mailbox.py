@@ -58,15 +58,18 @@ class MailboxLoop:
 
     async def turn(self, *, wait_s: float = 0) -> tuple[Event, ...]:
         """Return what happened; waits at most `wait_s` for the first entry if nothing else is to be done."""
-        events = await self.settle()
-        state = self._core.state()
-        box = await self._core.api().mailbox(state.mailbox_after, wait_s=0 if events else wait_s)
-        if not box.entries:
+        if events := await self.settle():
             return tuple(events)
+        box = await self._core.api().mailbox(self._core.state().mailbox_after, wait_s=wait_s)
+        if not box.entries:
+            return ()
         for entry in box.entries:
             events += await self._take(entry)
-        await self._core.api().acknowledge(box.entries[-1].cursor)
-        return (*events, *await self.settle())
+        # What was taken in is stored and must be told; what fails from here on is done at the next turn.
+        with suppress(UnavailableError):
+            await self._core.api().acknowledge(box.entries[-1].cursor)
+            events += await self.settle()
+        return tuple(events)
 
     async def _take(self, entry: Entry) -> list[Event]:
         """Store one entry and what it says; one by a node that is not known yet is looked at twice."""
@@ -100,8 +103,12 @@ class MailboxLoop:
             for thread in list(self._core.state().sessions):
                 await self.flush(thread)
             events = await self._requesting.go_on()
-            self._core.vault.update(partial(_let_go, now=self._core.now()))
+            self.tidy()
         return events
+
+    def tidy(self) -> None:
+        """Let go of what is over: sessions, briefs nobody answered, what was left of old threads."""
+        self._core.vault.update(partial(_let_go, now=self._core.now()))
 
     async def _cancel(self) -> None:
         for record in self._core.state().threads.values():

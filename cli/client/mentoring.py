@@ -207,7 +207,5 @@ def _slot(record: ThreadRecord, wanted: int | None) -> int | None:
     if wanted is None and record.slots:
         return record.slots[0]
     if wanted not in record.slots:
-        raise RefusedError(
-            "choose one of the times that were asked for: `mentormesh inbox` shows them", code="wrong-slot"
-        )
+        raise RefusedError("choose one of the times asked for: `mentormesh inbox` shows them", code="wrong-slot")
     return wanted

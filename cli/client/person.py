@@ -196,7 +196,7 @@ class Person:
     async def close(self, thread: str) -> bool:
         """Close the session on this side; once both have, its keys are destroyed and takeaways stay."""
         left = await self.send(thread, Close())
-        await self._loop.settle()
+        self._loop.tidy()
         return left
 
     async def cancel(self, thread: str, *, reason: CancelReason = "not-needed") -> None:

@@ -184,8 +184,14 @@ class Requesting:
         events: list[Event] = []
         for ask in list(self._core.state().asks.values()):
             record = self._core.state().threads.get(ask.active)
-            if ask.active and ask.goes_on and (record is None or record.state in ENDED):
+            if not (ask.active and ask.goes_on and (record is None or record.state in ENDED)):
+                continue
+            try:
                 events += await self._next(ask.id, ask.active)
+            except UnavailableError:
+                if not events:
+                    raise
+                return events  # what happened so far must be told; the rest is done at the next turn
         return events
 
     async def _next(self, ask_id: str, before: str) -> list[Event]:
