@@ -83,7 +83,7 @@ def _bad_headers() -> list[Case]:
     refused = {
         "a space": _header().replace(":", ": ", 1),
         "fields in another order": '{"thread":"' + THREAD + '",' + _header(thread=None)[1:],
-        "another kind": _header(kind="commit"),
+        "another kind of content": _header(kind="commit"),
         "another side": _header(side="hub"),
         "a sequence number of 0": _header(seq=0),
         "a number of 0": _header(number=0),
