@@ -9,9 +9,9 @@ from typing import Any, Final
 import click
 
 from cli.client.core import fresh_id
+from cli.client.needs import ENDED
 from cli.client.person import Person
 from cli.client.render import line_of, session_lines
-from cli.client.requesting import ENDED
 from cli.client.session import OVER, content_of
 from cli.client.views import Alarm, Closed, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful

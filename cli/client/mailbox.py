@@ -34,9 +34,10 @@ from .agreeing import AGREED, take_agreed, take_private, take_verified
 from .asking import take_offer
 from .core import Core
 from .mentoring import SAID_YES, WAITING, forgotten, take_request
+from .needs import ENDED, ended
 from .pins import Opened, UnknownSenderError, name_of, open_item
 from .records import Outgoing, ThreadRecord
-from .requesting import ENDED, Requesting, ended
+from .requesting import Requesting
 from .session import OVER, destroyed, is_over, sent, take_envelope
 from .state import ClientState
 from .views import Alarm, Cancelled, Countered, Event, Problem, Refused

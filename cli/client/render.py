@@ -117,21 +117,24 @@ def slot_lines(slots: Slots, length: int, language: str) -> list[str]:
 
 def review_lines(proposal: Proposal, prompts: Sequence[str], own: str, language: str) -> list[str]:
     """Return what each party will see of a request before it is sent."""
-    org = proposal.org.display_name
+    org, german = proposal.org.display_name, language.startswith("de")
     count = len("".join(prompts))
-    if language.startswith("de"):
-        return [
+    if german:
+        lines = [
             f"{org}, der Knoten: Thema, Format, Länge, Sprache, deine Wunschzeiten, und dass jemand von {own} fragt.",
             f"{org}, diese eine Person auf ihrem Gerät: deine {count} Zeichen und die Angaben über dich, kein Name.",
             f"{own}: dass du bei {org} etwas anfragst, lesen kann es das nicht. Gesucht wurde im Speicher, ohne Spur.",
-            "Namen sehen nur ihr beide, und erst nach der Zusage.",
         ]
-    return [
-        f"{org}, its node: topic, format, length, language, the times you chose, and that somebody of {own} asks.",
-        f"{org}, that one person on their device: your {count} characters and what you say about yourself, no name.",
-        f"{own}: that you ask something at {org}, which it cannot read. It searched in memory and kept no trace.",
-        "Names are shown to the two of you only, once they say yes.",
-    ]
+        names = "Namen sehen nur ihr beide, und erst nach der Zusage."
+    else:
+        lines = [
+            f"{org}, its node: topic, format, length, language, the times you chose, and that somebody of {own} asks.",
+            f"{org}, that one person on their device: your {count} characters, what you say about yourself, no name.",
+            f"{own}: that you ask something at {org}, which it cannot read. It searched in memory and kept no trace.",
+        ]
+        names = "Names are shown to the two of you only, once they say yes."
+    # Inside one company the node of the first line is that of the third, which then reads the topic after all.
+    return [*(lines[:2] if proposal.own else lines), names]
 
 
 def requested_lines(request: Requested, deadline: int | None, need: Need, language: str) -> list[str]:
