@@ -2,27 +2,35 @@
 
 The item and its row are written in the transaction that explains them (`OutboxRow`); here they only travel. One
 transfer carries up to 64 items under one signature; a peer that does not answer is asked again after a full-jitter
-pause whose cap grows with the length of the outage. Source: docs/protocol/delivery.md.
+pause whose cap grows with the length of the outage. What one peer or one thread does never holds up another.
+Source: docs/protocol/33-delivery.md.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
-from protocol.errors import LimitError, MeshError, UnavailableError
+from protocol.errors import MalformedError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Outcome, join_batch
 
 from .inbox import outcomes_of
-from .ports import Clock, Entropy, Store, Writer, where
+from .pauses import LONGEST_PAUSE_S, PeerStatus, note_failure
+from .ports import Clock, Entropy, Reader, Store, Writer, above, where
 from .rows import OutboxRow
 
-#: Longest pause in seconds between two tries, by seconds since the peer last answered (federation.md, Delivery).
-PAUSES: Final = ((900, 5.0), (86_400, 60.0))
-LONGEST_PAUSE_S: Final = 900.0
-SHORTEST_PAUSE_S: Final = 0.25
+#: First pause of a thread whose item is to come again; it doubles with each try.
+THREAD_PAUSE_MS: Final = 1000
+
+#: `due_ms` of what waits for no beat, whatever the clock says.
+AT_ONCE: Final = 0
+#: A clock that goes back by less is one that is kept right.
+SKEW_MS: Final = 60_000
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+_Lane = tuple[str, str, int]
 
 
 class Transport(Protocol):
@@ -48,25 +56,17 @@ class Results(Protocol):
         """Return the rows of the thread from `from_seq` on, because the peer lacks them; none if it cannot be."""
         ...
 
-
-class PeerStatus(msgspec.Struct, kw_only=True):
-    """How sending to one peer goes; kept in memory only."""
-
-    failures: int = 0
-    down_since: int | None = None
-    last_error: str = ""
+    def on_mistake(self, error: Exception) -> None:
+        """Report that sending failed by a mistake of ours; it is tried again."""
+        ...
 
 
-def pause(status: PeerStatus, *, now: int, jitter: float) -> float:
-    """Return the seconds to wait after a failure, between 0.25 and the cap of the outage so far.
+class _Signals:
+    """What the sender to one peer waits for: something new to send, or word that the peer is back."""
 
-    Args:
-        jitter: uniform in [0, 1).
-    """
-    away = now - (status.down_since if status.down_since is not None else now)
-    cap = next((longest for until, longest in PAUSES if away < until), LONGEST_PAUSE_S)
-    longest = min(cap, SHORTEST_PAUSE_S * 2.0 ** min(status.failures, 20))
-    return max(SHORTEST_PAUSE_S, jitter * longest)
+    def __init__(self) -> None:
+        self.new: Final = asyncio.Event()
+        self.back: Final = asyncio.Event()
 
 
 class Outbox:
@@ -78,41 +78,57 @@ class Outbox:
         self._results: Final = results
         self._clock: Final = clock
         self._entropy: Final = entropy
-        self._events: Final[dict[str, asyncio.Event]] = {}
+        self._signals: Final[dict[str, _Signals]] = {}
         self._new_peer: Final = asyncio.Event()
         self.status: Final[dict[str, PeerStatus]] = {}
 
     def wake(self, peer: str) -> None:
-        """Look at the rows for `peer` now; also ends its pause (it may have said that it is back)."""
-        event = self._events.get(peer)
-        if event is None:
-            self._events[peer] = event = asyncio.Event()
+        """Look at the rows for `peer` soon; a pause after a failure goes on."""
+        signals = self._signals.get(peer)
+        if signals is None:
+            self._signals[peer] = signals = _Signals()
             self._new_peer.set()
-        event.set()
+        signals.new.set()
+
+    def back(self, peer: str) -> None:
+        """End the pause of a peer that showed that it is there."""
+        if peer in self._signals:
+            self._signals[peer].back.set()
 
     async def run(self) -> None:
         """Send until cancelled, each peer on its own."""
-        async with self._store.read() as tx:
-            for row in await tx.find(OutboxRow):
-                self.wake(row.peer)
+        await self._wake_all()
         async with asyncio.TaskGroup() as group:
             served: set[str] = set()
             while True:
-                for peer in self._events.keys() - served:
+                for peer in self._signals.keys() - served:
                     served.add(peer)
                     group.create_task(self._serve(peer), name=f"outbox {peer}")
                 self._new_peer.clear()
                 await self._new_peer.wait()
 
+    async def _wake_all(self) -> None:
+        """Wake every peer that has rows, without reading them all."""
+        async with self._store.read() as tx:
+            last = ""
+            while found := await tx.find(OutboxRow, above("peer", last), order="peer", limit=1):
+                last = found[0].peer
+                self.wake(last)
+
     async def _serve(self, peer: str) -> None:
-        event = self._events[peer]
+        signals = self._signals[peer]
         while True:
-            event.clear()
-            wait_s = await self.step(peer)
+            signals.new.clear()
+            signals.back.clear()
+            try:
+                wait_s = await self.step(peer)
+            except Exception as error:  # noqa: BLE001 -- the outermost loop of this peer: the others go on
+                self._results.on_mistake(error)
+                wait_s = self._paused(self._status(peer), error)
             if wait_s is None:
-                await event.wait()
+                await signals.new.wait()
             elif wait_s > 0:
-                await self._sleep_or_wake(event, wait_s)
+                await self._sleep_or_wake(signals.back if self._status(peer).pausing else signals.new, wait_s)
 
     async def _sleep_or_wake(self, event: asyncio.Event, seconds: float) -> None:
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -126,77 +142,146 @@ class Outbox:
     async def step(self, peer: str) -> float | None:
         """Send what is due for `peer` once; return the seconds until the next look, None if nothing waits."""
         now_ms = self._clock.now_ms()
+        status = self._status(peer)
+        status.pausing = False
         async with self._store.read() as tx:
-            waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=4 * MAX_BATCH_ITEMS)
-        if not waiting:
-            return None
-        due = [row for row in waiting if row.due_ms <= now_ms]
+            waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=MAX_BATCH_ITEMS)
+            due = [row for row in waiting if _due_ms(row, now_ms) <= now_ms]
+            overtaking = await _overtaking(tx, due)
         if not due:
-            return (waiting[0].due_ms - now_ms) / 1000.0
+            return (_due_ms(waiting[0], now_ms) - now_ms) / 1000.0 if waiting else None
         expired = [row for row in due if row.expires_at <= self._clock.now()]
         if expired:
             await self._give_up(expired)
-            return 0
-        return await self._send(peer, _batch(due))
+        elif overtaking:
+            await self._put_off(overtaking)
+        else:
+            return await self._send(peer, status, _batch(due, most=1 if status.singly else MAX_BATCH_ITEMS))
+        return 0
 
     async def _give_up(self, rows: Sequence[OutboxRow]) -> None:
         async with self._store.write() as tx:
             for row in rows:
-                await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-                await self._results.on_undelivered(tx, row, "expired")
+                await self._settle(tx, row, Outcome(mid=row.mid, status="refused", code="expired"))
 
-    async def _send(self, peer: str, rows: list[OutboxRow]) -> float:
-        status = self.status.setdefault(peer, PeerStatus())
+    async def _put_off(self, rows: Sequence[OutboxRow]) -> None:
+        async with self._store.write() as tx:
+            await tx.put(*[row for row in rows if await tx.get(OutboxRow, row.peer, row.mid) is not None])
+
+    async def _send(self, peer: str, status: PeerStatus, rows: list[OutboxRow]) -> float:
         try:
             answer = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
-            outcomes = outcomes_of(answer, [row.mid for row in rows])
+        except MalformedError as error:
+            return await self._not_understood(status, rows, error)
         except MeshError as error:
-            status.failures += 1
-            status.last_error = error.code
-            now = self._clock.now()
-            status.down_since = now if status.down_since is None else status.down_since
-            retry_at = error.retry_at if isinstance(error, LimitError | UnavailableError) else None
-            jitter = int.from_bytes(self._entropy.take(4), "big") / 2**32
-            return max(pause(status, now=now, jitter=jitter), (retry_at - now) if retry_at else 0.0)
-        self.status[peer] = PeerStatus()
+            return self._paused(status, error)
+        try:
+            outcomes = outcomes_of(answer, [row.mid for row in rows])
+        except MalformedError as error:
+            return self._paused(status, error)
+        self.status[peer] = PeerStatus(singly=max(0, status.singly - len(rows)))
         async with self._store.write() as tx:
             for row, outcome in zip(rows, outcomes, strict=True):
                 await self._settle(tx, row, outcome)
         return 0
 
+    async def _not_understood(self, status: PeerStatus, rows: list[OutboxRow], error: MalformedError) -> float:
+        """Find the item that the peer cannot read, by sending one at a time; it alone is given up.
+
+        Other codes of this kind speak of the request, not of an item.
+        """
+        if error.code != MalformedError.code:
+            return self._paused(status, error)
+        if len(rows) > 1:
+            status.singly = len(rows)
+            return 0
+        status.singly = max(0, status.singly - 1)
+        async with self._store.write() as tx:
+            await self._settle(tx, rows[0], Outcome(mid=rows[0].mid, status="refused", code=error.code))
+        return 0
+
+    def _status(self, peer: str) -> PeerStatus:
+        return self.status.setdefault(peer, PeerStatus())
+
+    def _paused(self, status: PeerStatus, error: Exception) -> float:
+        """Note a failure; return how long to wait."""
+        return note_failure(status, error, now=self._clock.now(), entropy=self._entropy.take(4))
+
     async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
+        """Do what the outcome of one item asks for; a mistake of ours puts off its thread alone."""
+        if await tx.get(OutboxRow, row.peer, row.mid) is None:
+            return  # its thread has ended meanwhile, perhaps by an earlier item of this batch
+        try:
+            async with tx.savepoint():
+                await self._done(tx, row, outcome)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- one item's outcome must not hold up those of all others
+            self._results.on_mistake(error)
+            await tx.put(self._later(row))
+
+    async def _done(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
+        if outcome.status == "later":
+            await tx.put(self._later(row))
+            return
+        await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
         if outcome.status in ("stored", "duplicate"):
-            await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
             await self._results.on_delivered(tx, row, outcome)
-        elif outcome.status == "later" or outcome.expected_seq is not None:
+        elif outcome.expected_seq is not None:
             await self._again(tx, row, outcome.expected_seq)
         else:
-            await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-            await self._results.on_undelivered(tx, row, outcome.code)
+            code = outcome.code if _CODE.fullmatch(outcome.code) else "refused"
+            await self._results.on_undelivered(tx, row, code)
 
-    async def _again(self, tx: Writer, row: OutboxRow, from_seq: int | None) -> None:
-        later = replace(row, attempts=row.attempts + 1, due_ms=self._clock.now_ms() + 1000)
-        if from_seq is None:
-            await tx.put(later)
-            return
+    async def _again(self, tx: Writer, row: OutboxRow, from_seq: int) -> None:
+        """Queue what the peer lacks; the first time at once, and ever later if that does not help."""
         missing = await self._results.replay(tx, row, from_seq)
         if not missing:
-            await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
             await self._results.on_undelivered(tx, row, "out-of-order")
             return
-        await tx.put(*missing)
+        later = self._later(row)
+        due_ms = later.due_ms if row.attempts else AT_ONCE
+        await tx.put(*(replace(one, attempts=later.attempts, due_ms=due_ms) for one in missing))
+
+    def _later(self, row: OutboxRow) -> OutboxRow:
+        wait_ms = min(THREAD_PAUSE_MS * 2 ** min(row.attempts, 20), round(LONGEST_PAUSE_S * 1000))
+        return replace(row, attempts=row.attempts + 1, due_ms=self._clock.now_ms() + wait_ms)
 
 
-def _batch(due: list[OutboxRow]) -> list[OutboxRow]:
-    """Return what fits one transfer: oldest threads first, each thread in its own order."""
-    first: dict[tuple[str, str], int] = {}
+def _due_ms(row: OutboxRow, now_ms: int) -> int:
+    """Return when a row is to be sent; one from the future was made before the clock was set back."""
+    return row.due_ms if row.created_ms <= now_ms + SKEW_MS else AT_ONCE
+
+
+async def _overtaking(tx: Reader, due: Sequence[OutboxRow]) -> list[OutboxRow]:
+    """Return those of `due` whose thread has an earlier item that was put off, to be put off as long.
+
+    Envelopes must not overtake each other: the receiver takes them by their growing number.
+    """
+    lanes: dict[_Lane, OutboxRow] = {}
     for row in due:
-        key = (row.thread, row.side)
-        first[key] = min(first.get(key, row.created_ms), row.created_ms)
-    ordered = sorted(due, key=lambda row: (first[row.thread, row.side], row.thread, row.side, row.seq))
+        first = lanes.setdefault(_lane(row), row)
+        if row.seq < first.seq:
+            lanes[_lane(row)] = row
+    held: list[OutboxRow] = []
+    for lane, first in lanes.items():
+        before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
+        until = [row.due_ms for row in before if _lane(row) == lane]
+        if until:
+            held += [replace(row, due_ms=until[0]) for row in due if _lane(row) == lane]
+    return held
+
+
+def _lane(row: OutboxRow) -> _Lane:
+    """Return what keeps an order of its own: messages and envelopes of one side of a thread count apart."""
+    return row.thread, row.side, row.item[0]
+
+
+def _batch(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
+    """Return what fits one transfer, in the order of `due`."""
     batch: list[OutboxRow] = []
     size = 0
-    for row in ordered[:MAX_BATCH_ITEMS]:
+    for row in due[:most]:
         size += 4 + len(row.item)
         if size > MAX_BATCH_BYTES and batch:
             break

@@ -56,7 +56,7 @@ class Events:
         self.log.warning("dead-letter", error_code=error_code)
 
     def item_failed(self, error: Exception) -> None:
-        """Taking an item of another organization failed by a mistake of ours; it comes again."""
+        """Taking or sending an item failed by a mistake of ours; it is tried again."""
         self._count("item-failed")
         self.log.error("item-failed", **failure(error))
 

@@ -65,14 +65,12 @@ class Exchanging:
             seal=around.keys.envelope_seal,
             org=around.org,
         )
-        queue = Queue()
+        queue = Queue(clock, entropy)
         peers = PeerBook(around.directory, around.calls, own, clock)
         carrier = Carrier(own.entity, peers, around.org)
-        self.desk: Final = Desk(own, queue, clock, entropy, ThreadSettings(flush_s=config.handshake.flush_s))
+        self.desk: Final = Desk(own, queue, clock, ThreadSettings(flush_s=config.handshake.flush_s))
         self.mailboxes: Final = Mailboxes(store, clock)
-        self.sessions: Final = Sessions(
-            store=store, mailboxes=self.mailboxes, queue=queue, clock=clock, entropy=entropy
-        )
+        self.sessions: Final = Sessions(store=store, mailboxes=self.mailboxes, queue=queue, clock=clock)
         self.views: Final = ThreadViews(store, self.sessions)
         mentors = MentorDesk(clock)
         mail = HandshakeMail(
@@ -124,7 +122,6 @@ class Exchanging:
             consumer=self.consumer,
             provider=self.provider,
             sessions=self.sessions,
-            clock=clock,
             events=around.events,
         )
         self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=own.message_key)

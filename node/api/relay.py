@@ -5,8 +5,10 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from federation.authenticate import Authenticated
 from federation.inbox import Inbox
 from federation.mirror import MirrorService
+from federation.outbox import Outbox
 from federation.publisher import PublisherService
 from federation.sets import BASE, NUDGES_PATH
 from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
@@ -24,9 +26,10 @@ PAGE_TYPE: Final = "application/zstd"
 
 
 class Relay(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts behind these routes."""
+    """The parts behind these routes; whoever asks here is there, so the outbox hears of it."""
 
     inbox: Inbox
+    outbox: Outbox
     provider: Provider
     publisher: PublisherService
     mirror: MirrorService
@@ -37,14 +40,14 @@ RELAY: Final = web.AppKey("mentormesh.relay", Relay)
 
 async def messages(request: web.Request) -> web.Response:
     """Take a batch of handshake messages and session envelopes."""
-    asked = asked_by(request)
+    asked = _there(request)
     body = await request.app[RELAY].inbox.receive(asked.peer.entity, asked.body, asked.spend)
     return web.Response(body=body, content_type=JSON)
 
 
 async def quotes(request: web.Request) -> web.Response:
     """Answer a sealed need with sealed candidates, or neutrally with none."""
-    asked = asked_by(request)
+    asked = _there(request)
     asked.peer.require("request", now=asked.created)
     body = await request.app[RELAY].provider.quote(
         asked.peer.entity, asked.body, asked.spend, org=asked.peer.document.org
@@ -78,9 +81,16 @@ async def set_page(request: web.Request) -> web.Response:
 
 async def nudges(request: web.Request) -> web.Response:
     """Take the word that a set has changed; the set is then pulled."""
-    asked = asked_by(request)
+    asked = _there(request)
     await request.app[RELAY].mirror.nudged(asked.peer.entity, asked.body)
     return web.Response(status=202)
+
+
+def _there(request: web.Request) -> Authenticated:
+    """Return who asked; what waits for them is sent now."""
+    asked = asked_by(request)
+    request.app[RELAY].outbox.back(asked.peer.entity)
+    return asked
 
 
 def _number(text: str) -> int:

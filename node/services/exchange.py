@@ -6,10 +6,8 @@ An internal match takes the same way: the node is its own peer, and the carrier 
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from msgspec.structs import replace
-
 from federation.inbox import Guard
-from federation.ports import Clock, Writer, where
+from federation.ports import Writer, where
 from federation.rows import OutboxRow, ThreadRow
 from node.events import Events
 from protocol.bodies import RequestBody
@@ -25,8 +23,6 @@ from .provider import Provider
 from .sessions import Sessions
 from .threads import Desk, Peers
 
-AGAIN_MS: Final = 1000
-
 
 class Exchange:
     """Handler of the inbox and results of the outbox for one node."""
@@ -39,7 +35,6 @@ class Exchange:
         consumer: Consumer,
         provider: Provider,
         sessions: Sessions,
-        clock: Clock,
         events: Events,
     ) -> None:
         self._events: Final = events
@@ -48,7 +43,6 @@ class Exchange:
         self._consumer: Final = consumer
         self._provider: Final = provider
         self._sessions: Final = sessions
-        self._clock: Final = clock
 
     async def verify_key(self, tx: Writer, peer: str) -> VerifyKey:
         """Return the key by which `peer` signs messages. Raises: MissingError."""
@@ -71,7 +65,7 @@ class Exchange:
         await self._sessions.on_envelope(tx, peer, envelope)
 
     def on_mistake(self, error: Exception) -> None:
-        """Report that taking an item failed by a mistake of ours."""
+        """Report that taking or sending an item failed by a mistake of ours."""
         self._events.item_failed(error)
 
     async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
@@ -99,7 +93,7 @@ class Exchange:
     async def replay(self, tx: Writer, row: OutboxRow, from_seq: int) -> Sequence[OutboxRow]:
         """Return the rows of the thread from `from_seq` on; a session envelope waits for those before it."""
         if row.item[0] == KIND_SESSION:
-            return [replace(row, due_ms=self._clock.now_ms() + AGAIN_MS, attempts=row.attempts + 1)]
+            return [row]
         return await self._desk.replay(tx, row, from_seq)
 
 

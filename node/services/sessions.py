@@ -9,14 +9,15 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from federation.ports import Clock, Entropy, Reader, Store, Writer, at_most, where
+from federation.outbox import AT_ONCE
+from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
 from protocol.bodies import Agreement
 from protocol.encoding import b64, decode, sha256
 from protocol.envelope import MAX_CIPHERTEXT_BYTES, Envelope, EnvelopeHeader, EnvelopeKind, render_envelope
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
 from protocol.handshake import Side
-from protocol.ids import MessageId, message_id
+from protocol.ids import MessageId
 from protocol.session import LIFE_S, SessionState, session_state
 from protocol.threads import Book
 
@@ -42,12 +43,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 class Sessions:
     """Plans, relays and ends the sessions of one node."""
 
-    def __init__(self, *, store: Store, mailboxes: Mailboxes, queue: Queue, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, *, store: Store, mailboxes: Mailboxes, queue: Queue, clock: Clock) -> None:
         self._queue: Final = queue
         self._store: Final = store
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
-        self._entropy: Final = entropy
 
     async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> None:
         """Open the session of a thread that was just agreed."""
@@ -163,8 +163,7 @@ class Sessions:
     async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         """Queue an envelope for the other node under this side's own sequence number; never delayed."""
         session = replace(session, sent=session.sent + 1)
-        now_ms = self._clock.now_ms()
-        hop = message_id(now_ms, self._entropy.take(10))
+        hop, now_ms = self._queue.next_id(), self._clock.now_ms()
         header = replace(envelope.header, seq=session.sent, mid=hop)
         await tx.put(_settled(session, self._clock.now()))
         await self._queue.put(
@@ -177,7 +176,7 @@ class Sessions:
                 seq=session.sent,
                 item=render_envelope(Envelope(header=header, ciphertext=envelope.ciphertext)),
                 created_ms=now_ms,
-                due_ms=now_ms,
+                due_ms=AT_ONCE,
                 expires_at=now_ms // 1000 + DELIVER_S,
             ),
         )

@@ -9,12 +9,11 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from federation.ports import Clock, Entropy, Reader, Writer, at_least, where
+from federation.ports import Clock, Reader, Writer, at_least, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
 from protocol.encoding import Wire, decode, encode
 from protocol.errors import MissingError
 from protocol.handshake import TERMINAL, IllegalStepError, Side, State, Verb
-from protocol.ids import message_id
 from protocol.messages import Body, Message, Receipt
 from protocol.offers import OrgProfile
 from protocol.sealing import NodeSealingKey, SealingPublicKey
@@ -66,11 +65,10 @@ class ThreadSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Desk:
     """Bookkeeping of threads for one node."""
 
-    def __init__(self, own: Own, queue: Queue, clock: Clock, entropy: Entropy, settings: ThreadSettings) -> None:
+    def __init__(self, own: Own, queue: Queue, clock: Clock, settings: ThreadSettings) -> None:
         self._queue: Final = queue
         self.own: Final = own
         self._clock: Final = clock
-        self._entropy: Final = entropy
         self._settings: Final = settings
 
     async def find(self, tx: Reader, thread: str, side: Side, *, label: str | None = None) -> ThreadRow:
@@ -118,7 +116,7 @@ class Desk:
             verb,
             body,
             key=self.own.message_key,
-            mid=message_id(now_ms, self._entropy.take(10)),
+            mid=self._queue.next_id(),
             deadline=deadline if deadline is not None else now_ms // 1000 + DELIVER_S,
         )
         row = self._moved(row, book, deadline)
@@ -160,17 +158,16 @@ class Desk:
         return found
 
     async def replay(self, tx: Writer, row: OutboxRow, from_seq: int) -> Sequence[OutboxRow]:
-        """Return outbox rows for the own messages of a thread from `from_seq` on; none if they are gone."""
+        """Return outbox rows for the own messages of a thread from `from_seq` on; none if they are gone.
+
+        The first message of a side travels as a request or its answer and never again.
+        """
         stored = await tx.find(
             MessageRow, where(thread=row.thread, side=row.side, sender=row.side), at_least("seq", from_seq), order="seq"
         )
-        if not stored or stored[0].seq != from_seq:
+        if from_seq == 1 or not stored or stored[0].seq != from_seq:
             return ()
-        now_ms = self._clock.now_ms()
-        return [
-            replace(row, mid=one.mid, seq=one.seq, item=one.item, due_ms=now_ms, attempts=row.attempts + 1)
-            for one in stored
-        ]
+        return [replace(row, mid=one.mid, seq=one.seq, item=one.item) for one in stored]
 
     async def forget(self, tx: Writer, row: ThreadRow) -> None:
         """Erase a thread and its messages."""

@@ -108,6 +108,7 @@ CREATE INDEX thread_waiting ON thread (state, deadline);
 CREATE INDEX thread_label ON thread (label);
 CREATE INDEX thread_purge ON thread (purge_at);
 CREATE INDEX place_label ON place (label);
-CREATE INDEX outbox_due ON outbox (due_ms);
+CREATE INDEX outbox_due ON outbox (peer, due_ms, mid);
+CREATE INDEX outbox_thread ON outbox (thread, side, seq);
 CREATE INDEX inbox_purge ON inbox (purge_at);
 CREATE INDEX answer_link_thread ON answer_link (thread);

@@ -4,7 +4,6 @@ import pytest
 from msgspec.structs import replace
 
 from federation.inbox import outcomes_of
-from federation.outbox import PeerStatus, pause
 from federation.ports import where
 from federation.rows import EvidenceRow, InboxRow, MessageRow, OutboxRow, PlaceRow, ThreadRow
 from node.services.exchange import MESSAGES_PATH
@@ -187,15 +186,3 @@ async def test_an_answer_about_other_items_is_not_believed(town: Town) -> None:
     (outcome,) = await deliver(town, accepted.item)
     with pytest.raises(MalformedError, match="in order"):
         outcomes_of(b'{"outcomes":[{"mid":"%s","status":"stored"}]}' % outcome.mid.encode(), ["other"])
-
-
-@pytest.mark.parametrize(
-    ("failures", "away_s", "longest"),
-    [(1, 0, 0.5), (3, 10, 2.0), (30, 10, 5.0), (30, 899, 5.0), (30, 900, 60.0), (30, 86_400, 900.0)],
-)
-def test_the_pause_after_a_failure_is_jittered_below_a_cap_that_grows(
-    failures: int, away_s: int, longest: float
-) -> None:
-    status = PeerStatus(failures=failures, down_since=1000)
-    assert pause(status, now=1000 + away_s, jitter=0.0) == 0.25
-    assert longest * 0.9 < pause(status, now=1000 + away_s, jitter=0.999) <= longest
