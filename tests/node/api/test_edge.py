@@ -5,14 +5,15 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from node.api.bodies import BodyLimits
+from node.api.bodies import BodyLimits, parse_json
 from node.api.middleware import HEADERS, HSTS
 from node.keys import operator_token
-from protocol.errors import UnavailableError
+from protocol.errors import MalformedError, UnavailableError
 from tests.node.running import Running, problem, running, settings
 
 LIMITS = {"header_s": 0.2, "body_s": 0.2, "stall_s": 0.2, "body_bytes": 4096, "connections": 8, "stop_s": 1}
@@ -330,3 +331,19 @@ async def test_a_full_disk_is_507_while_reading_goes_on_and_ends_without_a_resta
     writer.execute("PRAGMA max_page_count = 1000000")
     async with http.post(address, json=command, headers=headers) as answer:
         assert (answer.status, (await answer.json())["concepts"]) == (200, 2000)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a":"1","a":"2"}',
+        b'{"a":"1","\\u0061":"2"}',
+        b'{"a":"x\\u0000y"}',
+        b'{"a":"1","b":{"c":1,"c":2}}',
+        b'{"a":"1","b":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    ],
+)
+def test_json_that_two_readers_could_read_differently_is_refused(raw: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_json(raw, dict[str, Any])
+    assert parse_json(b'{"a":"1","b":{"a":"1"}}', dict[str, Any]) == {"a": "1", "b": {"a": "1"}}
