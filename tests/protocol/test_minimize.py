@@ -213,6 +213,16 @@ def test_formats_and_lengths_are_those_of_the_whole_country_so_that_they_tie_not
     assert {one.lengths for one in cells} == {(20, 30, 60)}
 
 
+def test_where_fewer_than_three_mentors_work_the_mix_is_that_of_the_organization() -> None:
+    people = [member(number, country="DE" if number < 20 else "AT", skills=("ext:t:sox",)) for number in range(40)]
+    asked = [mentor(number, "sox", formats=(each,)) for number, each in enumerate(["call", "text", "link"])]
+    cells = minimize(crowd(people, *asked, mentor(30, "sox", formats=("in-person",))), Rules()).cells
+    assert {one.cell.region: one.formats for one in cells} == {
+        "AT": ("call", "in-person", "link", "text"),
+        "DE": ("call", "link", "text"),
+    }
+
+
 def test_a_mentor_who_is_no_active_member_is_not_there() -> None:
     found = minimize(crowd(carrying(8, 30), mentor(99, "sox")), Rules())
     assert not found.cells

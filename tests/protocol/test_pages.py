@@ -143,6 +143,13 @@ def test_an_entry_that_occurs_twice_or_is_too_long_is_a_mistake_of_the_publisher
         snapshot("offers", [Opening(salt=bytes(16), body=b"x" * 8193)])
 
 
+def test_a_set_over_its_limit_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("protocol.pages.MAX_ENTRIES", 3)
+    assert snapshot("offers", some(3)).size_bucket == 4
+    with pytest.raises(LimitError):
+        snapshot("offers", some(4))
+
+
 def test_a_body_over_the_limit_of_bytes_is_refused_even_with_few_characters() -> None:
     text = f'{{"entries":[{{"body":"{"ü" * 4097}","salt":"{b64(bytes(16))}"}}]}}'
     frame = zstandard.ZstdCompressor().compress(text.encode())

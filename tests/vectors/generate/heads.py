@@ -287,6 +287,7 @@ def _snapshots() -> list[Case]:
         "an entry is changed": (head, [_page(_canonical({"entries": [{**entries[0], "body": "{}"}, *entries[1:]]}))]),
         "entries in another order": (head, backwards),
         "an entry twice": (head, one_twice),
+        "an entry twice, and signed so": (_head(shards=[_root([entries[0], *entries])], size_bucket=8), one_twice),
         "another size": (_head(shards=[_root(entries)], size_bucket=4), whole),
         "a shard that the head does not have": (head, by_shard),
         "a shard without its entries": (two_shards, whole),
