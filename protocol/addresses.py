@@ -1,4 +1,7 @@
-"""Where a node's API is reached: an HTTPS origin with a DNS name, in exactly one spelling."""
+"""Where a node's API is reached: an HTTPS origin with a DNS name, in exactly one spelling.
+
+Source: docs/protocol/20-identity.md §1.
+"""
 
 import re
 from typing import Annotated, Final

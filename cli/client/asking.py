@@ -1,7 +1,7 @@
 """From a need to a shortlist: search at the own node, ask other nodes for candidates in rounds, keep five people.
 
 Each request is sealed for one node's matcher and answered to a one-time key of this device; the own node reads neither.
-Source: docs/protocol/handshake.md §5.
+Source: docs/protocol/31-handshake.md §6.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -1,7 +1,7 @@
 """The one loop of a client: entries in, each stored together with what it says, and everything that follows from them.
 
 An entry is acknowledged only after the vault has it. What is still to be sent can be read off the vault, so that a
-program that ends in the middle goes on where it was. Source: docs/protocol/envelopes.md §4.
+program that ends in the middle goes on where it was. Source: docs/protocol/41-envelopes.md §5.
 """
 
 import asyncio

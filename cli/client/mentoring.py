@@ -1,6 +1,6 @@
 """The mentor's side: requests whose briefs this device opens, the answers to them, and the mentor's own profile.
 
-Source: docs/protocol/handshake.md, docs/protocol/42-sealing.md §6.
+Source: docs/protocol/31-handshake.md §9, 42-sealing.md §6.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """From a shortlist to a request at one person, and on to the next person after a no.
 
 The choice is sealed for the mentor's node, the brief for the mentor's devices. What is needed to understand the answer
-is stored before anything leaves. Source: docs/protocol/handshake.md §5.
+is stored before anything leaves. Source: docs/protocol/31-handshake.md §7–§8.
 """
 
 from collections.abc import Iterable, Sequence

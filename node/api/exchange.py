@@ -136,7 +136,7 @@ class MailboxQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One mailbox entry; `data` is base64url of what `kind` says (docs/protocol/envelopes.md §4)."""
+    """One mailbox entry; `data` is base64url of what `kind` says (docs/protocol/41-envelopes.md §5)."""
 
     cursor: int
     thread: RandomId

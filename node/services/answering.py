@@ -1,6 +1,6 @@
 """What a mentor does with a request: agree, decline, propose other times, call off; and what happens when they leave.
 
-Source: docs/protocol/handshake.md.
+Source: docs/protocol/31-handshake.md §7–§11, 32-agreement.md §3.
 """
 
 from typing import Final

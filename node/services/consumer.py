@@ -1,7 +1,7 @@
 """The mentee's side of a handshake: quotes from several companies, one acceptance, and what comes back.
 
 The node carries sealed parts that it cannot read: the need and the choice are for the provider's node, quotes and
-briefs for devices. Source: docs/protocol/handshake.md.
+briefs for devices. Source: docs/protocol/31-handshake.md §6, §8.
 """
 
 import asyncio

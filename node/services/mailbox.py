@@ -1,4 +1,7 @@
-"""Mailboxes of people's devices: opaque entries in order, waited for, and gone once every device has read them."""
+"""Mailboxes of people's devices: opaque entries in order, waited for, and gone once every device has read them.
+
+Source: docs/protocol/41-envelopes.md §5.
+"""
 
 import asyncio
 from collections.abc import Iterable

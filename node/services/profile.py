@@ -1,6 +1,6 @@
 """A mentor's private profile: what the matcher may use and what a candidate card may show. It never leaves the node.
 
-What crosses in a quote is minimized from it by the handshake (docs/protocol/handshake.md, "OFFERED is an oracle").
+What crosses in a quote is minimized from it by the handshake (docs/protocol/31-handshake.md §6.4).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The mentor's side of a handshake as its node drives it: quotes, the atomic place, the agreement, the clock.
 
-Source: docs/protocol/handshake.md.
+Source: docs/protocol/31-handshake.md §6–§8.
 """
 
 from typing import Final

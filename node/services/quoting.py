@@ -1,7 +1,7 @@
 """Who is proposed for a sealed need, and how much of them shows: OFFERED is an oracle and is minimized like an offer.
 
 The shortlist behind one (peer, offer, edition) is fixed by a keyed function, the need only sorts inside it, so that
-asking again in other words meets the same few people. Source: docs/protocol/handshake.md §5.
+asking again in other words meets the same few people. Source: docs/protocol/31-handshake.md §6.
 """
 
 import hmac

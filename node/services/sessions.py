@@ -1,7 +1,7 @@
 """Sessions as a node sees them: envelopes in, envelopes out, numbered by the hub, readable by nobody here.
 
 The mentor's node is the hub: it numbers everything, also what its own person sends, and every device gets everything
-in that order. Source: docs/protocol/envelopes.md.
+in that order. Source: docs/protocol/41-envelopes.md.
 """
 
 from typing import Final
