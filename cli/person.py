@@ -54,6 +54,7 @@ def person() -> None:
 @click.option("--mail", help="Your mail address, to have a link mailed.")
 @click.option("--name", default="", help="Your name, as the other person of a session reads it.")
 @click.option("--hint", default="", help="What this device is called in your list of devices.")
+@click.option("--only-data", is_flag=True, help="Lost your device? Sign in just to export or erase your data.")
 @click.option("--keyring", is_flag=True, help="Keep the vault's key in the keyring of this machine, not a passphrase.")
 @home_options
 def sign_in(
@@ -66,6 +67,7 @@ def sign_in(
     home: Path | None,
     passphrase_file: Path | None,
     language: str,
+    only_data: bool,
     keyring: bool,
     as_json: bool,
 ) -> None:
@@ -82,9 +84,9 @@ def sign_in(
 
     async def run() -> None:
         async with Person(vault) as me:
-            done = await me.sign_in(link, name=name, hint=hint)
+            done = await me.sign_in(link, name=name, hint=hint, only_data=only_data)
             lines = [f"Signed in at {name_of(me.state, done.entity)} ({done.url})."]
-            if done.first_device:
+            if done.first_device and not only_data:
                 lines.append(f"This device is now your account's first. Its keys are in {folder}: keep a copy.")
             _report(terminal, done, lines, done.synced)
 

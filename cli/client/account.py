@@ -54,8 +54,8 @@ class Accounts:
         """Have a sign-in link mailed; the answer is the same for every address."""
         await NodeApi(self._core.http, parse_url(url)).want_link(mail)
 
-    async def sign_in(self, link: str, *, name: str = "", hint: str = "") -> SignedIn:
-        """Use a link, and make or keep this device the account's.
+    async def sign_in(self, link: str, *, name: str = "", hint: str = "", only_data: bool = False) -> SignedIn:
+        """Use a link, and make or keep this device the account's; with `only_data` enrol nothing.
 
         Raises: UnverifiedError: the link was used or has expired; RefusedError: another account's folder, or an
             account whose devices do not know this one.
@@ -65,7 +65,7 @@ class Accounts:
         redeemed = await NodeApi(self._core.http, url).redeem(token)
         api = NodeApi(self._core.http, url, redeemed.token)
         try:
-            _require_same(before, redeemed.member, first_device=redeemed.first_device)
+            _require_same(before, redeemed.member, may_enrol=redeemed.first_device or only_data)
             entity = (await api.me()).entity
             if before.account is not None and before.account.entity != entity:
                 raise RefusedError("this folder belongs to an account at another organization: name another --home")
@@ -76,7 +76,7 @@ class Accounts:
         shown = displayable(name, lines=False)[:80] or (known.name if known else "")
         account = Account(url=url, entity=entity, token=redeemed.token, member=redeemed.member, name=shown)
         self._core.vault.update(lambda state: replace(state, account=account))
-        synced = await self.sync(renew_own=True, hint=hint, first=redeemed.first_device)
+        synced = Synced() if only_data else await self.sync(renew_own=True, hint=hint, first=redeemed.first_device)
         return SignedIn(
             entity=entity,
             url=url,
@@ -103,6 +103,8 @@ class Accounts:
         Raises: ChangedKeyError: the own node's key changed: nothing goes on.
         """
         api = self._core.api()
+        if not first:
+            _require_device(self._core.state())
         views = (await api.peers()).peers
         state = self._core.vault.update(lambda state: _pinned(state, views))
         own = state.signed_in.entity
@@ -171,13 +173,19 @@ def _authorization(state: ClientState, enrolment: Enrolment, *, now: int) -> str
     return sign_authorization(statement, state.device_secret.key(known))
 
 
-def _require_same(state: ClientState, member: str, *, first_device: bool) -> None:
+def _require_same(state: ClientState, member: str, *, may_enrol: bool) -> None:
     if state.account is not None and state.account.member != member:
         raise RefusedError("this folder belongs to another account: name another --home")
-    if not first_device and not state.audiences:
+    if not may_enrol:
+        _require_device(state)
+
+
+def _require_device(state: ClientState) -> None:
+    """Return when this folder may be a device of the account: it told, or began to tell, some keys."""
+    if not state.sealing:
         raise RefusedError(
-            "this account has a device already and this folder is not it: sign in with that device's folder (--home), "
-            "or remove it there first",
+            "this account has a device already and this folder is not it: name that device's folder with --home, "
+            "or sign in with --only-data to take or erase your data",
             code="needs-authorization",
         )
 

@@ -78,14 +78,15 @@ class Person:
 
     # Account
 
-    async def sign_in(self, link: str, *, name: str = "", hint: str = "") -> SignedIn:
+    async def sign_in(self, link: str, *, name: str = "", hint: str = "", only_data: bool = False) -> SignedIn:
         """Use a mailed link once; make this the account's device if it has none; enrol for every organization.
 
         Args:
             name: what the other person reads once a session is agreed; kept on this device only.
             hint: what this device is called in one's own list of devices.
+            only_data: enrol no keys, for somebody who lost their device and wants their data or an end of it.
         """
-        return await self.accounts.sign_in(link, name=name, hint=hint)
+        return await self.accounts.sign_in(link, name=name, hint=hint, only_data=only_data)
 
     async def sync(self) -> Synced:
         """Look for new organizations and keys that end soon, and enrol for them."""

@@ -73,6 +73,16 @@ async def test_a_link_alone_adds_no_second_device(aurora: Company) -> None:
         assert thief.state.account is None
 
 
+async def test_whoever_lost_their_device_can_still_take_and_erase_their_data(aurora: Company) -> None:
+    async with aurora.person("aurora1"), another(aurora, "later") as later:
+        done = await later.sign_in(await aurora.link("aurora1"), only_data=True)
+        assert done.synced.enrolled == ()
+        assert b"aurora1@aurora.example" in await later.api.export()
+        with pytest.raises(RefusedError, match="has a device already"):
+            await later.ask(need())
+        await later.api.erase()
+
+
 async def test_a_folder_belongs_to_one_account(aurora: Company) -> None:
     async with aurora.person("aurora1") as ana:
         with pytest.raises(RefusedError, match="another account"):
