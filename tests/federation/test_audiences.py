@@ -74,8 +74,10 @@ async def test_the_mode_says_who_sees_our_set_and_whose_set_we_mirror(mode: Mode
 
 
 async def test_a_source_is_checked_with_the_peers_log_key() -> None:
-    (source,) = await PairAudiences(known(), SteppedClock(NOW), own=OWN).sources()
-    assert source.key.text == documents.document().keys.log
+    directory = known()
+    (source,) = await PairAudiences(directory, SteppedClock(NOW), own=OWN).sources()
+    keys = directory.get(documents.ENTITY).document.keys
+    assert source.key.text == keys.log != keys.http
 
 
 async def test_a_mode_that_has_ended_shows_the_set_again() -> None:

@@ -115,6 +115,13 @@ def test_a_withheld_topic_says_how_many_people_are_missing() -> None:
     assert (one.steps[-1].why, one.missing) == ("too-few-people", 7)
 
 
+def test_what_nobody_carries_and_no_map_names_nobody_could_hold() -> None:
+    cell = Cell(topic=Topic(id="ext:t:sox", kind="do"), band="any", language="en", region="DE")
+    assert crowd(staff(5)).holder_count(cell) == 0
+    assert crowd(staff(5)).mentor_count(cell) == 0
+    assert crowd(carrying(2, 5)).holders(cell) == {"m000", "m001"}
+
+
 def test_a_topic_without_anything_above_it_is_withheld() -> None:
     one = only(explain(crowd(staff(30), mentor(0, "orphan")), Rules(), "m000"))
     assert one.outcome == "withheld"
