@@ -3,7 +3,7 @@
 `admit` looks at the head alone: form of the signature, allow list, time, buckets. Then the edge reads the body within
 its bounds, and `verify` checks digest, signature and nonce. A stranger's failures are charged to its address, a peer's
 requests to its key, so that a forged key id cannot use up the tokens of the real peer.
-Source: docs/protocol/21-transport.md §5.
+Source: docs/protocol/21-transport.md §7.
 """
 
 import itertools
