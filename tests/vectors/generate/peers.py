@@ -452,6 +452,7 @@ def _tickets() -> list[Case]:
     return [
         accept("the usual ticket"),
         accept("with a proposed mode", policy="no-new-requests"),
+        accept("with another mode", policy="catalog-hidden"),
         accept("in development", connect_to="127.0.0.1:8441"),
         _refused("cut short", ticket=good[:-5]),
         _refused("one letter mistyped", ticket=good[:40] + ("A" if good[40] != "A" else "B") + good[41:]),
@@ -468,6 +469,7 @@ def _tickets() -> list[Case]:
         refuse("an API without TLS", api="http://aurora.example"),
         refuse("an unknown mode", policy="everything"),
         refuse("a proposal to block", policy="blocked"),
+        refuse("the default mode written out", policy="full"),
         refuse("an address of another machine", connect_to="192.0.2.1:8441"),
         refuse("a time before 1970", expires_at=-1),
         refuse("an unknown field", note="hello"),
