@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
+from msgspec.structs import replace
+
 from federation.directory import PeerDirectory
 from federation.discovery import Discovery
 from federation.ports import Clock, Store, at_most
-from federation.rows import InboxRow, ThreadRow
+from federation.rows import InboxRow, SessionRow, ThreadRow
 from protocol.errors import MeshError
 
 from .events import Events
@@ -32,13 +34,20 @@ async def every(clock: Clock, seconds: float, *steps: Step) -> NoReturn:
 async def forget_old_rows(
     store: Store, clock: Clock, mailboxes: Mailboxes, desk: Desk, *, undelivered_days: int
 ) -> None:
-    """Erase mailbox entries nobody fetched, receipts nobody can ask for again, and threads without an agreement."""
+    """Erase mailbox entries nobody fetched, receipts nobody can ask for again, and threads whose time is over.
+
+    A thread stays as long as its session: until then either side may call it off.
+    """
     now = clock.now()
     async with store.write() as tx:
         await mailboxes.forget_old(tx, now - undelivered_days * DAY_S)
         await tx.delete(InboxRow, at_most("purge_at", now))
         for row in await tx.find(ThreadRow, at_most("purge_at", now), limit=PORTION):
-            await desk.forget(tx, row)
+            session = await tx.get(SessionRow, row.thread, row.side)
+            if session is not None and session.destroy_at > now:
+                await tx.put(replace(row, purge_at=session.destroy_at))
+            else:
+                await desk.forget(tx, row)
 
 
 async def refresh_documents(directory: PeerDirectory, discovery: Discovery, events: Events) -> None:
