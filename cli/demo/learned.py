@@ -9,8 +9,8 @@ from .words import listing, number, topic_label
 
 def learned(entity: str, ledger: Ledger, names: Mapping[str, str]) -> str:
     """Return the line of the company `entity`; `names` are the display names of all entities."""
-    parts = (*_asked(entity, ledger, names), *_requests(entity, ledger, names), *_meetings(entity, ledger, names))
-    return " ".join(parts) if parts else "Nothing: it was not asked, and nobody of its people asked."
+    parts = [*_asked(entity, ledger, names), *_requests(entity, ledger, names), *_meetings(entity, ledger, names)]
+    return " ".join((*parts, "No word, no name.")) if parts else "Nothing: it was not asked, and nobody here asked."
 
 
 def _asked(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[str]:
@@ -21,19 +21,16 @@ def _asked(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[st
 
 def _requests(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[str]:
     for topic, asking in groupby(sorted(ledger.asked_by, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
-        who = listing("one of its own people" if peer == entity else f"somebody at {names[peer]}" for peer, _ in asking)
-        yield f"Its matcher was asked for help with “{topic_label(topic)}” by {who}."
-    if ledger.asked_by:
-        yield f"{_outcome(ledger)}."
+        who = listing("somebody here" if peer == entity else f"somebody at {names[peer]}" for peer, _ in asking)
+        yield f"Asked about “{topic_label(topic)}” by {who}: {_outcome(ledger)}."
 
 
 def _outcome(ledger: Ledger) -> str:
-    proposed = {0: "Nobody of its own was proposed", 1: "One of its own people was proposed"}
-    parts = [proposed.get(ledger.proposed, f"{ledger.proposed} of its own people were proposed")]
+    parts = [f"{number(ledger.proposed, 'person', 'people') if ledger.proposed else 'nobody'} proposed"]
     if ledger.turned_away:
         parts.append(f"{number(ledger.turned_away, 'request')} found no free place")
     if ledger.waiting:
-        parts.append(f"{number(ledger.waiting, 'request')} {'waits' if ledger.waiting == 1 else 'wait'} for an answer")
+        parts.append(f"{number(ledger.waiting, 'request')} {'waits' if ledger.waiting == 1 else 'wait'}")
     return listing(parts)
 
 
@@ -42,5 +39,5 @@ def _meetings(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable
     for one in ledger.meetings:
         if internal and one.side == "consumer":
             continue
-        whom = "two of its own people had a session" if internal else f"somebody here met somebody at {names[one.peer]}"
-        yield f"{whom[0].upper()}{whom[1:]}: {number(one.envelopes, 'sealed envelope')}, no word and no name."
+        whom = "Two people here met" if internal else f"Somebody here met somebody at {names[one.peer]}"
+        yield f"{whom}: {number(one.envelopes, 'sealed envelope')}."

@@ -17,6 +17,7 @@ import msgspec
 
 import cli
 from cli.node_access import RunningNode
+from cli.output import Failure
 from node.birth import create_node
 from node.clock import SystemEntropy
 from node.keys import operator_token
@@ -124,10 +125,10 @@ class NodeProcess:
             ) from None
 
     def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = (self.folder / LOG_FILE).read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").split("\n")
-            if said := next((line.strip() for line in reversed(lines) if line.strip()), ""):
-                return said.removeprefix("Error: ").rstrip(".")
+        """Return why the node says it cannot start, else where its log is."""
+        with contextlib.suppress(OSError, MeshError):
+            lines = (self.folder / LOG_FILE).read_bytes()[-_LOG_TAIL:].splitlines()
+            return decode_loose(lines[-1] if lines else b"", Failure, what="last line of the log").detail
         return f"see {self.folder / LOG_FILE}"
 
     async def ask(self, name: str, command: Command, kind: type[T]) -> T:

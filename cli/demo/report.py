@@ -56,6 +56,6 @@ def render(setting: Setting, told: Told, scenes: tuple[Scene, ...], summary: Sum
             }
             for node in setting.nodes
         ],
-        cast=cast,
+        names={node.plan.name: node.plan.display_name for node in setting.nodes},
         passphrase=PASSPHRASE,
     )

@@ -75,6 +75,7 @@ class Screen:
         for row in scene.rows:
             table.add_row(*(_cell(row.get(pane, ())) for pane in PANES))
         self._headed = True
+        self._console.print()
         self._console.rule(Text(f"{scene.number}  {scene.title}", style="bold"), align="left")
         self._console.print(table)
 

@@ -118,15 +118,19 @@ class Search:
         self._labels: list[str] = []
         self._spellings: list[Spelling] = []
 
-    def add(self, needles: Iterable[Needle], folder: Path) -> None:
-        """Search for these, too, from now on; call it before they are written anywhere below `folder`."""
+    def add(self, needles: Iterable[Needle], before: Path | None = None) -> None:
+        """Search for these, too, from now on.
+
+        Args:
+            before: the folder, if they may stand there already by chance; nobody has written them there yet.
+        """
         fresh = Search()
         for needle in needles:
             fresh._labels.append(needle.label)
             fresh._spellings += spellings(needle)
-        before = {(hit.label, hit.form) for hit in fresh.run(folder).hits}
+        known = {(hit.label, hit.form) for hit in fresh.run(before).hits} if before else set()
         self._labels += fresh._labels
-        self._spellings += [one for one in fresh._spellings if (one.label, one.form) not in before]
+        self._spellings += [one for one in fresh._spellings if (one.label, one.form) not in known]
 
     def run(self, folder: Path) -> Found:
         """Return what is found below `folder`; files that vanish meanwhile are passed over."""

@@ -176,16 +176,15 @@ async def _side(node: NodeProcess, thread: str, side: Side) -> tuple[list[Messag
     return rows, VerifyKey.parse(key), agreement
 
 
-async def ciphertext(node: NodeProcess, thread: str, side: Side, sender: Side) -> Ciphertext:
-    """Return the envelope that waits in a mailbox of this server, sent by the person on the side `sender`."""
+async def ciphertext(node: NodeProcess, thread: str, side: Side, envelope: str) -> Ciphertext:
+    """Return an envelope, by the id that its device gave it, as it waits in a mailbox of this server."""
 
     async def look(reader: Reader) -> Envelope | None:
-        rows = await reader.find(MailboxRow, where(thread=thread, side=side.value, kind="envelope"), order="-cursor")
-        envelopes = (parse_envelope(row.data) for row in rows)
-        return next((one for one in envelopes if one.header.side == sender.value), None)
+        rows = await reader.find(MailboxRow, where(thread=thread, side=side.value, kind="envelope"))
+        return next((one for row in rows if (one := parse_envelope(row.data)).header.id == envelope), None)
 
-    found = await _patiently(node, look)
-    return Ciphertext(node=node.plan.name, size=len(found.ciphertext), sample=found.ciphertext[-48:].hex(" ", 2))
+    found = (await _patiently(node, look)).ciphertext
+    return Ciphertext(node=node.plan.name, size=len(found), sample=found[-48:].hex(" ", 2))
 
 
 async def ledger(node: NodeProcess) -> Ledger:

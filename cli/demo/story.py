@@ -4,7 +4,7 @@ Everything that the panes show is what a person's client showed or what a server
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -40,7 +40,6 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     refused_before: int
     ciphertexts: tuple[Ciphertext, ...]
     searched: Found
-    learned: tuple[tuple[str, str], ...]
 
 
 class Story:
@@ -58,11 +57,12 @@ class Story:
         self._provider: Final = setting.node(cast.ben.company)
         self._names: Final = {node.plan.entity: node.plan.display_name for node in setting.nodes}
         self._ciphertexts: Final[list[Ciphertext]] = []
+        self._alone: Final = len(setting.nodes) == 1
         self._hits = 0
 
     async def tell(self) -> Told:
         """Play it. Raises: MeshError: it did not go as it must; the sentence says where."""
-        await self._learn(words.needles(self._setting.world.cast))
+        self._search.add(words.needles(self._setting.world.cast))
         self._stage.begin()
         self._introduce()
         shortlist = await self._ask()
@@ -73,7 +73,7 @@ class Story:
         await self._talk(thread)
         await self._plan(thread)
         await self._end(thread)
-        lines = await self._learned()
+        await self._learned()
         searched = await self._try_to_read("After everything: the administrators search again")
         self._stage.end()
         return Told(
@@ -83,7 +83,6 @@ class Story:
             refused_before=refused,
             ciphertexts=tuple(self._ciphertexts),
             searched=searched,
-            learned=lines,
         )
 
     # 1 to 3: nobody's name, nobody disturbed
@@ -95,10 +94,8 @@ class Story:
         self._mentor(f"{ben.first_name} works at {self._provider.plan.display_name}. He has, and mentors.")
         for node in self._setting.nodes:
             plan, count = node.plan, self._setting.listed[node.plan.name]
-            self._server(
-                node,
-                f"{plan.members} members, {plan.mentors} mentors. Shows its peers {number(count, 'topic')}, no person.",
-            )
+            shown = f"Shows its peers {number(count, 'topic')}, no person." if not self._alone else "No peers."
+            self._server(node, f"{plan.members} members, {plan.mentors} mentors. {shown}")
 
     async def _ask(self) -> Shortlist:
         self._stage.scene("Who has been through it?")
@@ -108,11 +105,11 @@ class Story:
             raise UnavailableError("nobody was proposed to Ana")
         own = [one for one in people if one.own]
         companies = listing(dict.fromkeys(one.org.display_name for one in people))
-        if len(self._setting.nodes) == 1:
+        if self._alone:
             self._mentee(f"Her own company is asked: {number(len(own), 'colleague')}.")
         else:
             self._mentee(
-                f"{number(shortlist.companies, 'company', 'companies')} list “{words.topic_label()}”. "
+                f"{number(shortlist.companies, 'company lists', 'companies list')} “{words.topic_label()}”. "
                 f"{'At home: ' + number(len(own), 'person', 'people') if own else 'Nobody at home has done it'}."
             )
         self._mentee(f"{number(len(people), 'person', 'people')} from {companies}:")
@@ -125,12 +122,13 @@ class Story:
 
     async def _knows_of_asking(self, node: NodeProcess) -> str:
         known = await ledger(node)
-        if node is self._consumer and len(self._setting.nodes) > 1:
+        proposed = f"proposed {number(known.proposed, 'person', 'people')}, unnamed" if known.proposed else "had nobody"
+        if node is self._consumer and not self._alone:
+            others = number(len(set(known.asked) - {node.plan.entity}), "question")
             return (
-                f"searched its copies of the catalogs in memory, then passed on {number(len(known.asked), 'question')}"
-                " that it cannot open."
+                f"searched its copies of the catalogs, passed on {others} it cannot open; its own matcher {proposed}."
             )
-        return f"its matcher opened the question and proposed {number(known.proposed, 'person', 'people')}, unnamed."
+        return f"its matcher opened the question and {proposed}."
 
     async def _choose(self, shortlist: Shortlist) -> Actor:
         """Let somebody else be faster, and Ana ask the same person."""
@@ -144,7 +142,7 @@ class Story:
         self._server(node, "another mentee was faster: that mentor's only place is taken.")
         following = [one.number for one in shortlist.proposals if self._ben.is_proposed(one)]
         others = [one.number for one in shortlist.proposals if one.number not in {*following, proposal.number}]
-        self._mentee(f"chooses number {proposal.number} at {proposal.org.display_name}, and whom to ask next.")
+        self._mentee(f"Chooses number {proposal.number} at {proposal.org.display_name}, and whom to ask next.")
         await self._ana.person.request(proposal.number, prompts=words.BRIEF, backups=(*following, *others))
         return first
 
@@ -162,14 +160,14 @@ class Story:
         passed = await self._ana.see(Passed)
         refused = await self._ana.see(Refused)
         self._server(self._setting.node(first.part.company), f"answers `{refused.reason}`; no person was asked.")
-        self._mentee("no free place. Her device asks the next person by itself.", "bad")
+        self._mentee("No free place. Her device asks the next person by itself.", "bad")
         arrived = await self._ben.see(Arrived)
         if arrived.thread != passed.thread:
             raise UnavailableError("somebody else than Ben was asked next")
         request = arrived.request
         self._mentor(somebody(request.about, request.reason, request.chosen_from))
         for text in filter(None, request.prompts):
-            self._mentor(text, "said")
+            self._mentor(f"“{text}”", "said")
         self._server(
             self._provider,
             f"holds one sealed request and its deadline; of {len(shortlist.proposals)} people one is asked.",
@@ -194,17 +192,24 @@ class Story:
         self._servers(
             f"{number(len(met.steps), 'message')} of {listing(f'{one:,}' for one in sorted(size))} bytes each."
         )
-        self._servers(f"agreement {met.agreement[:16]}…, signed by both. No names.", "bytes")
+        self._servers(
+            f"agreement {met.agreement[:16]}…, signed {'in both roles' if self._alone else 'by both'}. No names.",
+            "bytes",
+        )
         return met
 
     # 5 and 6: the visitor's words
 
     async def _talk(self, thread: str) -> None:
         spoken = 0
+        # What is told so far stands on the screen before the visitor is asked.
+        self._stage.end()
         async for text in self._sentences():
             self._stage.scene("They write, and the servers hold bytes" if not spoken else "Another sentence")
-            await self._learn([Needle(label="your sentence", text=text)])
+            needle = Needle(label="your sentence", text=text)
+            await asyncio.to_thread(self._search.add, [needle], self._setting.nodes_folder)
             await self._exchange(thread, text, reply="" if spoken else words.REPLY)
+            self._stage.end()
             spoken += 1
         found = await self._try_to_read("“I am the administrator: try to read it”")
         self._hits += found.count
@@ -214,8 +219,9 @@ class Story:
         self._mentee(f"“{text}”", "said")
         await self._ana.person.send(thread, Chat(text=text))
         # Neither device has fetched it yet: this is what lies in the databases now.
+        envelope = self._ana.person.state.session(thread).frames[-1].envelope
         for node, side in ((self._consumer, Side.CONSUMER), (self._provider, Side.PROVIDER)):
-            self._ciphertexts.append(await ciphertext(node, thread, side, Side.CONSUMER))
+            self._ciphertexts.append(await ciphertext(node, thread, side, envelope))
         for one in self._ciphertexts[-2:]:
             self._server(self._setting.node(one.node), f"{one.size:,} bytes: {one.sample[:39]}…", "bytes")
         shown = await self._ben.see(Shown)
@@ -248,7 +254,7 @@ class Story:
             (ben, ana, "action", words.action()),
             (ana, ben, "takeaway", Takeaway(text=words.TAKEAWAY)),
             (ana, ben, "useful", Useful(score=5)),
-            (ana, ben, "thanks", Thanks(text="Thank you!")),
+            (ana, ben, "thanks", Thanks(text=words.THANKS)),
         )
         for sender, reader, what, content in agreed:
             await sender.person.send(thread, content)
@@ -277,19 +283,12 @@ class Story:
         self._mentor("Session keys destroyed.")
         self._servers("The session is over; what was relayed can be opened by nobody any more.")
 
-    async def _learned(self) -> tuple[tuple[str, str], ...]:
+    async def _learned(self) -> None:
         self._stage.scene("What each company learned")
-        lines = []
         for node in self._setting.nodes:
-            text = learned(node.plan.entity, await ledger(node), self._names)
-            self._server(node, text)
-            lines.append((node.plan.display_name, text))
+            self._server(node, learned(node.plan.entity, await ledger(node), self._names))
         self._mentee(f"One new contact: {self._ben.part.name}")
         self._mentor(f"One new contact: {self._ana.part.name}")
-        return tuple(lines)
-
-    async def _learn(self, needles: Iterable[Needle]) -> None:
-        await asyncio.to_thread(self._search.add, needles, self._setting.nodes_folder)
 
     def _line(self, actor: Actor, text: str, tone: Tone = "") -> None:
         self._stage.line("mentee" if actor is self._ana else "mentor", text, tone)

@@ -28,6 +28,7 @@ AGENDA: Final = (
 GOAL: Final = "Walk in with one sentence that holds the decision I need."
 ACTION: Final = "Cut the deck to five slides by Wednesday evening."
 TAKEAWAY: Final = "Decision first, slides second."
+THANKS: Final = "Thank you for not being polite about my slides!"
 
 
 def agenda() -> Agenda:
@@ -49,7 +50,7 @@ def needles(cast: Cast) -> tuple[Needle, ...]:
     """Return every text that only the people's devices may hold, but for what the visitor types."""
     brief = (Needle(label=f"the brief, part {number}", text=text) for number, text in enumerate(BRIEF, 1))
     items = (Needle(label=f"the agenda, item {number}", text=item.title) for number, item in enumerate(AGENDA, 1))
-    people = (Needle(label=f"a name: {part.key}", text=part.name) for part in cast.all)
+    people = (Needle(label=f"{part.key}'s name", text=part.name) for part in (cast.ana, cast.ben))
     return (
         *brief,
         Needle(label="the other mentee's brief", text=OTHER_BRIEF[0]),
@@ -58,6 +59,7 @@ def needles(cast: Cast) -> tuple[Needle, ...]:
         Needle(label="the goal", text=GOAL),
         Needle(label="the action", text=ACTION),
         Needle(label="the takeaway", text=TAKEAWAY),
+        Needle(label="the thanks", text=THANKS),
         *people,
     )
 
