@@ -110,7 +110,8 @@ def take_verified(
         record = state.thread(record.thread)
     elif not record.consent or consent_hash(record.consent) != agreement.consent:
         raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
-    state = tell_name(core, state.with_thread(replace(record, state=AGREED, reply_key=b"", key_packages=())), record)
+    used = replace(record, state=AGREED, reply_key=b"", key_packages=(), own_secret=b"")
+    state = tell_name(core, state.with_thread(used), used)
     return state, [_agreed(record, agreement), Secured(thread=record.thread, role="mentor")]
 
 
