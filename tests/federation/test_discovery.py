@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from federation.answers import BadAnswerError
 from federation.calls import Answer, Contact
+from federation.checkup import Checkup
 from federation.discovery import REFETCH_S, document_text
 from federation.rows import PeerRow
 from protocol.errors import LimitError, MalformedError, MissingError
@@ -176,3 +177,35 @@ async def test_the_checkup_of_a_stranger_ends_with_its_document(
     assert [finding.check for finding in findings] == ["reachable", "document", "clock", "peer"]
     with pytest.raises(MalformedError):
         await birch.checkup.examine("aurora.example")
+
+
+async def test_the_checkup_of_a_stranger_that_is_away_ends_at_once(tmp_path: Path, clock: SteppedClock) -> None:
+    async def lookup(_host: str, _port: int) -> list[str]:
+        raise OSError("no such name")
+
+    async with station("cobalt", tmp_path, clock, lookup=lookup) as cobalt:
+        (finding,) = await cobalt.checkup.examine("https://delta.example")
+    assert (finding.check, finding.ok) == ("reachable", False)
+
+
+async def test_the_checkup_notices_that_a_peer_takes_us_for_somebody_else(aurora: Station, birch: Station) -> None:
+    checkup = Checkup(birch.client, birch.clock, birch.directory, own_entity="https://cobalt.example")
+    findings = await checkup.examine(aurora.entity)
+    assert (findings[-1].ok, findings[-1].detail) == (False, "it takes us for somebody else")
+
+
+@pytest.mark.parametrize(
+    ("date", "ok"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", True),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", True),
+        ("Fri, 15 Jan 2027 07:59:29 GMT", False),
+        ("yesterday", False),
+        (None, False),
+    ],
+)
+async def test_the_checkup_compares_clocks(birch: Station, date: str | None, *, ok: bool) -> None:
+    headers = {} if date is None else {"date": date}
+    finding = birch.checkup._clock_of(Answer(status=200, headers=headers, body=b""))
+    assert finding.ok is ok
+    assert bool(finding.fix) is not ok

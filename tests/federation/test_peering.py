@@ -9,11 +9,21 @@ from msgspec.structs import replace
 from federation.checkup import HELLO_PATH
 from federation.identity import issue
 from federation.peering import MAX_INVITES, TICKET_S
-from federation.rows import InviteRow, PeerRow
+from federation.rows import InviteRow, NonceRow, PeerRow
 from node.services.peers import draft_document
-from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
+from protocol.encoding import encode
+from protocol.errors import (
+    ConflictError,
+    LimitError,
+    MalformedError,
+    MeshError,
+    MissingError,
+    RefusedError,
+    UnverifiedError,
+)
 from protocol.fingerprints import fingerprint_words
-from protocol.tickets import parse_ticket, render_ticket
+from protocol.peers import log_vkey, sign_document
+from protocol.tickets import Redeemed, Redemption, parse_ticket, render_ticket
 from tests.fakes.clock import SteppedClock
 
 from .stations import Station, befriend, station
@@ -163,6 +173,59 @@ async def test_a_node_with_another_key_than_the_ticket_names_is_not_accepted(aur
     with pytest.raises(UnverifiedError, match="federation key"):
         await birch.peering.accept(other)
     assert birch.directory.all() == ()
+
+
+async def test_another_node_at_the_address_of_a_ticket_is_not_accepted(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    other = render_ticket(replace(parse_ticket(made.ticket), entity="https://cobalt.example"))
+    with pytest.raises(UnverifiedError, match="another one"):
+        await birch.peering.accept(other)
+
+
+async def test_nodes_without_a_common_protocol_do_not_peer(aurora: Station, birch: Station) -> None:
+    made = await aurora.peering.invite()
+    later = replace(aurora.own.document, protocols=("mentormesh/2",))
+    aurora.own.text = sign_document(later, aurora.keys.federation)
+    with pytest.raises(RefusedError, match="no protocol version in common"):
+        await birch.peering.accept(made.ticket)
+
+
+async def test_an_answer_about_another_entity_lets_nobody_in(
+    aurora: Station, birch: Station, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await aurora.peering.invite()
+    other = replace(
+        aurora.own.document,
+        entity="https://cobalt.example",
+        log_origin="cobalt.example/log",
+        log_vkey=log_vkey("cobalt.example/log", aurora.keys.log.public.raw),
+    )
+    lie = encode(Redeemed(document=sign_document(other, aurora.keys.federation), mode="full"))
+
+    async def redeem(*_: object, **__: object) -> bytes:
+        return lie
+
+    monkeypatch.setattr(aurora.peering, "redeem", redeem)
+    with pytest.raises(UnverifiedError, match="another entity"):
+        await birch.peering.accept(made.ticket)
+    assert birch.directory.all() == ()
+
+
+async def test_a_replayed_redemption_has_no_second_effect(aurora: Station, birch: Station) -> None:
+    made = parse_ticket((await aurora.peering.invite()).ticket)
+    redemption = Redemption(code=made.code, document=birch.own.text, connect_to=birch.own.connect_to)
+    nonce = NonceRow(keyid=birch.keys.http.public.keyid, nonce="A" * 22, expires_at=aurora.clock.now() + 300)
+    await aurora.peering.redeem(redemption, birch.own.document, nonce=nonce)
+    with pytest.raises(ConflictError) as refusal:
+        await aurora.peering.redeem(redemption, birch.own.document, nonce=nonce)
+    assert refusal.value.code == "replay"
+
+
+async def test_all_peers_are_listed_by_entity(aurora: Station, birch: Station) -> None:
+    await befriend(aurora, birch)
+    (one,) = await aurora.peering.peers()
+    assert (one.entity, one.display_name, one.mode) == (birch.entity, "Birch", "full")
+    assert one.words == fingerprint_words(birch.keys.federation.public)
 
 
 async def test_a_known_organization_does_not_change_its_key_by_a_new_ticket(

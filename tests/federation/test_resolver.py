@@ -5,7 +5,7 @@ import pytest
 from federation.answers import PeerUnavailableError
 from federation.calls import Contact
 from federation.client import ClientSettings, PeerClient
-from federation.resolver import ForbiddenAddressError, GuardedResolver, allowed
+from federation.resolver import ForbiddenAddressError, GuardedResolver, allowed, system_lookup
 from protocol.errors import MalformedError, RefusedError
 from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
@@ -185,3 +185,9 @@ async def test_an_address_in_place_of_a_name_is_never_asked(api: str) -> None:
     with pytest.raises(MalformedError):
         await client.fetch(Contact(api=api), "/x")
     await client.close()
+
+
+async def test_the_name_of_this_machine_leads_to_addresses_that_are_refused() -> None:
+    found = await system_lookup("localhost", 443)
+    assert found
+    assert not any(map(allowed, found))

@@ -257,6 +257,7 @@ def _unverified_requests() -> list[Case]:
     return [
         *missing,
         *absent,
+        refuse("missing-component", request("no Content-Type where one is covered", header={"Content-Type": None})),
         refuse("unsigned", request("no Signature", header={"Signature": None})),
         refuse("unsigned", request("no Signature-Input", header={"Signature-Input": None})),
         refuse("signature-label", request("another label", label="sig2")),
