@@ -1,0 +1,260 @@
+"""What a node might try with its own people: every dishonest step is noticed, and changes nothing."""
+
+import pytest
+from msgspec.structs import replace
+
+from cli.client.brief import check_own
+from cli.client.pins import UnknownSenderError, open_item
+from cli.client.session import with_frame
+from cli.client.views import Alarm, Named, Secured, Shown
+from protocol.e2ee.frames import Again, Chat, Name
+from protocol.e2ee.interim import InterimCrypto
+from protocol.e2ee.keys import PersonSealingKey
+from protocol.encoding import b64, sha256
+from protocol.errors import MalformedError, RefusedError, UnverifiedError
+from protocol.signing import SigningKey
+
+from .pair import PROMPTS, REF, SLOTS, Pair, seed
+
+OTHER_ID = b64(sha256(b"another thread")[:16])
+
+
+def test_an_honest_exchange_ends_in_two_proven_names() -> None:
+    pair = Pair()
+    pair.until_open()
+    for by_mentor in (True, False):
+        (envelope,) = pair.outgoing(by_mentor=by_mentor)
+        (event,) = pair.hear(envelope, by_mentor=not by_mentor)
+        assert event == Named(
+            thread=pair.thread,
+            from_role="mentor" if by_mentor else "mentee",
+            name="Mentor" if by_mentor else "Mentee",
+        )
+
+
+# the quote
+
+
+def test_a_quote_by_another_node_or_about_another_request_is_refused() -> None:
+    pair = Pair()
+    request = pair.ask()
+    with pytest.raises(UnverifiedError):
+        pair.offered(pair.quote(request, thread=OTHER_ID))
+    pair.cobalt.sign = SigningKey(seed("a stranger"))
+    with pytest.raises(UnknownSenderError):
+        pair.offered(pair.quote(request))
+    pair.cobalt.sign = pair.aurora.sign  # the own node plays the other one
+    with pytest.raises(UnverifiedError, match="another request"):
+        pair.offered(pair.quote(request))
+    assert pair.record().state == "REQUESTED"
+
+
+def test_a_message_for_another_node_is_refused() -> None:
+    pair = Pair()
+    item = pair.quote(pair.ask())
+    with pytest.raises(UnverifiedError, match="addressed to another node"):
+        open_item(pair.mentee, item, audience=pair.cobalt.entity)
+
+
+# the acceptance
+
+
+def test_an_own_node_that_sends_something_else_is_noticed() -> None:
+    pair = Pair()
+    item, body, _ = pair.accept(pair.offered(pair.quote(pair.ask())))
+    record = pair.record()
+    check_own(pair.mentee, record, item, pair.accepted, body)
+    other = replace(body, choice=body.choice[:-4] + "AAAA")
+    for wrong in (
+        (item, pair.accepted, other),
+        (item, b64(sha256(b"another hash")), body),
+        (pair.aurora.say(pair.cobalt, OTHER_ID, "consumer", "accept", body), pair.accepted, body),
+    ):
+        with pytest.raises(UnverifiedError, match="something else"):
+            check_own(pair.mentee, record, *wrong)
+
+
+# the request, at the mentor's device
+
+
+def test_a_request_shows_the_brief_and_only_times_that_the_mentee_wrote() -> None:
+    pair = Pair()
+    item, _, choice = pair.accept(pair.offered(pair.quote(pair.ask())))
+    pair.arrive(pair.entry(item, choice, held=(SLOTS[1], SLOTS[1] + 1800)))
+    record = pair.record(by_mentor=True)
+    assert record.brief is not None
+    assert (record.brief.prompts, record.slots) == (PROMPTS, (SLOTS[1],))
+
+
+def test_a_request_of_another_thread_or_for_another_person_does_not_open() -> None:
+    pair = Pair()
+    item, _, choice = pair.accept(pair.offered(pair.quote(pair.ask())))
+    thread = pair.thread
+    pair.thread = OTHER_ID
+    with pytest.raises(UnverifiedError, match="another thread"):
+        pair.arrive(pair.entry(item, choice))
+    pair.thread = thread
+    with pytest.raises(UnverifiedError):
+        pair.arrive(pair.entry(item, replace(choice, ref=OTHER_ID)))
+    assert pair.mentor.threads == {}
+
+
+def test_a_request_sealed_to_somebody_else_is_named_as_that() -> None:
+    pair = Pair()
+    foreign = PersonSealingKey(seed("foreign")).public.text
+    item, _, choice = pair.accept(pair.offered(pair.quote(pair.ask(), keys=(foreign,))))
+    with pytest.raises(UnverifiedError, match="sealed to somebody else"):
+        pair.arrive(pair.entry(item, choice))
+
+
+def test_an_answered_request_shown_again_changes_nothing() -> None:
+    pair = Pair()
+    item, _, choice = pair.accept(pair.offered(pair.quote(pair.ask())))
+    pair.arrive(pair.entry(item, choice))
+    yes = pair.yes()
+    pair.verify(pair.agreement(yes.hash))
+    before = pair.mentor
+    assert pair.arrive(pair.entry(item, choice)) == []
+    assert pair.mentor == before
+
+
+def test_a_brief_that_brings_a_strange_device_along_gets_no_yes() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    _, strange = InterimCrypto().prepare(pair.mentor.device_secret.key(b64(sha256(b"x"))), entropy=seed("strange"))
+    record = pair.record(by_mentor=True)
+    pair.mentor = pair.mentor.with_thread(replace(record, key_packages=(*record.key_packages, strange)))
+    with pytest.raises(RefusedError, match="did not sign"):
+        pair.yes()
+    assert pair.mentor.sessions == {}
+
+
+# the agreement
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"thread": OTHER_ID},
+        {"accepted": b64(sha256(b"another acceptance"))},
+        {"consumer": "https://cobalt.example"},
+        {"provider": "https://aurora.example"},
+        {"slot": SLOTS[0] + 1800},
+    ],
+)
+def test_an_agreement_about_something_else_is_refused_on_both_sides(changed: dict[str, object]) -> None:
+    pair = Pair()
+    pair.until_arrived()
+    yes = pair.yes()
+    agreement = pair.agreement(yes.hash, **changed)
+    with pytest.raises(UnverifiedError):
+        pair.agree(agreement, yes.private)
+    assert (pair.record().state, pair.mentee.sessions) == ("ACCEPTED", {})
+    if "slot" not in changed:  # only the mentee can tell which times were asked for; the mentor signed one
+        with pytest.raises(UnverifiedError):
+            pair.verify(agreement)
+
+
+def test_a_yes_that_this_device_never_gave_is_noticed() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    pair.yes()
+    with pytest.raises(UnverifiedError, match="another device of yours said yes"):
+        pair.verify(pair.agreement(b64(sha256(b"another consent"))))
+
+
+def test_a_brief_that_a_second_key_could_open_stops_before_names() -> None:
+    pair = Pair()
+    foreign = PersonSealingKey(seed("foreign")).public.text
+    keys = (pair.sealing.public.text, foreign)
+    item, _, choice = pair.accept(pair.offered(pair.quote(pair.ask(), keys=keys)))
+    pair.arrive(pair.entry(item, choice))
+    yes = pair.yes()
+    events = pair.agree(pair.agreement(yes.hash), yes.private)
+    (alarm,) = [event for event in events if isinstance(event, Alarm)]
+    assert "someone else could read your brief" in alarm.sentence
+    assert (pair.record().cancel, pair.mentee.sessions) == ("conflict", {})
+
+
+def test_another_time_in_the_agreement_than_in_the_consent_stops_before_names() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    yes = pair.yes(SLOTS[1])
+    events = pair.agree(pair.agreement(yes.hash), yes.private)
+    assert [type(event) for event in events][1:] == [Alarm]
+    assert pair.mentee.sessions == {}
+
+
+def test_after_a_yes_by_mail_the_proof_comes_as_the_first_envelope() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    agreement = pair.agreement(None)
+    pair.agree(agreement, None)
+    assert pair.mentee.sessions == {}
+    assert isinstance(pair.verify(agreement)[-1], Secured)
+    assert [one.header.kind for one in pair.outgoing(by_mentor=True)] == ["welcome", "message"]
+
+
+# the session
+
+
+def test_a_name_told_by_somebody_else_is_not_believed() -> None:
+    pair = Pair()
+    pair.until_open()
+    stranger = replace(pair.mentor, account_seed=seed("stranger"))
+    told = Name(
+        name="The director",
+        identity=stranger.account_secret.state_identity(pair.audience),
+        master_key=stranger.account_secret.master().public.text,
+    )
+    pair.outgoing(by_mentor=True)
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, told)
+    (envelope,) = pair.outgoing(by_mentor=True)
+    with pytest.raises(UnverifiedError, match="somebody else"):
+        pair.hear(envelope, by_mentor=False)
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, Name(name="The director"))
+    (envelope,) = pair.outgoing(by_mentor=True)
+    assert isinstance(pair.hear(envelope, by_mentor=False)[0], Alarm)
+    assert pair.mentee.sessions[pair.thread].name == ""
+
+
+def test_a_changed_or_repeated_message_shows_nothing_and_the_genuine_one_still_opens() -> None:
+    pair = Pair()
+    pair.until_open()
+    pair.outgoing(by_mentor=True)
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, Chat(text="Hello"))
+    (envelope,) = pair.outgoing(by_mentor=True)
+    before = pair.mentee
+    changed = replace(envelope, ciphertext=envelope.ciphertext[:-1] + bytes([envelope.ciphertext[-1] ^ 1]))
+    elsewhere = replace(envelope, header=replace(envelope.header, thread=REF))
+    for wrong in (changed, elsewhere, replace(envelope, ciphertext=b"")):
+        with pytest.raises((UnverifiedError, MalformedError)):
+            pair.hear(wrong, by_mentor=False)
+    assert pair.mentee == before
+    (shown,) = pair.hear(envelope, by_mentor=False)
+    assert isinstance(shown, Shown)
+    with pytest.raises(RefusedError, match="seen before"):
+        pair.hear(envelope, by_mentor=False)
+
+
+def test_an_own_message_seen_back_gets_its_number_and_is_not_shown_again() -> None:
+    pair = Pair()
+    pair.until_open()
+    pair.outgoing(by_mentor=True)
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, Chat(text="Hello"))
+    (envelope,) = pair.outgoing(by_mentor=True)
+    assert pair.hear(envelope, by_mentor=True) == []
+    assert pair.mentor.sessions[pair.thread].frames[-1].number == envelope.header.number
+
+
+def test_one_yes_to_meeting_again_is_never_told() -> None:
+    pair = Pair()
+    pair.until_open()
+    pair.outgoing(by_mentor=True)
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, Again(yes=True))
+    (envelope,) = pair.outgoing(by_mentor=True)
+    assert pair.hear(envelope, by_mentor=False) == []
+    pair.outgoing(by_mentor=False)
+    pair.mentee = with_frame(pair.core, pair.mentee, pair.thread, Again(yes=False))
+    (envelope,) = pair.outgoing(by_mentor=False)
+    assert pair.hear(envelope, by_mentor=True) == []
