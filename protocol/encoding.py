@@ -131,7 +131,7 @@ def split_prefixed(data: bytes, count: int, *, what: str = "value") -> tuple[byt
     at = 0
     for _ in range(count):
         end = at + 4 + int.from_bytes(data[at : at + 4], "big")
-        if len(data) < at + 4 or len(data) < end:
+        if len(data) < end:
             raise MalformedError(f"{what} is cut short")
         parts.append(data[at + 4 : end])
         at = end

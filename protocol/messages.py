@@ -187,7 +187,7 @@ def _unpack(item: bytes) -> tuple[str, bytes]:
         raise MalformedError(f"handshake message must be exactly {ITEM_BYTES} bytes of kind 1")
     at = 5 + int.from_bytes(item[1:5], "big")
     end = at + 4 + int.from_bytes(item[at : at + 4], "big")
-    if at + 4 > ITEM_BYTES or end > ITEM_BYTES:
+    if end > ITEM_BYTES:
         raise MalformedError("handshake message has a length that runs past its end")
     if item.count(0, end) != ITEM_BYTES - end:
         raise MalformedError("handshake message padding must be zeros")

@@ -2,6 +2,7 @@
 
 from collections import deque
 from itertools import product
+from typing import get_args
 
 import msgspec
 import pytest
@@ -48,6 +49,11 @@ def test_a_crossing_cancel_follows_its_own_table(state: State, side: Side) -> No
             advance(Handshake(state=state), side, "cancel", crossing=True)
     else:
         assert advance(Handshake(state=state), side, "cancel", crossing=True).state is wanted
+
+
+def test_the_verbs_are_those_of_the_table_and_cancel() -> None:
+    assert get_args(Verb) == VERBS
+    assert set(VERBS) == {verb for _, _, verb in NEXT} | {"cancel"}
 
 
 def test_only_a_cancel_may_cross() -> None:
