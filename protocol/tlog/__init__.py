@@ -1,1 +1,1 @@
-"""Transparency log formats: Merkle trees now; checkpoints, tiles and cosignatures join them."""
+"""Transparency log formats of C2SP: Merkle trees, notes, checkpoints, tiles, witnesses, policies, proofs."""

@@ -50,9 +50,9 @@ class EmptyRootError(UnverifiedError):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a log.
 
-    aurora.example/mentormesh/log
-    20852163
-    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+    aurora.example/log
+    300
+    yjk9Apa+xeC43KuYO9H7fRRh9RLnJny4ljGtJv1m2Eg=
     """
 
     origin: str

@@ -1,6 +1,6 @@
 """Numbers, base64 and hashes as the C2SP text formats write them: one spelling each, every other one refused.
 
-Source: docs/protocol/50-log.md §3.
+Source: docs/protocol/50-log.md §3, §7.
 """
 
 import base64
@@ -61,7 +61,7 @@ def base64_bytes(text: str, *, what: str) -> bytes:
 
 
 def hash_bytes(text: str, *, what: str) -> bytes:
-    """Return the 32 bytes of a hash line such as `CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=`.
+    """Return the 32 bytes of a hash line such as `yjk9Apa+xeC43KuYO9H7fRRh9RLnJny4ljGtJv1m2Eg=`.
 
     Raises: Base64Error; HashLengthError.
     """

@@ -99,7 +99,7 @@ class UnsignedError(UnverifiedError):
 
 
 class SignatureLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Who says to have signed, and the signature: `— example.com/foo Uw2QOk…`."""
+    """Who says to have signed, and the signature: `— aurora.example/log oUWBDkP0…`."""
 
     name: str
     key_id: bytes
@@ -109,9 +109,9 @@ class SignatureLine(msgspec.Struct, frozen=True, kw_only=True):
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """A note taken apart and not yet verified; `text` ends in a line feed.
 
-    This is an example message.
+    An example of a note.
     (blank line)
-    — example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZ…
+    — aurora.example/log oUWBDkP0hzoiA4j5e5Bj6D/Z/nfVRTt7e6VlpxZaJ5KgbTBJDLQWsec0oVQpsxiZ…
     """
 
     text: str
@@ -136,7 +136,7 @@ class NoteKey(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vkey(self) -> str:
-        """The key as text: `example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k`."""
+        """The key as text: `aurora.example/log+a145810e+AS+cOt/dkTN2oJuqzMWNPar3TW2QjuC/3JSNFlIE1IlP`."""
         return f"{self.name}+{self.key_id.hex()}+{base64_text(bytes([self.type]) + self.key.raw)}"
 
 

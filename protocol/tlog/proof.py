@@ -41,10 +41,10 @@ class LogProof(msgspec.Struct, frozen=True, kw_only=True):
     """A proof as it was sent: read, and not yet verified. `extra` is signed by nobody.
 
     c2sp.org/tlog-proof@v1
-    index 73894
-    gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=
+    index 73
+    YiTRtRSlucvp70B5swm43gXwaxS8efSY+9r3T5I/9eo=
     (blank line)
-    aurora.example/mentormesh/log …
+    aurora.example/log …
     """
 
     extra: bytes = b""
@@ -62,13 +62,15 @@ def parse_log_proof(data: bytes) -> LogProof:
     if len(data) > MAX_PROOF_BYTES:
         raise ProofLimitError(f"proof is over {MAX_PROOF_BYTES} bytes")
     head, blank, checkpoint = data.partition(b"\n\n")
+    if not blank:
+        raise ProofLinesError("proof must have a blank line before the checkpoint")
     try:
         first, *lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError:
         raise NoteBytesError("proof must be ASCII before the checkpoint") from None
     extra = _extra(lines.pop(0)) if lines and lines[0].startswith(_EXTRA) else b""
-    if not blank or first != _FIRST or not lines or not lines[0].startswith(_INDEX):
-        raise ProofLinesError("proof must be its version, an index, hashes, a blank line and a checkpoint")
+    if first != _FIRST or not lines or not lines[0].startswith(_INDEX):
+        raise ProofLinesError("proof must be its version, perhaps an extra, an index and hashes before the checkpoint")
     index, *hashes = lines
     if len(hashes) > MAX_PROOF:
         raise ProofLimitError(f"proof has over {MAX_PROOF} hashes")

@@ -65,12 +65,13 @@ class Bundle(msgspec.Struct, frozen=True, order=True):
 def tile_path(name: Tile | Bundle) -> str:
     """Return where a tile or bundle is served below the log's prefix, such as `tile/0/x001/x234/067.p/12`."""
     kind = "entries" if isinstance(name, Bundle) else str(name.level)
-    digits = str(name.index)
-    groups = digits.zfill(-(-len(digits) // 3) * 3)
-    thousands = [groups[at : at + 3] for at in range(0, len(groups), 3)]
-    number = "/x".join(thousands)
+    thousands, last = divmod(name.index, 1000)
+    number = f"{last:03}"
+    while thousands:
+        thousands, part = divmod(thousands, 1000)
+        number = f"x{part:03}/{number}"
     partial = f".p/{name.width}" if name.width < WIDTH else ""
-    return f"tile/{kind}/{'x' if len(thousands) > 1 else ''}{number}{partial}"
+    return f"tile/{kind}/{number}{partial}"
 
 
 def parse_tile_path(path: str) -> Tile | Bundle:

@@ -54,10 +54,10 @@ class SizeConflictError(ConflictError):
 class AddCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a log asks of a witness.
 
-    old 20852014
-    PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
+    old 200
+    Qp//uPIVnDf9BWTYKXqPTBP5+s0qhtH4FIASDprhTMU=
     (blank line)
-    aurora.example/mentormesh/log …
+    aurora.example/log …
     """
 
     old_size: int
@@ -74,12 +74,14 @@ def parse_request(body: bytes) -> AddCheckpoint:
     if len(body) > MAX_REQUEST_BYTES:
         raise WitnessLimitError(f"request is over {MAX_REQUEST_BYTES} bytes")
     head, blank, checkpoint = body.partition(b"\n\n")
+    if not blank:
+        raise WitnessLinesError("request must have a blank line before the checkpoint")
     try:
         old, *hashes = head.decode("ascii").split("\n")
     except UnicodeDecodeError:
         raise NoteBytesError("request must be ASCII before the checkpoint") from None
-    if not blank or not old.startswith(_OLD):
-        raise WitnessLinesError("request must be an old size, hashes, a blank line and a checkpoint")
+    if not old.startswith(_OLD):
+        raise WitnessLinesError("request must start with an old size")
     if len(hashes) > MAX_PROOF:
         raise WitnessLimitError(f"request has over {MAX_PROOF} hashes")
     return AddCheckpoint(
