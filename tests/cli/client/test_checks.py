@@ -4,9 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.brief import check_own
+from cli.client.mailbox import take_entry
 from cli.client.pins import UnknownSenderError, open_item
 from cli.client.session import with_frame
-from cli.client.views import Alarm, Named, Secured, Shown
+from cli.client.views import Alarm, Named, Refused, Secured, Shown
+from node.api.exchange import Entry
+from protocol.bodies import DeclinedBody
 from protocol.e2ee.frames import Again, Chat, Name
 from protocol.e2ee.interim import InterimCrypto
 from protocol.e2ee.keys import PersonSealingKey
@@ -14,7 +17,7 @@ from protocol.encoding import b64, sha256
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import SigningKey
 
-from .pair import PROMPTS, REF, SLOTS, Pair, seed
+from .pair import NOW, PROMPTS, REF, SLOTS, Pair, seed
 
 OTHER_ID = b64(sha256(b"another thread")[:16])
 
@@ -127,6 +130,32 @@ def test_a_brief_that_brings_a_strange_device_along_gets_no_yes() -> None:
     with pytest.raises(RefusedError, match="did not sign"):
         pair.yes()
     assert pair.mentor.sessions == {}
+
+
+# messages in the mailbox
+
+
+def test_an_answer_that_the_own_node_makes_up_is_not_believed() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    body = DeclinedBody(reason="no-time")
+    made_up = pair.aurora.say(pair.aurora, pair.thread, "provider", "decline", body)
+    elsewhere = pair.cobalt.say(pair.aurora, OTHER_ID, "provider", "decline", body)
+    own_side = pair.cobalt.say(pair.aurora, pair.thread, "consumer", "decline", body)
+    for item in (made_up, elsewhere, own_side):
+        with pytest.raises(UnverifiedError, match="another thread"):
+            take_entry(pair.core, pair.mentee, entry(pair, item))
+    genuine = pair.cobalt.say(pair.aurora, pair.thread, "provider", "decline", body)
+    after, events = take_entry(pair.core, pair.mentee, entry(pair, genuine))
+    assert after.threads[pair.thread].state == "DECLINED"
+    assert [type(event) for event in events] == [Refused]
+    # What comes after the end changes nothing any more.
+    assert take_entry(pair.core, after, entry(pair, genuine)) == (after, [])
+
+
+def entry(pair: Pair, item: bytes) -> Entry:
+    """Return a message in the mentee's mailbox."""
+    return Entry(cursor=1, thread=pair.thread, side="consumer", kind="message", data=b64(item), at=NOW)
 
 
 # the agreement

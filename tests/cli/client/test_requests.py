@@ -1,5 +1,6 @@
 """A no leads to the next person by itself; other times, interruptions and second thoughts leave nothing half-done."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -187,6 +188,38 @@ async def test_another_program_goes_on_where_one_ended(tmp_path: Path) -> None:
             assert (await happens(later, Secured)).role == "mentee"
         assert await ana.poll() is not None
         assert ana.session(request.thread).role == "mentee"
+
+
+async def test_two_programs_of_one_person_tell_a_thing_once(tmp_path: Path) -> None:
+    async with colleagues(tmp_path, 1) as (_, ana, (ben,)):
+        await ana.ask(need())
+        request = await ana.request(1, prompts=PROMPTS)
+        await happens(ben, Arrived)
+        async with Person(open_vault(ana.folder, passphrase=PASSPHRASE, ask=str)) as second:
+            both = asyncio.gather(ana.poll(wait_s=5), second.poll(wait_s=5))
+            await ben.accept(request.thread)
+            events = [event for told in await both for event in told]
+            while not any(isinstance(event, Agreed) for event in events):
+                events += [*await ana.poll(wait_s=0.5), *await second.poll()]
+        assert [isinstance(event, Agreed) for event in events].count(True) == 1
+
+
+async def test_two_programs_of_one_person_ask_one_person(tmp_path: Path) -> None:
+    async with colleagues(tmp_path, 2) as (_, ana, mentors):
+        await ana.ask(need())
+        request = await ana.request(1, prompts=PROMPTS)
+        ask = ana.state.last_ask
+        assert ask is not None
+        (other,) = [one for one in ask.offered if one.candidate.ref != ana.state.threads[request.thread].ref]
+        for stale in ("", "AAECAwQFBgcICQoLDA0ODw"):
+            with pytest.raises(RefusedError, match="another program of yours"):
+                await ana._requesting._accept(ask.id, other, (), before=stale)
+        assert len([person for person in mentors if await waits(person)]) == 1
+
+
+async def waits(person: Person) -> bool:
+    await person.poll(wait_s=0.5)
+    return bool(person.requests())
 
 
 async def test_a_request_cut_off_before_the_node_had_it_can_be_sent_again(
