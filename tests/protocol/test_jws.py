@@ -53,6 +53,13 @@ def test_a_jws_over_64_kib_is_refused_before_it_is_read() -> None:
         jws.parse(jws.sign(bytes(49_100), ALICE, TYP), TYP)
 
 
+def test_the_longest_jws_is_told_from_a_longer_one_by_one_character() -> None:
+    with pytest.raises(MalformedError, match="three parts"):
+        jws.parse("A" * 65_536, TYP)
+    with pytest.raises(MalformedError, match="too long"):
+        jws.parse("A" * 65_537, TYP)
+
+
 def test_a_second_signature_leaves_the_payload_and_the_first_as_they_were() -> None:
     one = jws.sign_general(b"{}", ALICE, TYP)
     assert BOTH.startswith(one[:-2])
