@@ -3,9 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
+from cli.client.account import Accounts
+from cli.client.asking import Asking
 from cli.client.brief import check_own
-from cli.client.mailbox import take_entry
+from cli.client.mailbox import MailboxLoop, take_entry
 from cli.client.pins import UnknownSenderError, open_item
+from cli.client.requesting import Requesting
 from cli.client.session import with_frame
 from cli.client.views import Alarm, Named, Refused, Secured, Shown
 from node.api.exchange import Entry
@@ -151,6 +154,18 @@ def test_an_answer_that_the_own_node_makes_up_is_not_believed() -> None:
     assert [type(event) for event in events] == [Refused]
     # What comes after the end changes nothing any more.
     assert take_entry(pair.core, after, entry(pair, genuine)) == (after, [])
+
+
+def test_an_entry_that_another_program_took_in_is_passed_over() -> None:
+    pair = Pair()
+    pair.until_arrived()
+    item = pair.cobalt.say(pair.aurora, pair.thread, "provider", "decline", DeclinedBody(reason="no-time"))
+    accounts = Accounts(pair.core)
+    loop = MailboxLoop(pair.core, accounts, Requesting(pair.core, Asking(pair.core)))
+    after, events = loop._stored(entry(pair, item), pair.mentee, last=True)
+    assert (after.mailbox_after, len(events)) == (1, 1)
+    before = replace(pair.mentee, mailbox_after=1)
+    assert loop._stored(entry(pair, item), before, last=True) == (before, [])
 
 
 def entry(pair: Pair, item: bytes) -> Entry:
