@@ -6,10 +6,11 @@ from typing import Any, Final
 import click
 import msgspec
 
-from node.services.erasure import ErasureReceipt, PersonExport, render_html
+from node.services.erasure import PersonExport, render_html
 from node.services.member_csv import FIELDS, MAX_FILE_BYTES, Progress, parse_members, render_csv
 from node.services.member_operations import (
     ApplyImport,
+    Erased,
     Link,
     ListMembers,
     MemberCounts,
@@ -216,8 +217,8 @@ async def erase(node: NodeAccess, output: Output, *, id: str, yes: bool) -> None
         if output.as_json:
             raise RefusedError("with --json, say --yes: there is nobody to ask")
         click.confirm(f"Erase everything about {id}?", abort=True, err=True)
-    receipt = await node.call("member.erase", OneMember(id=id), ErasureReceipt)
-    total = sum(receipt.rows.values())
+    receipt = await node.call("member.erase", OneMember(id=id), Erased)
     output.result(
-        receipt, f"{total} rows erased. Backups made before still hold them; a later member file adds the person again."
+        receipt,
+        "Erased. Backups made before still hold what was; a later member file adds the person again as somebody new.",
     )

@@ -244,7 +244,7 @@ class People:
         self.devices: Final = Devices(store, clock, entropy)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)
-        self.erasure: Final = Erasure(store, clock, on_leave=leave)
+        self.erasure: Final = Erasure(store, clock, scrub=store.scrub, on_leave=leave)
         self.mail: Final = MailPump(
             store, clock, outside.mail_transport(base.directory, base.config, clock), sender=outside.sender(base.config)
         )
@@ -253,4 +253,4 @@ class People:
             smallest_group=privacy.smallest_group,
             development=base.config.development.enabled,
         )
-        self.operations: Final = MemberOperations(self.members, self.accounts, self.erasure, rules, scrub=store.scrub)
+        self.operations: Final = MemberOperations(self.members, self.accounts, self.erasure, rules)

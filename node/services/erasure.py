@@ -4,7 +4,7 @@
 a new one cannot be forgotten. Content between people never stood here in readable form; their own client exports it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from html import escape
 from typing import Final, Literal
 
@@ -35,7 +35,7 @@ from node.rows import (
     SignInRow,
 )
 from protocol.encoding import b64
-from protocol.errors import MissingError
+from protocol.errors import MissingError, UnavailableError
 
 from .members import LeaveHook
 
@@ -97,7 +97,7 @@ class PersonExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What was erased: rows by table. It names nobody."""
+    """What was erased: rows by table. It names nobody, but tells how its owner used the node: for the owner only."""
 
     erased_at: int
     rows: dict[str, int]
@@ -106,13 +106,18 @@ class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True):
 class Erasure:
     """Export and erasure of one person.
 
-    `on_leave` are the same hooks as of `Members`: they close open requests before the labels go.
+    `on_leave` are the same hooks as of `Members`: they close open requests before the labels go. `scrub` is that of the
+    store: it empties the write-ahead file, which still holds erased rows.
     """
 
-    def __init__(self, store: Store, clock: Clock, *, on_leave: Sequence[LeaveHook] = ()) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, scrub: Callable[[], Awaitable[None]], on_leave: Sequence[LeaveHook] = ()
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._scrub = scrub
         self._on_leave = tuple(on_leave)
+        self._unscrubbed = False
 
     async def export(self, member: str) -> PersonExport:
         """Return every row about a member. Raises: MissingError: no such member."""
@@ -127,11 +132,16 @@ class Erasure:
     async def erase(self, member: str) -> ErasureReceipt:
         """Erase every row about a member, unsent mail and tokens included; who stays no longer names them.
 
-        The store overwrites erased rows in its file at once (SQLite `secure_delete`) and in its write-ahead file at
-        the next checkpoint: call `scrub` of the store afterwards. Backups keep them until they are rotated out.
+        The store overwrites erased rows in its file at once (SQLite `secure_delete`), and the write-ahead file is
+        emptied afterwards. Backups keep them until they are rotated out.
 
         Raises: MissingError: no such member.
         """
+        receipt = await self._erase_rows(member)
+        await self._scrub_now()
+        return receipt
+
+    async def _erase_rows(self, member: str) -> ErasureReceipt:
         now = self._clock.now()
         async with self._store.write() as writer:
             row = await _require_member(writer, member)
@@ -140,16 +150,27 @@ class Erasure:
             await _unname_supervisor(writer, row.hris_id)
             labels = await _labels(writer, member)
             counts = {holding.kind.table: await _erase(writer, holding, member, labels) for holding in HOLDINGS}
+        self._unscrubbed = True
         return ErasureReceipt(erased_at=now, rows={table: count for table, count in counts.items() if count})
 
+    async def _scrub_now(self) -> None:
+        """Scrub the store; while a long reader stands in the way, the next `forget_leavers` tries again."""
+        try:
+            await self._scrub()
+        except UnavailableError:
+            return
+        self._unscrubbed = False
+
     async def forget_leavers(self, *, days: int) -> int:
-        """Erase everybody who left more than `days` days ago; return how many."""
+        """Erase everybody who left more than `days` days ago, and what an earlier scrub left; return how many."""
         async with self._store.read() as reader:
             left = await reader.find(
                 MemberRow, where(active=False), at_most("left_at", self._clock.now() - days * 86_400)
             )
         for row in left:
-            await self.erase(row.member)
+            await self._erase_rows(row.member)
+        if self._unscrubbed:
+            await self._scrub_now()
         return len(left)
 
 

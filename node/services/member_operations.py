@@ -6,7 +6,7 @@ person alone, and counts below the smallest group stay hidden.
 
 import hashlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -17,7 +17,7 @@ from node.rows import MemberRow
 from protocol.errors import ConflictError, LimitError, MalformedError, RefusedError
 
 from .accounts import Accounts
-from .erasure import Erasure, ErasureReceipt, PersonExport
+from .erasure import Erasure, PersonExport
 from .member_csv import MAX_FILE_BYTES, RowError
 from .members import Change, ImportPlan, Members, split_list
 
@@ -104,6 +104,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     link: str
 
 
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """When somebody was erased. How many rows of what there were would tell how they used the node."""
+
+    erased_at: int
+
+
 class OperatorRules(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator of this node may see."""
 
@@ -113,22 +119,13 @@ class OperatorRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemberOperations:
-    """Operations about members; `scrub` empties what still holds erased rows after an erasure."""
+    """Operations about members."""
 
-    def __init__(
-        self,
-        members: Members,
-        accounts: Accounts,
-        erasure: Erasure,
-        rules: OperatorRules,
-        *,
-        scrub: Callable[[], Awaitable[None]],
-    ) -> None:
+    def __init__(self, members: Members, accounts: Accounts, erasure: Erasure, rules: OperatorRules) -> None:
         self._members: Final = members
         self._accounts: Final = accounts
         self._erasure: Final = erasure
         self._rules: Final = rules
-        self._scrub: Final = scrub
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what an operator can do here."""
@@ -179,7 +176,7 @@ class MemberOperations:
                 name="member.erase",
                 summary="Erase one person",
                 request=OneMember,
-                response=ErasureReceipt,
+                response=Erased,
                 run=self.erase,
             ),
         )
@@ -246,12 +243,11 @@ class MemberOperations:
         row = await self._members.by_hris_id(command.id)
         return await self._erasure.export(row.member)
 
-    async def erase(self, command: OneMember) -> ErasureReceipt:
-        """Erase one person, and the traces that the database would still hold for a while."""
+    async def erase(self, command: OneMember) -> Erased:
+        """Erase one person."""
         row = await self._members.by_hris_id(command.id)
         receipt = await self._erasure.erase(row.member)
-        await self._scrub()
-        return receipt
+        return Erased(erased_at=receipt.erased_at)
 
 
 def shown_groups(counts: Mapping[str, int], smallest: int) -> dict[str, int]:

@@ -125,7 +125,7 @@ async def test_hooks_run_before_the_labels_go_and_a_failing_one_undoes_all(world
         if len(labels) == 1:
             raise RefusedError("not now")
 
-    erasure = Erasure(world.store, world.clock, on_leave=[hook])
+    erasure = Erasure(world.store, world.clock, scrub=world.scrubbed, on_leave=[hook])
     with pytest.raises(RefusedError):
         await erasure.erase(found.member)
     assert (await world.erasure.export(found.member)).sections
@@ -153,10 +153,25 @@ async def test_who_left_is_forgotten_after_the_days_that_the_operator_set(world:
     assert {one.hris_id for one in await world.members.all()} == {"E0", "E1"}
 
 
+async def test_the_store_is_scrubbed_after_every_erasure_and_again_when_a_reader_was_in_the_way(world: World) -> None:
+    await world.add(staff(3))
+    await world.erasure.erase((await world.member("E0")).member)
+    assert world.scrubbed.times == 1
+    world.scrubbed.busy = True
+    await world.erasure.erase((await world.member("E1")).member)
+    await world.erasure.forget_leavers(days=30)
+    world.scrubbed.busy = False
+    await world.erasure.forget_leavers(days=30)
+    assert world.scrubbed.times == 2
+    await world.erasure.forget_leavers(days=30)
+    assert world.scrubbed.times == 2
+
+
 @pytest.mark.slow
 async def test_nothing_of_an_erased_person_is_left_in_the_files_of_the_database(tmp_path: Path) -> None:
     async with SqliteStore.open(tmp_path / "node.db", clock=SteppedClock(), window_s=0) as store:
         world = World(store)
+        world.erasure = Erasure(store, world.clock, scrub=store.scrub)
         found = await person_with_everything(world)
         needles = [
             CANARY.encode(),
@@ -165,7 +180,6 @@ async def test_nothing_of_an_erased_person_is_left_in_the_files_of_the_database(
         ]
         assert all(_occurs(tmp_path, needle) for needle in needles)
         await world.erasure.erase(found.member)
-        await store.scrub()
         assert [needle for needle in needles if _occurs(tmp_path, needle)] == []
 
 

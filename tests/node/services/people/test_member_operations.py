@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from node.operations import Operations
 from node.services import member_operations as module
-from node.services.erasure import ErasureReceipt, PersonExport
+from node.services.erasure import PersonExport
 from node.services.member_csv import FIELDS
 from node.services.member_operations import (
     ApplyImport,
+    Erased,
     Link,
     ListMembers,
     MemberCounts,
@@ -33,21 +34,12 @@ from .world import World, people_file, row, staff
 PAGE = Path(__file__).resolve().parents[4] / "docs" / "reference" / "member-csv.md"
 
 
-class Scrubbed:
-    def __init__(self) -> None:
-        self.times = 0
-
-    async def __call__(self) -> None:
-        self.times += 1
-
-
-def operations(world: World, scrubbed: Scrubbed | None = None, **rules: object) -> Operations:
+def operations(world: World, **rules: object) -> Operations:
     made = MemberOperations(
         world.members,
         world.accounts,
         world.erasure,
         OperatorRules(**rules),  # type: ignore[arg-type]
-        scrub=scrubbed or Scrubbed(),
     )
     return Operations(made.operations())
 
@@ -168,18 +160,24 @@ async def test_sign_in_links_are_printed_in_development_only(world: World) -> No
     assert redeemed.member == (await world.member("E1")).member
 
 
-async def test_export_and_erase_reach_one_person_and_scrub_the_store(world: World) -> None:
+async def test_export_and_erase_reach_one_person(world: World) -> None:
     await world.add(staff(2))
-    scrubbed = Scrubbed()
-    desk = operations(world, scrubbed)
+    desk = operations(world)
     export = await desk.call("member.export", OneMember(id="E1"), PersonExport)
     assert export.sections[0].rows[0]["hris_id"] == "E1"
-    receipt = await desk.call("member.erase", OneMember(id="E1"), ErasureReceipt)
-    assert receipt.rows == {"member": 1}
-    assert scrubbed.times == 1
+    erased = await desk.call("member.erase", OneMember(id="E1"), Erased)
+    assert erased == Erased(erased_at=world.clock.now())
     with pytest.raises(MissingError):
-        await desk.call("member.erase", OneMember(id="E1"), ErasureReceipt)
-    assert scrubbed.times == 1
+        await desk.call("member.erase", OneMember(id="E1"), Erased)
+
+
+async def test_a_receipt_for_the_operator_does_not_tell_how_the_person_used_the_node(world: World) -> None:
+    await world.add(staff(3))
+    await world.mentor("E1")
+    await world.sign_in("E1")
+    desk = operations(world)
+    receipts = [await desk.call_json("member.erase", f'{{"id":"{name}"}}'.encode()) for name in ("E1", "E2")]
+    assert receipts[0] == receipts[1]
 
 
 def test_the_reference_page_lists_every_column_as_the_program_does() -> None:

@@ -17,6 +17,7 @@ from protocol.authorization import Authorization, certificate_name, sign_authori
 from protocol.concepts import Concept, Vocabulary
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, enrol
 from protocol.encoding import b64, sha256
+from protocol.errors import UnavailableError
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 
@@ -59,6 +60,19 @@ def profile(**changed: object) -> MentorProfile:
     return MentorProfile(**(values | changed))  # type: ignore[arg-type]
 
 
+class Scrubbed:
+    """Stands for `scrub` of a store; counts, and is in the way of nothing unless told."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.busy = False
+
+    async def __call__(self) -> None:
+        if self.busy:
+            raise UnavailableError("a reader keeps old rows in use; try again")
+        self.times += 1
+
+
 @dataclass
 class World:
     """All services of people over one store."""
@@ -74,7 +88,8 @@ class World:
         self.accounts = Accounts(self.store, self.clock, self.entropy, settings)
         self.devices = Devices(self.store, self.clock, self.entropy)
         self.mentors = Mentors(self.store, self.clock, lambda: vocabulary)
-        self.erasure = Erasure(self.store, self.clock)
+        self.scrubbed = Scrubbed()
+        self.erasure = Erasure(self.store, self.clock, scrub=self.scrubbed)
 
     async def add(self, data: bytes, *, force: bool = False) -> None:
         await self.members.apply(await self.members.plan(data), force=force)
