@@ -39,7 +39,7 @@ _ENTITY: Final = re.compile(r"https://([^/:?#@\s]+)", re.ASCII)
 def parse_entity(text: str, *, what: str = "entity identifier") -> str:
     """Return `text` if it is a node's Entity Identifier in its only spelling, such as `https://aurora.example`.
 
-    Lower-case host with at least two labels and a letter in the last one; no port, path, dot at the end or `xn--`
+    Lower-case host with at least two labels, the last beginning with a letter; no port, path, dot at the end or `xn--`
     twin, so that two spellings never name one node.
 
     Raises: MalformedError: any other form.
@@ -49,7 +49,7 @@ def parse_entity(text: str, *, what: str = "entity identifier") -> str:
     if not match or len(host) > 253 or not _HOST.fullmatch(host):
         raise MalformedError(f"{what} must look like https://node.company.example, lower case, without port or path")
     labels = host.split(".")
-    if len(labels) < 2 or not re.search("[a-z]", labels[-1]) or any(part.startswith("xn--") for part in labels):
+    if len(labels) < 2 or not labels[-1][0].isalpha() or any(part.startswith("xn--") for part in labels):
         raise MalformedError(f"{what} must be a plain DNS name of at least two labels")
     return text
 

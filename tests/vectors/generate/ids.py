@@ -57,6 +57,7 @@ def _entities() -> list[Case]:
         "an IPv4 address": "https://192.0.2.1",
         "an IPv6 address": "https://[2001:db8::1]",
         "digits in the last label": "https://aurora.123",
+        "a last label that begins with a digit": "https://127.0.0.0x1",
         "punycode": "https://xn--bcher-kva.example",
         "punycode further right": "https://mesh.xn--bcher-kva.example",
         "a letter outside ASCII": "https://b\u00fccher.example",
