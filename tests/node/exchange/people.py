@@ -126,9 +126,11 @@ async def waiting_request(mentor: Somebody) -> RequestEntry:
     return decode(entries[-1].data, RequestEntry)
 
 
-async def read_brief(mentor: Somebody, consumer: Site) -> tuple[Message, OpenedBrief]:
-    """Open the newest request as the mentor's device does."""
-    entry = await waiting_request(mentor)
+async def read_brief(
+    mentor: Somebody, consumer: Site, entry: RequestEntry | None = None
+) -> tuple[Message, OpenedBrief]:
+    """Open a request, or else the newest one, as the mentor's device does."""
+    entry = entry or await waiting_request(mentor)
     key = consumer.keys.envelope_sign.public
     message = open_message(parse_item(unb64(entry.item)), key, audience=mentor.node.entity)
     context = ThreadContext(thread=message.head.thread, consumer=consumer.entity, provider=mentor.node.entity)
@@ -144,9 +146,9 @@ async def read_brief(mentor: Somebody, consumer: Site) -> tuple[Message, OpenedB
     return message, opened
 
 
-async def agree(mentor: Somebody, consumer: Site, *, slot: int | None) -> None:
-    """Say yes with everything a mentor's device sends."""
-    message, opened = await read_brief(mentor, consumer)
+async def agree(mentor: Somebody, consumer: Site, *, slot: int | None, entry: RequestEntry | None = None) -> None:
+    """Say yes to a request, or else to the newest one, with everything a mentor's device sends."""
+    message, opened = await read_brief(mentor, consumer, entry)
     words = opened.brief.words
     device = mentor.device.key(words.audience)
     consent = sign_consent(Consent(thread=words.thread, ref=words.ref, slot=slot, accepted=message.hash), device)
