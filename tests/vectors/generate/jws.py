@@ -98,6 +98,13 @@ def _signatures() -> list[Case]:
         case("of nothing", ALICE.sign(b"").signature, b"", result=True),
         case("of a thousand bytes", ALICE.sign(bytes(1000)).signature, bytes(1000), result=True),
         *(case(name, signature, error="unverified") for name, signature in refused.items()),
+        case(
+            "a signature cut a byte early, the message beginning with it",
+            good[:63],
+            good[63:] + MESSAGE,
+            error="unverified",
+        ),
+        case("a signature cut a byte late", good + MESSAGE[:1], MESSAGE[1:], error="unverified"),
     ]
 
 
