@@ -9,11 +9,19 @@ from typing import Final
 
 import msgspec
 
-from protocol.errors import ConflictError, LimitError, MalformedError
+from protocol.errors import ConflictError, LimitError, MalformedError, MeshError, MissingError, UnverifiedError
 
-from .checkpoint import Checkpoint, CheckpointNote, SignedCheckpoint, open_checkpoint, parse_checkpoint
+from .checkpoint import (
+    Checkpoint,
+    CheckpointNote,
+    EmptyRootError,
+    OtherOriginError,
+    SignedCheckpoint,
+    open_checkpoint,
+    parse_checkpoint,
+)
 from .lines import base64_text, decimal, hash_bytes
-from .merkle import EMPTY_ROOT, MAX_PROOF, verify_consistency
+from .merkle import EMPTY_ROOT, MAX_PROOF, ConsistencyError, verify_consistency
 from .note import MAX_NOTE_BYTES, LogKey, NoteBytesError, SignatureLine, parse_signatures, render_note
 
 SIZE_CONTENT_TYPE: Final = "text/x.tlog.size"
@@ -49,6 +57,19 @@ class SizeConflictError(ConflictError):
     def __init__(self, size: int) -> None:
         super().__init__("old size is not the size of the newest known checkpoint")
         self.size = size
+
+
+#: The status of an answer by what refused the request; the first class that fits holds.
+STATUS: Final[tuple[tuple[type[MeshError], int], ...]] = (
+    (MissingError, 404),
+    (OtherOriginError, 404),
+    (SizeConflictError, 409),
+    (LimitError, 413),
+    (ConsistencyError, 422),
+    (EmptyRootError, 422),
+    (MalformedError, 400),
+    (UnverifiedError, 403),
+)
 
 
 class AddCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,3 +169,8 @@ def advance(held: Checkpoint | None, request: AddCheckpoint, keys: Sequence[LogK
         proof=request.proof,
     )
     return opened
+
+
+def status(error: MeshError) -> int:
+    """Return the HTTP status that tells a log why its request was not answered; 500 when that is not its fault."""
+    return next((number for kind, number in STATUS if isinstance(error, kind)), 500)

@@ -36,6 +36,7 @@ from protocol.tlog.witness import (
     parse_size,
     render_request,
     render_size,
+    status,
 )
 from tests.vectors.c2sp import b64
 from tests.vectors.generate import (
@@ -271,6 +272,8 @@ def test_what_the_specification_forbids_is_refused_by_its_own_rule(path: str, ca
     assert refusal.value.code == case["rule"]
     assert type(refusal.value).__dict__["code"] == case["rule"]
     assert getattr(refusal.value, "size", None) == case.get("size")
+    if path in {"witness/requests.json", "witness/decisions.json"}:
+        assert status(refusal.value) == case.get("status", 413 if case["error"] == "limit" else 400)
 
 
 def test_an_answer_of_a_witness_joins_its_checkpoint() -> None:

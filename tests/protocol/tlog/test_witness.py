@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.errors import MeshError, UnverifiedError
+from protocol.errors import MeshError, MissingError, UnavailableError, UnverifiedError
 from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, parse_checkpoint, sign_checkpoint
 from protocol.tlog.cosignature import cosign, open_cosignature
@@ -20,6 +20,7 @@ from protocol.tlog.witness import (
     parse_answer,
     parse_request,
     render_request,
+    status,
 )
 from tests.vectors.c2sp import LEAVES, LOG, ORIGIN
 
@@ -98,6 +99,11 @@ def test_a_request_or_answer_that_is_too_long_is_refused_before_it_is_read() -> 
         parse_request(b"\xff" * (MAX_REQUEST_BYTES + 1))
     with pytest.raises(WitnessLimitError):
         parse_answer(b"\xff" * (128 * 1024 + 1))
+
+
+def test_what_is_not_the_fault_of_the_log_says_so() -> None:
+    assert status(UnavailableError("disk is away")) == 500
+    assert status(MissingError("no such log")) == 404
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:

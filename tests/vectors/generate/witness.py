@@ -188,7 +188,7 @@ def _declined() -> list[Case]:
             body(OLD, PROOF, note(checkpoint(NEW), LOG.signs(old))),
         ),
         bad(
-            403,
+            404,
             "other-origin",
             "a log that these keys are not for",
             None,
