@@ -81,7 +81,8 @@ def operator_token(directory: Path) -> str:
 
 def same_token(given: str, expected: str) -> bool:
     """Return whether two tokens are equal, in time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    # A header may hold bytes that are no UTF-8; they arrive as lone surrogates, which have no plain encoding.
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 
 def write_private(path: Path, text: str) -> None:

@@ -4,6 +4,9 @@ Server-rendered, no script, no device needed. The token is in the path of a page
 sends no referrer.
 """
 
+import base64
+import hashlib
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import parse_qsl
@@ -16,6 +19,7 @@ from protocol.errors import MalformedError, MeshError, MissingError
 
 from .accounts import PAGES
 from .bodies import read_bytes
+from .middleware import HEADERS
 from .routes import Route
 
 if TYPE_CHECKING:
@@ -25,6 +29,11 @@ ANSWERS: Final = web.AppKey("mentormesh.answers", AnswerLinks)
 FORM: Final = "application/x-www-form-urlencoded"
 FORM_BYTES: Final = 4096
 HTML: Final = "text/html"
+CSP: Final = "Content-Security-Policy"
+_PAGE: Final = "answer.html.j2"
+
+#: Unix seconds up to the year 9999, as the page writes them.
+_TIME: Final = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 Language = Literal["en", "de"]
 
@@ -122,8 +131,11 @@ async def give_answer(request: web.Request) -> web.Response:
 
 
 def _times(form: str) -> tuple[int, ...]:
-    given = parse_qsl(form, max_num_fields=20)
-    return tuple(int(value) for name, value in given if name == "time" and value.isascii() and value.isdigit())
+    try:
+        given = parse_qsl(form, max_num_fields=20)
+    except ValueError:  # more fields than the page has
+        return ()
+    return tuple(int(value) for name, value in given if name == "time" and _TIME.fullmatch(value))
 
 
 def _shown(page: AnswerPage, language: Language) -> dict[str, Any]:
@@ -144,7 +156,7 @@ def _over(language: Language) -> web.Response:
 
 def _page(language: Language, *, status: int = 200, **values: Any) -> web.Response:  # noqa: ANN401 -- what the template takes
     html = _template().render(language=language, **({"done": "", "words": _WORDS[language]} | values))
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", CSP: _policy()}
     return web.Response(status=status, text=html, content_type=HTML, headers=headers)
 
 
@@ -154,13 +166,22 @@ def _language(request: web.Request) -> Language:
 
 
 @cache
+def _policy() -> str:
+    """Return the policy of every answer with one exception: the style block of this page, by its hash."""
+    source = (PAGES / _PAGE).read_text(encoding="utf-8")
+    style = source.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    return f"{dict(HEADERS)[CSP]}; style-src 'sha256-{digest}'"
+
+
+@cache
 def _template() -> "Template":
     import jinja2
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    return environment.get_template("answer.html.j2")
+    return environment.get_template(_PAGE)
 
 
 ANSWER_ROUTES: Final = (

@@ -20,7 +20,7 @@ from node.services.sessions import Sent, Sessions
 from node.services.thread_views import SideName, ThreadView, ThreadViews
 from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
-from protocol.encoding import b64, unb64
+from protocol.encoding import MAX_SAFE_INTEGER, b64, unb64
 from protocol.envelope import EnvelopeKind
 from protocol.errors import MalformedError, RefusedError
 from protocol.handshake import Side
@@ -128,17 +128,21 @@ class ThreadQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     side: SideName
 
 
+#: Where a mailbox has been read to; what a store can count.
+Cursor = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
+
+
 class MailboxQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Entries after a cursor, waiting for the first one."""
 
-    after: Annotated[int, msgspec.Meta(ge=0)] = 0
+    after: Cursor = 0
     wait_s: Annotated[float, msgspec.Meta(ge=0, le=MAX_WAIT_S)] = 0
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One mailbox entry; `data` is base64url of what `kind` says (docs/protocol/41-envelopes.md §5)."""
 
-    cursor: int
+    cursor: Cursor
     thread: RandomId
     side: SideName
     kind: EntryKind
@@ -155,7 +159,7 @@ class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
 class Acknowledge(Body, frozen=True, kw_only=True):
     """This device has read up to `cursor`."""
 
-    cursor: Annotated[int, msgspec.Meta(ge=0)]
+    cursor: Cursor
 
 
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):

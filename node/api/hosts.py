@@ -14,6 +14,9 @@ from protocol.errors import MalformedError, RefusedError
 
 from .routes import SAFE, Auth
 
+#: What proxies add; one of them is enough to tell that the request began elsewhere.
+PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+
 
 class Hosts:
     """The authorities of one node once its port is known."""
@@ -39,17 +42,20 @@ class Hosts:
 
     def _answers(self, request: web.Request, host: str, auth: Auth) -> bool:
         if host == self.api:
-            return auth != "operator" or self.is_local(request)
+            return auth != "operator"
         if host == self.page:
             return auth in {"public", "device", "page"}
-        if host in self.local and self.is_local(request):
+        if self.is_local(request):
             return auth != "peer" and (auth != "page" or request.method in SAFE)
         return False
 
     def is_local(self, request: web.Request) -> bool:
-        """Return whether the request comes from this machine and through no proxy."""
-        forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
-        return not forwarded and is_loopback(_peer_address(request))
+        """Return whether the request comes from this machine and through no proxy.
+
+        A program on this machine uses a name of this machine; a proxy that adds no header passes the public one on.
+        """
+        proxied = any(name in request.headers for name in PROXIED)
+        return not proxied and request.headers.get("Host") in self.local and is_loopback(_peer_address(request))
 
     def client_address(self, request: web.Request) -> str:
         """Return the address to limit by: the proxy's last word when configured, else the socket's."""

@@ -143,6 +143,7 @@ def walk() -> Iterator[tuple[str, click.Context]]:
 
 
 def _inside(parent: click.Context, name: str, command: click.Command) -> Iterator[tuple[str, click.Context]]:
+    command._help_option = None  # click keeps the one of whoever ran the command first, such as another test
     context = click.Context(command, parent=parent, info_name=name)
     yield context.command_path, context
     if isinstance(command, click.Group):

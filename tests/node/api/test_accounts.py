@@ -9,13 +9,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from node.api.accounts import ACCOUNT_ROUTES, PEOPLE, People, device_guard
-from node.api.bodies import BODY_LIMITS, BodyLimits
+from node.api.bodies import BODY_LIMITS, BodyLimits, parse_json
+from node.api.exchange import Acknowledge, MailboxQuery
 from node.api.hosts import HOSTS
 from node.api.problems import answer_error
 from node.api.routes import Route, add_routes
 from node.services.consents import TEXTS
 from node.services.notices import SignInLink, decode_notice
-from protocol.errors import MeshError
+from protocol.errors import MalformedError, MeshError
 from tests.fakes.memory_store import MemoryStore
 from tests.node.services.people.world import Gadget, World, profile, staff
 
@@ -201,3 +202,12 @@ async def test_the_sign_in_page_shows_the_command_and_does_nothing(client: Clien
     assert f"<h1>{word}</h1>" in page
     assert "mentormesh person sign-in 'LINK'" in page
     assert "<script" not in page
+
+
+@pytest.mark.parametrize("cursor", [2**53, 2**63, 2**64, 10**30])
+def test_no_cursor_is_larger_than_a_store_counts(cursor: int) -> None:
+    assert parse_json(f'{{"cursor":{2**53 - 1}}}'.encode(), Acknowledge).cursor == 2**53 - 1
+    with pytest.raises(MalformedError):
+        parse_json(f'{{"cursor":{cursor}}}'.encode(), Acknowledge)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"after": str(cursor)}, MailboxQuery, strict=False)

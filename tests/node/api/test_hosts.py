@@ -26,7 +26,7 @@ def hosts(**node: Any) -> Hosts:  # noqa: ANN401 -- any setting
 
 
 def request(address: str, **headers: str) -> Any:  # noqa: ANN401 -- a stand-in of the library's
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {"Host": "127.0.0.1:8440"} | {name.replace("_", "-"): value for name, value in headers.items()}
     return make_mocked_request("GET", "/", headers=named, transport=Transport(address))
 
 
@@ -40,9 +40,14 @@ def test_another_machine_is_not_this_one(address: str) -> None:
     assert not hosts().is_local(request(address))
 
 
-@pytest.mark.parametrize("header", ["Forwarded", "X_Forwarded_For", "Via"])
+@pytest.mark.parametrize("header", ["Forwarded", "X_Forwarded_For", "Via", "X_Real_IP", "X_Forwarded_Proto"])
 def test_what_came_through_a_proxy_is_not_this_machine(header: str) -> None:
     assert not hosts().is_local(request("127.0.0.1", **{header: "x"}))
+
+
+@pytest.mark.parametrize("host", ["aurora.example", "127.0.0.1", "127.0.0.1:8441", ""])
+def test_a_proxy_that_adds_no_header_is_known_by_the_name_it_passes_on(host: str) -> None:
+    assert not hosts().is_local(request("127.0.0.1", Host=host))
 
 
 def test_the_socket_says_whose_address_it_is_unless_there_is_a_proxy() -> None:

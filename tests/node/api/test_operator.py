@@ -64,6 +64,12 @@ async def test_without_the_token_nothing_is_done(
         assert (answer.status, (await problem(answer)).code) == (401, "unverified")
 
 
+async def test_a_token_that_is_no_text_is_a_wrong_one(node: Running) -> None:
+    head = f"POST {STATUS} HTTP/1.1\r\nHost: 127.0.0.1:{node.port}\r\nContent-Length: 0\r\nConnection: close\r\n"
+    answer = await node.raw(head.encode() + b"Authorization: Bearer \xff\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 @pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "Via"])
 async def test_the_token_is_no_use_through_a_proxy(
     node: Running, http: aiohttp.ClientSession, token: dict[str, str], name: str
@@ -106,6 +112,8 @@ async def test_figures_are_for_this_machine_and_for_the_token(
         assert "mentormesh_connections" in await answer.text()
     from_outside = node.api | {"X-Forwarded-For": "192.0.2.1"}
     async with http.get(node.url + "/metrics", headers=from_outside) as answer:
+        assert answer.status == 401
+    async with http.get(node.url + "/metrics", headers=node.api) as answer:
         assert answer.status == 401
     async with http.get(node.url + "/metrics", headers=from_outside | token) as answer:
         assert answer.status == 200

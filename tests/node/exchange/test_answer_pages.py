@@ -1,5 +1,7 @@
 """Answering by mail alone: pages that ask before they act, links that work once, and nothing of the brief in either."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,6 +14,7 @@ from msgspec.structs import replace
 from federation.rows import AnswerLinkRow, ThreadRow
 from node.api.answers import ANSWER_ROUTES, ANSWERS
 from node.api.bodies import BODY_LIMITS, BodyLimits
+from node.api.middleware import HEADERS
 from node.api.routes import add_routes
 from node.rows import DeviceRow, MailRow
 from node.services.mentor_side import ProviderNotes
@@ -69,6 +72,17 @@ async def test_opening_a_link_shows_and_changes_nothing(town: Town, browser: Tes
         assert answer.headers["Cache-Control"] == "no-store"
         assert "<form" in await answer.text()
     assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
+
+
+async def test_the_policy_of_a_page_lets_its_own_style_through_and_nothing_else(
+    town: Town, browser: TestClient[Any, Any]
+) -> None:
+    await requested(town)
+    answer = await browser.get(path((await notice(town)).decline))
+    (style,) = re.findall(r"<style>(.*?)</style>", await answer.text(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy == f"{dict(HEADERS)['Content-Security-Policy']}; style-src 'sha256-{digest}'"
 
 
 async def test_a_mentor_without_a_device_accepts_by_the_button(town: Town, browser: TestClient[Any, Any]) -> None:
@@ -182,4 +196,18 @@ async def test_links_of_an_earlier_acceptance_do_not_come_back_with_the_next(
     await settle(town.aurora, town.cobalt)
     assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
     assert (await browser.post(path(mail.decline), data={})).status == 404
+    assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
+
+
+@pytest.mark.parametrize(
+    "form", ["&".join(["time=1"] * 30), "time=" + "9" * 4000, "time=%C2%B2", "time=99999999999999999999", "=&==&;"]
+)
+async def test_a_form_that_the_page_never_made_changes_nothing(
+    town: Town, browser: TestClient[Any, Any], form: str
+) -> None:
+    mentee = await requested(town)
+    link = path((await notice(town)).other_time)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with browser.post(link, data=form, headers=headers) as answer:
+        assert answer.status == 409
     assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
