@@ -3,6 +3,7 @@
 0 done · 1 refused or failed · 2 the command was not understood · 3 not available now, try again later
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -37,6 +38,15 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+#: What a terminal obeys instead of showing, and marks that make a line read other than it is stored.
+_OBEYED: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def shown(text: str) -> str:
+    """Return `text` for a terminal: whoever wrote it, nothing in it moves a cursor, hides or reorders a line."""
+    return _OBEYED.sub("\ufffd", text)
+
+
 class Output:
     """Prints the results of one command."""
 
@@ -49,14 +59,14 @@ class Output:
             self._line(msgspec.json.encode(value).decode())
             return
         for line in (text,) if isinstance(text, str) else text:
-            self._line(line)
+            self._line(shown(line))
 
     def table(self, value: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
         """Print a result that is a list: `value` as one line of JSON, or a table; `empty` is said without rows."""
         if self.as_json:
             self._line(msgspec.json.encode(value).decode())
             return
-        cells = [[str(cell) for cell in row] for row in rows]
+        cells = [[shown(str(cell)) for cell in row] for row in rows]
         if not cells:
             self.say(empty)
             return
@@ -75,7 +85,7 @@ class Output:
 
     def say(self, message: str) -> None:
         """Print a message for the person at the terminal."""
-        click.echo(message, err=True)
+        click.echo(shown(message), err=True)
 
     def _line(self, text: str) -> None:
         click.echo(text)
@@ -112,7 +122,7 @@ def fail(context: click.Context, error: MeshError) -> int:
     else:
         problems: tuple[str, ...] = getattr(error, "problems", ())
         listed = "".join(f"\n  - {one}" for one in problems)
-        sentence = "the configuration has mistakes:" + listed if len(problems) > 1 else detail
+        sentence = "the configuration has mistakes:" + listed if len(problems) > 1 else shown(detail)
         click.echo(f"Error: {sentence}{'' if listed and len(problems) > 1 else '.'}", err=True)
         if step:
             click.echo(step, err=True)

@@ -136,7 +136,7 @@ async def trust(me: Person, terminal: Terminal, entity: str, *, yes: bool) -> No
     if pin is None or not pin.changed:
         raise MissingError("no organization of this name has changed its key")
     _confirm(terminal, f"The new words are: {pin.changed}. Did your contact read out the same ones?", yes=yes)
-    me.accounts.trust(entity)
+    me.accounts.trust(entity, pin.changed)
     done = await me.sync()
     _report(terminal, done, [f"The new key of {entity} is kept."], done)
 

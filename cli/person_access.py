@@ -17,7 +17,7 @@ from cli.client.unlock import given_passphrase, open_vault
 from cli.client.views import Alarm, Event
 from protocol.errors import MissingError, RefusedError
 
-from .output import Output, json_option
+from .output import Output, json_option, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,7 +51,7 @@ class Terminal(Output):
 
     def warn(self, sentence: str) -> None:
         """Print a warning in red."""
-        click.secho(sentence, err=True, fg="red", bold=True)
+        click.secho(shown(sentence), err=True, fg="red", bold=True)
 
     @property
     def can_ask(self) -> bool:

@@ -279,8 +279,9 @@ def _lines_of_stdin() -> "asyncio.Queue[str | None]":
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
     def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(lines.put_nowait, line)
+        # Bytes that are no text are shown as such by `displayable`, instead of ending the chat without a word.
+        for raw in sys.stdin.buffer:
+            loop.call_soon_threadsafe(lines.put_nowait, raw.decode("utf-8", "replace"))
         loop.call_soon_threadsafe(lines.put_nowait, None)
 
     threading.Thread(target=read, daemon=True).start()

@@ -19,7 +19,7 @@ from protocol.text import displayable
 from .api import NodeApi
 from .core import Core, fresh_secret
 from .http import parse_url
-from .pins import ChangedKeyError, changed_sentence, first_pin, name_of, next_pin
+from .pins import ChangedKeyError, changed_sentence, first_pin, name_of, next_pin, trusted_pin
 from .records import Account, Pin, SealingRecord
 from .state import ClientState
 from .views import SignedIn, Synced
@@ -88,7 +88,8 @@ class Accounts:
 
     async def sign_out(self) -> None:
         """End this sign-in; keys and everything else stay in the vault."""
-        await self._core.api().sign_out()
+        with suppress(UnverifiedError):  # the node has ended it already
+            await self._core.api().sign_out()
 
         def forget(state: ClientState) -> ClientState:
             return replace(state, account=replace(state.signed_in, token=""))
@@ -123,13 +124,16 @@ class Accounts:
             warnings=tuple(changed_sentence(pin) for pin in state.pins.values() if pin.changed),
         )
 
-    def trust(self, entity: str) -> None:
-        """Forget what was known of an organization, so that the next `sync` pins the key it shows now."""
+    def trust(self, entity: str, words: str) -> None:
+        """Believe the key of an organization whose words the person has compared.
 
-        def forget(state: ClientState) -> ClientState:
-            return replace(state, pins={name: pin for name, pin in state.pins.items() if name != entity})
+        Raises: RefusedError: these are not the words of the key that was shown last.
+        """
 
-        self._core.vault.update(forget)
+        def believe(state: ClientState) -> ClientState:
+            return replace(state, pins={**state.pins, entity: trusted_pin(state.pins[entity], words)})
+
+        self._core.vault.update(believe)
 
     def _ends_soon(self, state: ClientState, audience: str) -> bool:
         latest = max((one.expires_at for one in state.sealing if one.audience == audience), default=0)

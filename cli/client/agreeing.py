@@ -86,7 +86,7 @@ def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | No
     reply_key = SealingPublicKey(record.reply_key)
     sealed = seal_agreed(private, reply_key, record.context, ref=record.ref, audience=audience)
     session = SessionRecord(thread=record.thread, engine=ENGINE.name, state=ENGINE.dump(group))
-    record = replace(record, consent=consent, slot=slot, own_secret=own.secret)
+    record = replace(record, consent=consent, private=sealed, slot=slot, own_secret=own.secret)
     return state.with_thread(record).with_session(session), Yes(consent=consent, private=sealed)
 
 
@@ -110,7 +110,7 @@ def take_verified(
         record = state.thread(record.thread)
     elif not record.consent or consent_hash(record.consent) != agreement.consent:
         raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
-    used = replace(record, state=AGREED, reply_key=b"", key_packages=(), own_secret=b"")
+    used = replace(record, state=AGREED, private="", reply_key=b"", key_packages=(), own_secret=b"")
     state = tell_name(core, state.with_thread(used), used)
     return state, [_agreed(record, agreement), Secured(thread=record.thread, role="mentor")]
 
@@ -128,7 +128,7 @@ def take_agreed(
     body = opened.message.as_(AgreedBody)
     agreement = open_proposed(body.agreement, signing_key_of(state, record.provider))
     _check_parties(agreement, record)
-    if agreement.slot is not None and agreement.slot not in record.slots:
+    if agreement.slot not in (record.slots or (None,)):
         raise UnverifiedError("the agreed time was never asked for", code="wrong-slot")
     record = replace(_with_agreement(record, agreement, body.agreement), state=AGREED)
     state = state.with_thread(record)
@@ -200,7 +200,9 @@ def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientSta
 
 def _check_parties(agreement: Agreement, record: ThreadRecord) -> None:
     said = agreement.thread, agreement.consumer, agreement.provider, agreement.accepted
-    if said != (record.thread, record.consumer, record.provider, record.accepted):
+    form = agreement.format, agreement.length
+    known = record.thread, record.consumer, record.provider, record.accepted
+    if said != known or form != (record.format, record.length):
         raise UnverifiedError("agreement is about another request than this device's", code="wrong-agreement")
 
 

@@ -51,13 +51,17 @@ class Mentoring:
 
         Raises: RefusedError: a time that was not asked for, or the request does not wait any more.
         """
-        record = self._open(thread)
-        chosen = _slot(record, slot)
+        self._open(thread)
 
-        def prepare(state: ClientState) -> tuple[ClientState, Yes]:
-            return say_yes(self._core, state, state.thread(thread), chosen)
+        def prepare(state: ClientState) -> tuple[ClientState, tuple[int | None, Yes]]:
+            record = state.thread(thread)
+            chosen = _slot(record, slot)
+            if record.consent:  # the node may have this yes already: a second one would not be what it signed
+                return state, (chosen, Yes(consent=record.consent, private=record.private))
+            state, yes = say_yes(self._core, state, record, chosen)
+            return state, (chosen, yes)
 
-        yes = self._core.vault.change(prepare)
+        chosen, yes = self._core.vault.change(prepare)
         try:
             await self._core.api().answer(thread, Agree(slot=chosen, consent=yes.hash, private=yes.private))
         except UnavailableError:
@@ -192,18 +196,22 @@ def forgotten(state: ClientState, *, thread: str, outcome: str, reason: str, now
 
 
 def _moved(state: ClientState, *, thread: str, to: str, now: int) -> ClientState:
-    return state.with_thread(replace(state.thread(thread), state=to, updated_at=now))
+    return state.with_thread(replace(state.thread(thread), state=to, private="", updated_at=now))
 
 
 def _taken_back(state: ClientState, *, thread: str) -> ClientState:
     """Return the state without the consent and group of a yes that the node did not take."""
-    record = replace(state.thread(thread), consent="", own_secret=b"", slot=None)
+    record = replace(state.thread(thread), consent="", private="", own_secret=b"", slot=None)
     return state.without_session(thread).with_thread(record)
 
 
 def _slot(record: ThreadRecord, wanted: int | None) -> int | None:
     if record.format == "text":
         return None
+    if record.consent:
+        if wanted not in (None, record.slot):
+            raise RefusedError("your yes to another time is on its way: say yes to that time again", code="wrong-slot")
+        return record.slot
     if wanted is None and record.slots:
         return record.slots[0]
     if wanted not in record.slots:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from protocol.errors import MissingError, UnverifiedError
+from protocol.errors import MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words
 from protocol.messages import Message, UnopenedMessage, open_message, parse_item
 from protocol.peers import NodeDocument, open_document
@@ -102,8 +102,18 @@ def next_pin(pin: Pin, text: str) -> Pin:
         return pin
     except KeyChangedError:
         shown = open_document(text)
-        return replace(pin, changed=fingerprint_words(VerifyKey.parse(shown.keys.federation)))
-    return replace(pin, document=after.text, recovered=after.recovered, changed="")
+        return replace(pin, changed=fingerprint_words(VerifyKey.parse(shown.keys.federation)), shown=text)
+    return replace(pin, document=after.text, recovered=after.recovered, changed="", shown="")
+
+
+def trusted_pin(pin: Pin, words: str) -> Pin:
+    """Return the pin with the document whose words the person compared, whatever the node has shown since.
+
+    Raises: RefusedError: other words than the ones kept; UnverifiedError: the document is of another organization.
+    """
+    if not pin.changed or pin.changed != words:
+        raise RefusedError("the key has changed once more: compare the new words first", code="wrong-words")
+    return first_pin(pin.entity, pin.shown, own=pin.own)
 
 
 def open_item(state: ClientState, item: bytes, *, audience: str) -> Opened:

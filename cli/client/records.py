@@ -39,7 +39,8 @@ class Account(Record, frozen=True, kw_only=True):
 class Pin(Record, frozen=True, kw_only=True):
     """An organization as this device knows it since first sight: its document, verified against the key seen first.
 
-    `changed` is set when another key was shown: nothing is sent there until the person has compared the words.
+    `changed` holds the words of another key that was shown, in the document `shown`: nothing is sent there until the
+    person has compared the words.
     """
 
     entity: str
@@ -47,6 +48,7 @@ class Pin(Record, frozen=True, kw_only=True):
     recovered: int = 0
     own: bool = False
     changed: str = ""
+    shown: str = ""
 
 
 class SealingRecord(Record, frozen=True, kw_only=True):
@@ -69,7 +71,8 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     Mentee: `ask`, `need`, `target`, `quote_seed`, `quote`, `answer_seed` (reply key inside the brief), `sealed_to`.
     Mentor: `brief`, `reply_key`, `key_packages`, `consent`, `reader` (hash of the own key that opened the brief).
     Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret` (belongs to this device's key package), `agreement`
-    (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent.
+    (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent,
+    `private` the part of a yes that the node may not have yet: the same yes is said again, never a second one.
     """
 
     thread: str
@@ -83,6 +86,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     accepted: str = ""
     agreement: str = ""
     consent: str = ""
+    private: str = ""
     own_secret: bytes = b""
     peer_devices: tuple[str, ...] = ()
     peer_identity: str = ""

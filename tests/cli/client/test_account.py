@@ -13,8 +13,9 @@ from cli.client.unlock import create_vault, new_state
 from node.api.exchange import Peers
 from protocol.addresses import audience_id
 from protocol.errors import MalformedError, MissingError, RefusedError, UnverifiedError
+from protocol.fingerprints import fingerprint_words
 from protocol.peers import open_document, sign_document
-from protocol.signing import SigningKey
+from protocol.signing import SigningKey, VerifyKey
 
 from .world import PASSPHRASE, QUICK, Company, companies, company, need
 
@@ -140,10 +141,39 @@ async def test_an_organization_that_shows_another_key_is_not_believed(
             assert "mentormesh person trust https://cobalt.example" in warning
             with pytest.raises(UnverifiedError, match="has changed"):
                 document_of(ana.state, cobalt.entity)
-            ana.accounts.trust(cobalt.entity)
+            ana.accounts.trust(cobalt.entity, ana.state.pins[cobalt.entity].changed)
             assert (await ana.sync()).warnings == ()
         # Back to the real node, whose key is now the strange one.
         assert len((await ana.sync()).warnings) == 1
+
+
+async def test_only_the_key_whose_words_were_compared_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with companies(tmp_path, "aurora", "cobalt") as (aurora, cobalt), aurora.person("aurora1") as ana:
+        with monkeypatch.context() as swapped:
+            swap(swapped, cobalt.entity)
+            await ana.sync()
+        compared = ana.state.pins[cobalt.entity].changed
+        with monkeypatch.context() as swapped:
+            swap(swapped, cobalt.entity, seed=2)
+            await ana.sync()
+            later = ana.state.pins[cobalt.entity].changed
+            assert later != compared
+            with pytest.raises(RefusedError, match="changed once more"):
+                ana.accounts.trust(cobalt.entity, compared)
+        ana.accounts.trust(cobalt.entity, later)
+        kept = ana.state.pins[cobalt.entity]
+        assert fingerprint_words(VerifyKey.parse(document_of(ana.state, cobalt.entity).keys.federation)) == later
+        assert (kept.changed, kept.shown) == ("", "")
+
+
+async def test_signing_out_works_when_the_node_has_ended_the_sign_in_already(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana:
+        await ana.api.sign_out()
+        await ana.sign_out()
+        assert ana.state.account is not None
+        assert not ana.state.account.token
 
 
 async def test_nothing_goes_on_when_the_own_node_changes_its_key(
@@ -172,9 +202,9 @@ async def test_a_document_of_another_organization_is_not_taken_for_one(
                 document_of(ana.state, cobalt.entity)
 
 
-def swap(patch: pytest.MonkeyPatch, entity: str) -> None:
+def swap(patch: pytest.MonkeyPatch, entity: str, *, seed: int = 1) -> None:
     """Let the node pass on a document of `entity` that names and is signed by another federation key."""
-    real, key = NodeApi.peers, SigningKey(b"s" * 32)
+    real, key = NodeApi.peers, SigningKey(bytes([seed]) * 32)
 
     async def swapped(self: NodeApi) -> Peers:
         views = (await real(self)).peers

@@ -14,6 +14,8 @@ from cli.client.person import Person
 from cli.client.state import ClientState
 from cli.client.unlock import open_vault
 from cli.client.views import Agreed, Arrived, Cancelled, Countered, Exhausted, Passed, Problem, Refused, Secured
+from node.services.mentor_side import Answer
+from node.services.thread_views import ThreadView
 from protocol.errors import MissingError, RefusedError, UnavailableError
 
 from .world import PASSPHRASE, PROMPTS, Company, become_mentor, company, happens, meet, need
@@ -117,6 +119,29 @@ async def test_an_answer_is_given_once(tmp_path: Path) -> None:
         for again in (ben.accept, ben.decline):
             with pytest.raises(RefusedError, match="does not wait for your answer"):
                 await again(request.thread)
+        await meet(ana, ben)
+
+
+async def test_a_yes_whose_confirmation_got_lost_is_the_yes_that_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with colleagues(tmp_path, 1) as (_, ana, (ben,)):
+        await ana.ask(need())
+        request = await ana.request(1, prompts=PROMPTS)
+        slots = (await happens(ben, Arrived)).request.slots
+        real = NodeApi.answer
+
+        async def cut_off(self: NodeApi, thread: str, answer: Answer) -> ThreadView:
+            await real(self, thread, answer)
+            raise UnavailableError("your node does not answer", code="node-away")
+
+        with monkeypatch.context() as cut:
+            cut.setattr(NodeApi, "answer", cut_off)
+            with pytest.raises(UnavailableError):
+                await ben.accept(request.thread, slot=slots[1])
+        with pytest.raises(RefusedError, match="yes to another time is on its way"):
+            await ben.accept(request.thread, slot=slots[0])
+        await ben.accept(request.thread)
         await meet(ana, ben)
 
 

@@ -1,0 +1,23 @@
+"""What commands print stays text, whoever wrote it."""
+
+import click
+import pytest
+
+from cli.output import Output, fail
+from protocol.errors import RefusedError
+
+HOSTILE = "Ana\x1b]0;pwned\x07\x9b2J\u202egnp.exe\r\x08"
+OBEYED = set("\x1b\x07\x9b\u202e\r\x08")
+
+
+def test_nothing_that_a_terminal_obeys_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=False)
+    output.result(None, HOSTILE)
+    output.result(None, ["   indented", HOSTILE])
+    output.say(HOSTILE)
+    output.table(None, ("name",), [(HOSTILE,)], empty="")
+    fail(click.Context(click.Command("x")), RefusedError(HOSTILE))
+    said = "".join(capsys.readouterr())
+    assert said.count("Ana") == 5
+    assert "   indented" in said
+    assert not OBEYED & set(said)
