@@ -162,13 +162,20 @@ def _safe(rendered: str) -> "Markup":
     return Markup(rendered)  # noqa: S704 -- every value in it was escaped
 
 
+#: Mail programs drop style sheets, so a button carries its style; the outline reads on light and dark alike.
+_BUTTON: Final = (
+    "display:inline-block;padding:11px 20px;border:2px solid #1a7f55;border-radius:8px;"
+    "color:#1a7f55;font-weight:600;text-decoration:none"
+)
 _TEXT: Final[dict[str, Callable[..., str]]] = {
     "paragraph": _text_paragraph,
     "action": _text_action,
     "code": _text_code,
 }
 _HTML: Final[dict[str, Callable[..., str]]] = {
-    "paragraph": lambda caller: _markup("<p>{}</p>\n", caller().strip()),
-    "action": lambda link, caller: _markup('<p><a href="{}">{}</a></p>\n', link, caller().strip()),
+    "paragraph": lambda caller: _markup('<p style="margin:0 0 16px">{}</p>\n', caller().strip()),
+    "action": lambda link, caller: _markup(
+        '<p style="margin:0 0 12px"><a href="{}" style="{}">{}</a></p>\n', link, _BUTTON, caller().strip()
+    ),
     "code": lambda code: _markup("<pre>{}</pre>\n", code),
 }
