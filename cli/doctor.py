@@ -31,7 +31,7 @@ from node.status import NodeStatus, ShowStatus
 from protocol.errors import MeshError
 
 from .node_access import NodeAccess, RunningNode, directory_option, open_node
-from .output import FAILED, Output, json_option
+from .output import FAILED, Output, json_option, shown
 
 #: Peers examined; each takes a few requests.
 MOST_PEERS: Final = 50
@@ -59,16 +59,16 @@ def doctor(context: click.Context, directory: Path, *, as_json: bool, no_peers: 
     checks = tuple(asyncio.run(diagnose(directory, peers=not no_peers)))
     well = all(check.level != "red" for check in checks)
     lines = [line for check in checks for line in _lines(check)]
-    Output(as_json=as_json).result(Diagnosis(well=well, checks=checks), lines)
+    Output(as_json=as_json).result(Diagnosis(well=well, checks=checks), lines, coloured=True)
     if not well:
         context.exit(FAILED)
 
 
 def _lines(check: Check) -> list[str]:
     mark, colour = MARKS[check.level]
-    lines = [f"{click.style(mark, fg=colour)}  {check.check:<14} {check.detail}"]
+    lines = [f"{click.style(mark, fg=colour)}  {check.check:<14} {shown(check.detail)}"]
     if check.fix:
-        lines.append(f"     {'':<14} do: {check.fix}")
+        lines.append(f"     {'':<14} do: {shown(check.fix)}")
     return lines
 
 

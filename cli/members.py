@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from node.services.erasure import PersonExport, render_html
-from node.services.member_csv import FIELDS, MAX_FILE_BYTES, Progress, parse_members, render_csv
+from node.services.member_csv import FIELDS, MAX_FILE_BYTES, Progress, parse_members, refused_rows, render_csv
 from node.services.member_operations import (
     ApplyImport,
     Erased,
@@ -94,7 +94,7 @@ def _check_rows(data: bytes, output: Output) -> None:
     output.table(errors, ("line", "column", "rule"), rows[:MOST_LINES], empty="")
     if len(rows) > MOST_LINES:
         output.say(f"… and {len(rows) - MOST_LINES} more; --json lists up to a thousand.")
-    raise RefusedError(f"{len(errors)} rows were refused: mend them in the file; nothing was imported")
+    raise RefusedError(refused_rows(errors))
 
 
 class _bar:  # noqa: N801 -- used like a function

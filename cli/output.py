@@ -3,6 +3,7 @@
 0 done · 1 refused or failed · 2 the command was not understood · 3 not available now, try again later
 """
 
+import errno
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,13 +54,16 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json: Final = as_json
 
-    def result(self, value: object, text: str | Sequence[str]) -> None:
-        """Print a result: `value` as one line of JSON, or `text` (a line, or several) for people."""
+    def result(self, value: object, text: str | Sequence[str], *, coloured: bool = False) -> None:
+        """Print a result: `value` as one line of JSON, or `text` (a line, or several) for people.
+
+        `coloured` text is printed as it is: its parts have passed `shown`.
+        """
         if self.as_json:
             self._line(msgspec.json.encode(value).decode())
             return
         for line in (text,) if isinstance(text, str) else text:
-            self._line(shown(line))
+            self._line(line if coloured else shown(line))
 
     def table(self, value: object, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
         """Print a result that is a list: `value` as one line of JSON, or a table; `empty` is said without rows."""
@@ -130,6 +134,14 @@ def fail(context: click.Context, error: MeshError) -> int:
 
 
 def explain_os_error(error: OSError) -> MeshError:
-    """Return a file system error as a sentence."""
-    where = f" {error.filename}" if error.filename else ""
-    return MeshError(f"the system refused{where}: {error.strerror or type(error).__name__}", code="system")
+    """Return a file system error as a sentence that says what to do."""
+    name = str(error.filename) if error.filename else "a file"
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return MeshError("the disk is full, or this user's part of it", code="disk-full")
+        case errno.ENOENT:
+            return MeshError(f"there is no {name}: check the path", code="system")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return MeshError(f"this user may not use {name}: choose another place, or change its rights", code="system")
+        case _:
+            return MeshError(f"the system refused {name}: {error.strerror or type(error).__name__}", code="system")

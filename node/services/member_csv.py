@@ -112,6 +112,7 @@ FIELDS: Final = (
         most=50,
     ),
 )
+_UNREADABLE: Final = "quotes must follow RFC 4180, and a cell has at most 131,072 characters; the rest was not read"
 FIELD_NAMES: Final = tuple(field.name for field in FIELDS)
 #: A file must have these columns; the others may be missing altogether.
 NEEDED_COLUMNS: Final = tuple(field.name for field in FIELDS if field.needed)
@@ -173,6 +174,13 @@ def parse_members(data: bytes, *, progress: Progress | None = None) -> MemberFil
     if not reading.records and not reading.errors:
         raise MalformedError("the file has a header but no rows; nobody would remain")
     return MemberFile(records=tuple(reading.records), errors=tuple(reading.errors))
+
+
+def refused_rows(errors: Sequence[RowError]) -> str:
+    """Return the sentence about a file with errors; a row may break several rules."""
+    count = len({error.line for error in errors})
+    rows = "1 row was" if count == 1 else f"{count} rows were"
+    return f"{rows} refused: mend the file and import it again; nothing was imported"
 
 
 def _text(data: bytes) -> str:
@@ -255,7 +263,7 @@ class _Reading:
 
     def _values(self, cells: list[str] | None) -> dict[str, str]:
         if cells is None:
-            raise _RowRefusedError("", "quotes must follow RFC 4180; nothing after this line was read")
+            raise _RowRefusedError("", _UNREADABLE)
         if len(cells) != len(self.columns):
             raise _RowRefusedError("", f"the row must have {len(self.columns)} columns, as the header has")
         return {field.name: cell.strip(" \t") for field, cell in zip(self.columns, cells, strict=True)}

@@ -18,7 +18,7 @@ from protocol.ids import ID_BYTES, random_id
 from protocol.vocabulary import Band, Country, Language, TopicId
 
 from .accounts import end_sign_ins
-from .member_csv import LIST_SEPARATOR, Progress, Record, RowError, parse_members
+from .member_csv import LIST_SEPARATOR, Progress, Record, RowError, parse_members, refused_rows
 from .mentors import stand_down
 
 #: More than this share of the active members may not leave by one file …
@@ -254,7 +254,7 @@ def _leavers(plan: ImportPlan, known: Iterable[MemberRow]) -> list[MemberRow]:
 
 def _require_applicable(plan: ImportPlan, *, force: bool) -> None:
     if plan.refused:
-        raise RefusedError(f"{len(plan.refused)} rows were refused: mend them in the file; nothing was imported")
+        raise RefusedError(refused_rows(plan.refused))
     if plan.needs_force and not force:
         raise RefusedError(
             f"{len(plan.leaving)} of {plan.active_before} active members would leave: if the file is right, "

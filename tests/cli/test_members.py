@@ -119,7 +119,7 @@ def test_long_lists_are_cut_for_people_and_whole_in_json(desk: Desk) -> None:
 
 def test_refused_rows_are_listed_and_nothing_is_imported(desk: Desk) -> None:
     result = desk.run("import", desk.file(people_file(row("E1"), row("E2", band="zebra"))), "--yes")
-    assert "1 rows were refused" in str(refusal(result))
+    assert "1 row was refused" in str(refusal(result))
     assert "band" in result.stdout
     assert "zebra" not in result.output
     many = people_file(*(row(f"E{number}", band="x") for number in range(30)))

@@ -1,9 +1,11 @@
 """What commands print stays text, whoever wrote it."""
 
+import errno
+
 import click
 import pytest
 
-from cli.output import Output, fail
+from cli.output import Output, explain_os_error, fail
 from protocol.errors import RefusedError
 
 HOSTILE = "Ana\x1b]0;pwned\x07\x9b2J\u202egnp.exe\r\x08"
@@ -21,3 +23,20 @@ def test_nothing_that_a_terminal_obeys_is_printed(capsys: pytest.CaptureFixture[
     assert said.count("Ana") == 5
     assert "   indented" in said
     assert not OBEYED & set(said)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.ENOSPC, "disk-full", "the disk is full"),
+        (errno.EDQUOT, "disk-full", "the disk is full"),
+        (errno.ENOENT, "system", "there is no people.csv: check the path"),
+        (errno.EACCES, "system", "this user may not use people.csv"),
+        (errno.EROFS, "system", "this user may not use people.csv"),
+        (errno.EIO, "system", "the system refused people.csv: broken"),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do(number: int, code: str, words: str) -> None:
+    error = explain_os_error(OSError(number, "broken", "people.csv"))
+    assert error.code == code
+    assert words in str(error)

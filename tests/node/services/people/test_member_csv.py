@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.services import member_csv
-from node.services.member_csv import FIELD_NAMES, FIELDS, Record, parse_members, render_csv
+from node.services.member_csv import FIELD_NAMES, FIELDS, Record, parse_members, refused_rows, render_csv
 from protocol.errors import LimitError, MalformedError
 
 from .world import HEADER, people_file, row, staff
@@ -244,3 +244,15 @@ def test_no_cell_of_written_csv_is_a_formula(cell: str) -> None:
     header, first = csv.reader(io.StringIO(text, newline=""))
     assert header[1] == first[0] == f"'{cell}"
     assert first[1] == "3"
+
+
+def test_rows_are_counted_not_the_rules_they_break() -> None:
+    parsed = parse_members(people_file(row("E1"), row("", "maybe"), "too,few"))
+    assert len(parsed.errors) == 4
+    assert refused_rows(parsed.errors).startswith("2 rows were refused")
+    assert refused_rows(parsed.errors[-1:]).startswith("1 row was refused")
+
+
+def test_a_cell_too_large_to_be_read_is_said_to_be_that() -> None:
+    (error,) = parse_members(people_file(row("E1", group="x" * 200_000))).errors
+    assert "131,072 characters" in error.rule

@@ -66,7 +66,7 @@ async def test_a_file_with_one_bad_row_imports_nothing(world: World) -> None:
     await world.add(people_file(row("E1")))
     plan = await world.members.plan(people_file(row("E1", band="lead"), row("E2", band="x")))
     assert [(error.line, error.field) for error in plan.refused] == [(3, "band")]
-    with pytest.raises(RefusedError, match="1 rows were refused"):
+    with pytest.raises(RefusedError, match="1 row was refused"):
         await world.members.apply(plan, force=True)
     assert (await world.member("E1")).band == "senior"
 
