@@ -53,6 +53,7 @@ class MailboxRow(Row, frozen=True, kw_only=True):
         "side": "mailbox: role of this node in the thread",
         "kind": "mailbox: what the device does with it",
         "data": "mailbox: the item, opaque",
+        "total": "mailbox: bytes ever added up to here, to bound what waits",
         "at": "retention: when it was stored",
     }
 
@@ -62,6 +63,7 @@ class MailboxRow(Row, frozen=True, kw_only=True):
     side: str
     kind: str
     data: bytes
+    total: int = 0
     at: int
 
 
@@ -70,10 +72,15 @@ class MailboxHeadRow(Row, frozen=True, kw_only=True):
 
     table = "mailbox_head"
     key = ("label",)
-    purpose: ClassVar = {"label": "mailbox: whose, random", "cursor": "mailbox: last position given"}
+    purpose: ClassVar = {
+        "label": "mailbox: whose, random",
+        "cursor": "mailbox: last position given",
+        "total": "mailbox: bytes ever added",
+    }
 
     label: str
     cursor: int
+    total: int = 0
 
 
 class MailboxAckRow(Row, frozen=True, kw_only=True):

@@ -7,8 +7,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from federation.ports import Clock, Store, Writer, above, at_most, where
+from federation.ports import Clock, Reader, Store, Writer, above, at_most, where
 from federation.rows import MailboxAckRow, MailboxHeadRow, MailboxRow
+from node.rows import LabelRow
+from protocol.errors import LimitError
 
 #: `quote` and `message` carry a signed handshake item, `request` one that awaits this person's answer, `envelope`
 #: session ciphertext, `notice` a code of the node's own (the other side is unreachable, a link was used …).
@@ -16,6 +18,10 @@ EntryKind = Literal["quote", "message", "request", "envelope", "notice"]
 
 MAX_PAGE: Final = 200
 MAX_WAIT_S: Final = 60.0
+#: Bytes that may wait for one person's devices before further envelopes have to.
+MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
+#: Devices, and tabs, of one person that may wait at once.
+MAX_WATCHERS: Final = 32
 
 
 class Mailboxes:
@@ -27,15 +33,37 @@ class Mailboxes:
         self._waiting: Final[dict[str, set[asyncio.Event]]] = {}
 
     async def add(self, tx: Writer, label: str, kind: EntryKind, data: bytes, *, thread: str, side: str) -> None:
-        """Append one entry inside the transaction that explains it, and wake the devices once it is durable."""
+        """Append one entry inside the transaction that explains it, and wake the devices once it is durable.
+
+        What comes late for somebody whose account was erased is dropped.
+        """
+        if await tx.get(LabelRow, label) is None:
+            return
         head = await tx.get(MailboxHeadRow, label)
-        cursor = (head.cursor if head else 0) + 1
-        await tx.put(MailboxHeadRow(label=label, cursor=cursor))
+        cursor, total = (head.cursor, head.total) if head else (0, 0)
         row = MailboxRow(
-            label=label, cursor=cursor, thread=thread, side=side, kind=kind, data=data, at=self._clock.now()
+            label=label,
+            cursor=cursor + 1,
+            thread=thread,
+            side=side,
+            kind=kind,
+            data=data,
+            total=total + len(data),
+            at=self._clock.now(),
         )
+        await tx.put(MailboxHeadRow(label=label, cursor=row.cursor, total=row.total))
         await tx.insert(row)
         tx.on_commit(lambda: self._wake(label))
+
+    async def check_room(self, tx: Reader, label: str) -> None:
+        """Return if there is room for one more envelope. Raises: LimitError: too much waits for the person's devices.
+
+        The few messages of a handshake are not held against it.
+        """
+        head = await tx.get(MailboxHeadRow, label)
+        oldest = await tx.find(MailboxRow, where(label=label), order="cursor", limit=1)
+        if head and oldest and head.total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
+            raise LimitError(f"more than {MAX_WAITING_BYTES} bytes wait for this person's devices", code="mailbox-full")
 
     def _wake(self, label: str) -> None:
         for event in self._waiting.get(label, ()):
@@ -46,7 +74,12 @@ class Mailboxes:
         return bool(self._waiting.get(label))
 
     async def wait(self, label: str, after: int, wait_s: float) -> list[MailboxRow]:
-        """Return at most 200 entries after cursor `after`, waiting up to `wait_s` (≤ 60) seconds for the first."""
+        """Return at most 200 entries after cursor `after`, waiting up to `wait_s` (≤ 60) seconds for the first.
+
+        Raises: LimitError: too many of this person's requests wait already.
+        """
+        if len(self._waiting.get(label, ())) >= MAX_WATCHERS:
+            raise LimitError(f"at most {MAX_WATCHERS} requests of one person may wait at once")
         event = asyncio.Event()
         self._waiting.setdefault(label, set()).add(event)
         try:
@@ -82,10 +115,6 @@ class Mailboxes:
             acks = {row.device: row.cursor for row in await tx.find(MailboxAckRow, where(label=label))}
             read_by_all = min(acks.get(one, 0) for one in {*devices, device})
             await tx.delete(MailboxRow, where(label=label), at_most("cursor", read_by_all))
-
-    async def forget_thread(self, tx: Writer, thread: str, side: str) -> None:
-        """Erase everything that waits for one side of a thread."""
-        await tx.delete(MailboxRow, where(thread=thread, side=side))
 
     async def forget_old(self, tx: Writer, before: int) -> int:
         """Erase entries stored at `before` (Unix seconds) or earlier; return how many."""

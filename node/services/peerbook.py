@@ -5,6 +5,7 @@ from typing import Final
 from federation.calls import Calls
 from federation.directory import PeerDirectory
 from federation.ports import Clock, Reader
+from protocol.peers import NodeKeys
 from protocol.sealing import SealingPublicKey
 from protocol.signing import VerifyKey
 
@@ -19,13 +20,21 @@ class PeerBook:
         self._calls: Final = calls
         self._own: Final = own
         self._clock: Final = clock
+        #: Parsing keys takes longer than using them; what is kept is good as long as the document says the same.
+        self._parsed: Final[dict[str, tuple[NodeKeys, PeerKeys]]] = {}
 
     async def keys(self, _tx: Reader, entity: str) -> PeerKeys:
         """Return the message and envelope keys of a peer or of this node. Raises: MissingError."""
         if entity == self._own.entity:
             return PeerKeys(verify=self._own.message_key.public, seal=self._own.seal.public)
         keys = self._directory.get(entity).document.keys
-        return PeerKeys(verify=VerifyKey.parse(keys.envelope_sign), seal=SealingPublicKey.parse(keys.envelope_seal))
+        known = self._parsed.get(entity)
+        if known is None or known[0] != keys:
+            parsed = PeerKeys(
+                verify=VerifyKey.parse(keys.envelope_sign), seal=SealingPublicKey.parse(keys.envelope_seal)
+            )
+            self._parsed[entity] = known = keys, parsed
+        return known[1]
 
     async def check_may_ask(self, _tx: Reader, entity: str) -> None:
         """Return if requests may go to this peer. Raises: MissingError, PeerModeError."""

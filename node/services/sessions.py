@@ -16,10 +16,11 @@ from protocol.bodies import Agreement
 from protocol.encoding import b64, decode, sha256
 from protocol.envelope import MAX_CIPHERTEXT_BYTES, Envelope, EnvelopeHeader, EnvelopeKind, render_envelope
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
-from protocol.handshake import Side
+from protocol.handshake import Side, State
 from protocol.ids import MessageId
+from protocol.messages import KIND_HANDSHAKE
 from protocol.session import LIFE_S, SessionState, session_state
-from protocol.threads import Book
+from protocol.threads import MAX_MESSAGES, Book
 
 from .mailbox import Mailboxes
 from .queue import Queue
@@ -27,6 +28,8 @@ from .queue import Queue
 OPEN: Final = "OPEN"
 CANCELLED: Final = "CANCELLED"
 CLOSED: Final = "CLOSED"
+#: Answers after which no envelope of a session will arrive any more.
+OVER: Final = frozenset({"missing", "session-over", "expired"})
 #: Envelopes that one person may have waiting on the way to the other side.
 MAX_WAITING: Final = 2000
 DELIVER_S: Final = LIFE_S
@@ -49,35 +52,47 @@ class Sessions:
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
 
-    async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> None:
-        """Open the session of a thread that was just agreed."""
+    async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> SessionRow:
+        """Return the session of a thread that is agreed now, open and stored."""
         start = agreement.slot if agreement.slot is not None else self._clock.now()
         ends_at = start + (agreement.window_s or agreement.length * 60)
-        await tx.insert(
-            SessionRow(
-                thread=thread.thread,
-                side=thread.side,
-                peer=thread.peer,
-                label=thread.label,
-                state=OPEN,
-                slot=agreement.slot,
-                ends_at=ends_at,
-                destroy_at=ends_at + LIFE_S,
-            )
+        row = SessionRow(
+            thread=thread.thread,
+            side=thread.side,
+            peer=thread.peer,
+            label=thread.label,
+            state=OPEN,
+            slot=agreement.slot,
+            ends_at=ends_at,
+            destroy_at=ends_at + LIFE_S,
         )
+        await tx.insert(row)
+        return row
 
     async def cancelled(self, tx: Writer, thread: ThreadRow) -> None:
         """Call off the session of a thread if its book says so."""
-        if decode(thread.book, Book).session_cancelled:
-            session = await tx.get(SessionRow, thread.thread, thread.side)
-            if session is not None and session.state == OPEN:
-                await tx.put(replace(session, state=CANCELLED, destroy_at=self._clock.now() + LIFE_S))
+        book = decode(thread.book, Book)
+        if book.session_cancelled or book.state is State.CANCELLED:
+            await self.abandon(tx, thread.thread, thread.side)
+
+    async def abandon(self, tx: Writer, thread: str, side: str) -> None:
+        """End an open session without a word: its agreement does not stand."""
+        row = await tx.get(SessionRow, thread, side)
+        if row is not None and row.state == OPEN:
+            await tx.put(replace(row, state=CANCELLED, destroy_at=self._clock.now() + LIFE_S))
+
+    async def is_to_come(self, tx: Reader, thread: ThreadRow) -> bool:
+        """Tell whether somebody still counts on the session of a thread."""
+        row = await tx.get(SessionRow, thread.thread, thread.side)
+        return row is not None and self.state_of(row) in (SessionState.SCHEDULED, SessionState.IN_SESSION)
 
     async def state(self, tx: Reader, thread: str, side: Side) -> SessionState | None:
-        """Return where the session stands now, or None before there is one."""
+        """Return where the session of a thread stands now, or None before there is one."""
         row = await tx.get(SessionRow, thread, side.value)
-        if row is None:
-            return None
+        return self.state_of(row) if row is not None else None
+
+    def state_of(self, row: SessionRow) -> SessionState:
+        """Return where a session stands now."""
         return session_state(
             start=row.slot if row.slot is not None else 0,
             end=row.ends_at,
@@ -99,6 +114,8 @@ class Sessions:
                 return
             if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
                 raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
+            if side is Side.PROVIDER:
+                await self._mailboxes.check_room(tx, label)
             header = EnvelopeHeader(
                 mid=sent.id, id=sent.id, thread=thread, side=side.value, kind=sent.kind, seq=session.sent + 1
             )
@@ -136,6 +153,7 @@ class Sessions:
         side = Side.PROVIDER if to_hub else Side.CONSUMER
         session = await tx.get(SessionRow, header.thread, side.value)
         if session is None or session.peer != peer:
+            await self._require_nothing_to_come(tx, peer, header.thread, side)
             raise MissingError("no such session")
         if session.state != OPEN:
             raise RefusedError("this session is over", code="session-over")
@@ -143,6 +161,7 @@ class Sessions:
             raise UnverifiedError("only the hub's own side may speak for it", code="wrong-side")
         if header.seq <= session.heard:
             raise RefusedError("an older envelope than the last one", code="stale")
+        await self._mailboxes.check_room(tx, session.label)
         session = replace(session, heard=header.seq)
         if header.kind == "close" and header.side == side.other.value:
             session = replace(session, closed_their=True)
@@ -151,6 +170,20 @@ class Sessions:
         else:
             await tx.put(_settled(session, self._clock.now()))
             await self._show(tx, session, envelope)
+
+    async def _require_nothing_to_come(self, tx: Reader, peer: str, thread: str, side: Side) -> None:
+        """Return unless the agreement may still be on its way. Raises: LimitError: come again."""
+        row = await tx.get(ThreadRow, thread, side.value)
+        if row is not None and row.peer == peer and row.state == State.ACCEPTED.value:
+            raise LimitError("the agreement of this session has not arrived", code="not-yet")
+
+    async def on_undelivered(self, tx: Writer, sent: OutboxRow, code: str) -> None:
+        """Close a session in which the other organization takes no more envelopes, and tell the person."""
+        session = await tx.get(SessionRow, sent.thread, sent.side)
+        if session is None or session.state != OPEN or code not in OVER:
+            return
+        await tx.put(replace(session, state=CLOSED))
+        await self._mailboxes.add(tx, session.label, "notice", code.encode(), thread=session.thread, side=session.side)
 
     async def _order(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         """Give the next number and hand the envelope to both sides."""
@@ -161,7 +194,7 @@ class Sessions:
         await self._show(tx, session, numbered)
 
     async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
-        """Queue an envelope for the other node under this side's own sequence number; never delayed."""
+        """Queue an envelope for the other node under this side's own sequence number."""
         session = replace(session, sent=session.sent + 1)
         hop, now_ms = self._queue.next_id(), self._clock.now_ms()
         header = replace(envelope.header, seq=session.sent, mid=hop)
@@ -176,10 +209,20 @@ class Sessions:
                 seq=session.sent,
                 item=render_envelope(Envelope(header=header, ciphertext=envelope.ciphertext)),
                 created_ms=now_ms,
-                due_ms=AT_ONCE,
+                due_ms=await self._due_ms(tx, session),
                 expires_at=now_ms // 1000 + DELIVER_S,
             ),
         )
+
+    async def _due_ms(self, tx: Reader, session: SessionRow) -> int:
+        """Return when an envelope may leave: at once, but not before the agreement, which waits for its beat."""
+        thread = await tx.get(ThreadRow, session.thread, session.side)
+        if thread is None or thread.state != State.AGREED.value:
+            return AT_ONCE
+        first = await tx.find(
+            OutboxRow, where(thread=session.thread, side=session.side), order="seq", limit=2 * MAX_MESSAGES
+        )
+        return max((row.due_ms for row in first if row.item[0] == KIND_HANDSHAKE), default=AT_ONCE)
 
     async def _show(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         await self._mailboxes.add(

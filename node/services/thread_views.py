@@ -4,11 +4,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from federation.ports import Reader, Store, where
+from federation.ports import Store, is_in, where
 from federation.rows import SessionRow, ThreadRow
 from protocol.encoding import decode
 from protocol.errors import MissingError
-from protocol.handshake import Side
 from protocol.ids import Entity, RandomId, Seconds
 from protocol.threads import Book
 
@@ -44,7 +43,9 @@ class ThreadViews:
         """Return a person's threads, by id."""
         async with self._store.read() as tx:
             rows = await tx.find(ThreadRow, where(label=label), limit=MAX_THREADS)
-            return tuple([await self._view(tx, row) for row in rows])
+            sessions = await tx.find(SessionRow, is_in("thread", [row.thread for row in rows]))
+        by_key = {(one.thread, one.side): one for one in sessions}
+        return tuple(self._view(row, by_key.get((row.thread, row.side))) for row in rows)
 
     async def one(self, label: str, thread: str, side: SideName) -> ThreadView:
         """Return one of a person's threads. Raises: MissingError."""
@@ -52,12 +53,10 @@ class ThreadViews:
             row = await tx.get(ThreadRow, thread, side)
             if row is None or row.label != label:
                 raise MissingError("no such thread")
-            return await self._view(tx, row)
+            return self._view(row, await tx.get(SessionRow, thread, side))
 
-    async def _view(self, tx: Reader, row: ThreadRow) -> ThreadView:
+    def _view(self, row: ThreadRow, session: SessionRow | None) -> ThreadView:
         book = decode(row.book, Book)
-        session = await tx.get(SessionRow, row.thread, row.side)
-        state = await self._sessions.state(tx, row.thread, Side(row.side))
         return ThreadView(
             thread=row.thread,
             side=book.side,
@@ -65,7 +64,7 @@ class ThreadViews:
             state=row.state,
             deadline=row.deadline,
             counters=book.counters,
-            session=state.value if state else None,
+            session=self._sessions.state_of(session).value if session else None,
             slot=session.slot if session else None,
             ends_at=session.ends_at if session else None,
         )

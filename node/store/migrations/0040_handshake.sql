@@ -104,10 +104,16 @@ CREATE TABLE missed (
     PRIMARY KEY (label)
 ) STRICT;
 
-CREATE INDEX thread_waiting ON thread (state, deadline);
+CREATE INDEX thread_deadline ON thread (side, deadline);
+CREATE INDEX thread_untaken ON thread (peer, side, label);
 CREATE INDEX thread_label ON thread (label);
 CREATE INDEX thread_purge ON thread (purge_at);
+CREATE INDEX candidate_purge ON candidate (purge_at);
+CREATE INDEX candidate_label ON candidate (label);
 CREATE INDEX place_label ON place (label);
+CREATE INDEX place_free ON place (free_at);
+CREATE INDEX slot_thread ON slot (thread);
+CREATE INDEX slot_start ON slot (start);
 CREATE INDEX outbox_due ON outbox (peer, due_ms, mid);
 CREATE INDEX outbox_thread ON outbox (thread, side, seq);
 CREATE INDEX inbox_purge ON inbox (purge_at);

@@ -24,6 +24,7 @@ CREATE TABLE mailbox (
     side TEXT NOT NULL,
     kind TEXT NOT NULL,
     data BLOB NOT NULL,
+    total INTEGER NOT NULL,
     at INTEGER NOT NULL,
     PRIMARY KEY (label, cursor)
 ) STRICT;
@@ -31,6 +32,7 @@ CREATE TABLE mailbox (
 CREATE TABLE mailbox_head (
     label TEXT NOT NULL,
     cursor INTEGER NOT NULL,
+    total INTEGER NOT NULL,
     PRIMARY KEY (label)
 ) STRICT;
 
@@ -43,3 +45,4 @@ CREATE TABLE mailbox_ack (
 
 CREATE INDEX session_destroy ON session (destroy_at);
 CREATE INDEX mailbox_thread ON mailbox (thread);
+CREATE INDEX mailbox_at ON mailbox (at);
