@@ -31,6 +31,7 @@ from .services.mentor_side import ProviderSettings
 from .services.peerbook import PeerBook
 from .services.provider import Provider
 from .services.queue import Queue
+from .services.quotes import Quotes
 from .services.quoting import Quoting, QuotingSettings
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
@@ -90,18 +91,21 @@ class Exchanging:
             store=store, answering=self.answering, mentors=mentors, clock=clock, entropy=entropy
         )
         mail.connect(self.links)
+        quoting = _quoting(around)
         self.provider: Final = Provider(
             store=store,
             desk=self.desk,
             peers=peers,
-            quoting=_quoting(around),
+            quoting=quoting,
             answering=self.answering,
             mentors=mentors,
             notices=mail,
             mailboxes=self.mailboxes,
             sessions=self.sessions,
             clock=clock,
-            settings=settings,
+        )
+        self.quotes: Final = Quotes(
+            store=store, desk=self.desk, peers=peers, quoting=quoting, clock=clock, settings=settings
         )
         self.consumer: Final = Consumer(
             store=store,
@@ -127,7 +131,7 @@ class Exchanging:
         self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=own.message_key)
         self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy)
         queue.connect(self.outbox.wake)
-        carrier.close_circle(self.inbox, self.provider)
+        carrier.close_circle(self.inbox, self.quotes)
 
     async def sweep(self) -> None:
         """Move on from everything whose time is over."""

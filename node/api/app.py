@@ -101,7 +101,7 @@ def _add_peers(app: web.Application, node: Node) -> None:
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
         outbox=node.handshakes.outbox,
-        provider=node.handshakes.provider,
+        quotes=node.handshakes.quotes,
         publisher=node.catalog.publisher,
         mirror=node.catalog.mirror,
     )

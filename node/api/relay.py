@@ -12,7 +12,7 @@ from federation.outbox import Outbox
 from federation.publisher import PublisherService
 from federation.sets import BASE, NUDGES_PATH
 from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
-from node.services.provider import Provider
+from node.services.quotes import Quotes
 from protocol.errors import MissingError
 from protocol.heads import HeadAnswer, Nudge
 from protocol.messages import Outcomes
@@ -30,7 +30,7 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
 
     inbox: Inbox
     outbox: Outbox
-    provider: Provider
+    quotes: Quotes
     publisher: PublisherService
     mirror: MirrorService
 
@@ -49,7 +49,7 @@ async def quotes(request: web.Request) -> web.Response:
     """Answer a sealed need with sealed candidates, or neutrally with none."""
     asked = _there(request)
     asked.peer.require("request", now=asked.created)
-    body = await request.app[RELAY].provider.quote(
+    body = await request.app[RELAY].quotes.quote(
         asked.peer.entity, asked.body, asked.spend, org=asked.peer.document.org
     )
     return web.Response(body=body, content_type=MESSAGE_TYPE)

@@ -20,6 +20,7 @@ from protocol.signing import VerifyKey
 
 from .consumer import Consumer
 from .provider import Provider
+from .quotes import Quotes
 from .sessions import Sessions
 from .threads import Desk, Peers
 
@@ -81,8 +82,11 @@ class Exchange:
     async def on_undelivered(self, tx: Writer, row: OutboxRow, code: str) -> None:
         """A message will never arrive: end the thread and tell the person."""
         self._events.dead_letter(code)
+        if row.item[0] == KIND_SESSION:
+            await self._sessions.on_undelivered(tx, row, code)
+            return
         thread = await tx.get(ThreadRow, row.thread, row.side)
-        if row.item[0] == KIND_SESSION or thread is None:
+        if thread is None:
             return
         await tx.delete(OutboxRow, where(thread=row.thread, side=row.side))
         if row.side == Side.CONSUMER.value:
@@ -131,11 +135,11 @@ class Carrier:
         self._post: Final = post
         self._org: Final = org
         self._inbox: Receive | None = None
-        self._provider: Provider | None = None
+        self._quotes: Quotes | None = None
 
-    def close_circle(self, inbox: Receive, provider: Provider) -> None:
+    def close_circle(self, inbox: Receive, quotes: Quotes) -> None:
         """Name what receives here: both are made after the carrier, because they send through it."""
-        self._inbox, self._provider = inbox, provider
+        self._inbox, self._quotes = inbox, quotes
 
     async def deliver(self, peer: str, batch: bytes) -> bytes:
         """Return the answer of `peer` to a batch. Raises: MeshError."""
@@ -147,6 +151,6 @@ class Carrier:
     async def quote(self, peer: str, item: bytes) -> bytes:
         """Return the item by which `peer` answers a request. Raises: MeshError."""
         if peer == self._own:
-            assert self._provider is not None
-            return await self._provider.quote(peer, item, no_guard, org=self._org)
+            assert self._quotes is not None
+            return await self._quotes.quote(peer, item, no_guard, org=self._org)
         return await self._post.post(peer, QUOTES_PATH, item, MESSAGE_TYPE)

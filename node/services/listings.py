@@ -16,10 +16,12 @@ from protocol.offers import Offer
 from .catalogs import load_catalog
 from .mentors import parse_profile
 from .profile import MentorProfile
-from .quoting import Listing
+from .quoting import Listing, covers
 
 #: Profiles are read anew after so long; opting out works at once all the same, because it is checked for each quote.
 FRESH_S: Final = 60
+#: Topics of colleagues' needs that are remembered in that time.
+MAX_TOPICS: Final = 1024
 
 
 class _Mentor(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,14 @@ class _Mentor(msgspec.Struct, frozen=True, kw_only=True):
     country: str
     listed: bool
     profile: MentorProfile
+
+
+class _Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """The offers that one peer is shown, by id."""
+
+    edition: int
+    offers: dict[str, Offer]
+    read_at: int
 
 
 class CatalogListings:
@@ -41,23 +51,30 @@ class CatalogListings:
         self._vocabulary: Final = vocabulary
         self._clock: Final = clock
         self._mentors: tuple[int, tuple[_Mentor, ...]] = (-FRESH_S, ())
-        self._offers: Final[dict[str, tuple[int, dict[str, Offer]]]] = {}
+        self._offers: Final[dict[str, _Shown]] = {}
+        #: Found for these mentors and words: who stands behind an offer, and who helps with a topic.
+        self._words: Vocabulary | None = None
+        self._behind: Final[dict[str, tuple[str, ...]]] = {}
+        self._helpers: Final[dict[str, frozenset[str]]] = {}
 
     async def behind(self, tx: Reader, peer: str, request: Request) -> Listing | None:
         """Return what stands behind the offer that `request` names, or None when `peer` is not shown it."""
         mentors = await self._all(tx)
         if peer == self._own:
-            members = tuple(one.member for one in mentors if self._helps(one.profile, request))
-            return Listing(edition=0, members=members)
-        edition, offers = await self._shown(tx, peer)
-        offer = offers.get(request.target.id)
+            members = frozenset[str]().union(*(self._helping(mentors, topic) for topic in request.need.topics))
+            return Listing(edition=0, members=tuple(members))
+        shown = await self._shown(tx, peer, request.target.id)
+        offer = shown.offers.get(request.target.id)
         if offer is None:
             return None
-        members = tuple(one.member for one in mentors if one.listed and self._covers(offer, one))
-        return Listing(edition=edition, members=members)
+        if offer.offer_id not in self._behind:
+            members_listed = tuple(one.member for one in mentors if one.listed and self._covers(offer, one))
+            self._behind[offer.offer_id] = members_listed
+        return Listing(edition=shown.edition, members=self._behind[offer.offer_id], topic=offer.topic)
 
     async def _all(self, tx: Reader) -> tuple[_Mentor, ...]:
         now = self._clock.now()
+        words = self._vocabulary()
         if now - self._mentors[0] >= FRESH_S:
             countries = {row.member: row.country for row in await tx.find(MemberRow, where(active=True))}
             found = tuple(
@@ -71,35 +88,44 @@ class CatalogListings:
                 if row.member in countries
             )
             self._mentors = (now, found)
+            self._words = None
+        if self._words is not words or len(self._helpers) > MAX_TOPICS:
+            self._words = words
+            self._behind.clear()
+            self._helpers.clear()
         return self._mentors[1]
 
-    async def _shown(self, tx: Reader, peer: str) -> tuple[int, dict[str, Offer]]:
-        """Return the offers that `peer` is shown now, by id, with the number of their edition."""
+    async def _shown(self, tx: Reader, peer: str, offer_id: str) -> _Shown:
+        """Return the offers that `peer` is shown now; the whole catalog is read when it may have changed."""
         audience = audience_id(self._own, peer)
+        known = self._offers.get(audience)
+        now = self._clock.now()
+        if known is not None and offer_id in known.offers and now - known.read_at < FRESH_S:
+            return known
         row = await tx.get(CatalogRow, audience)
         if row is None:
-            return 0, {}
-        known = self._offers.get(audience)
-        if known is None or known[0] != row.edition:
+            return _Shown(edition=0, offers={}, read_at=now)
+        if known is not None and known.edition == row.edition:
+            offers = known.offers
+        else:
             listed = load_catalog(row).listed
-            known = row.edition, {one.offer.offer_id: one.offer for one in listed if one.offer is not None}
-            self._offers[audience] = known
-        return known
+            offers = {one.offer.offer_id: one.offer for one in listed if one.offer is not None}
+        self._offers[audience] = _Shown(edition=row.edition, offers=offers, read_at=now)
+        return self._offers[audience]
 
-    def _helps(self, profile: MentorProfile, request: Request) -> bool:
-        vocabulary = self._vocabulary()
-        return any(
-            vocabulary.fit(wanted, topic.id) is not None for wanted in request.need.topics for topic in profile.topics
-        )
+    def _helping(self, mentors: tuple[_Mentor, ...], topic: str) -> frozenset[str]:
+        """Return the members who hold something that answers `topic`."""
+        if topic not in self._helpers:
+            answering = self._vocabulary().relatives(topic)
+            self._helpers[topic] = frozenset(
+                one.member for one in mentors if any(held.id in answering for held in one.profile.topics)
+            )
+        return self._helpers[topic]
 
     def _covers(self, offer: Offer, mentor: _Mentor) -> bool:
         vocabulary = self._vocabulary()
-        wanted = offer.topic
         return (
             offer.language in {one.partition("-")[0] for one in mentor.profile.languages}
             and offer.region in (mentor.country, "world")
-            and any(
-                topic.kind == wanted.kind and wanted.id in vocabulary.generalize(topic.id, wanted.level)
-                for topic in mentor.profile.topics
-            )
+            and any(covers(vocabulary, offer.topic, topic) for topic in mentor.profile.topics)
         )

@@ -15,6 +15,7 @@ from federation.ports import Clock, Entropy, Reader, Writer, where
 from federation.rows import QuotaRow, ThreadRow
 from node.matching.choose import choose
 from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
+from node.matching.filters import TIMED
 from node.rows import LabelRow, MemberRow, MentorRow
 from protocol.addresses import audience_id
 from protocol.bodies import Candidate, Refusal, Request
@@ -24,13 +25,13 @@ from protocol.handshake import Side
 from protocol.ids import random_id
 from protocol.needs import Window
 from protocol.offers import OrgProfile, SizeBand
-from protocol.vocabulary import Band
+from protocol.vocabulary import Band, Topic
 
 from .availability import slots
 from .devices import EnrolledDevice, enrolled
 from .labels import mailbox_label
-from .places import places_taken, taken
-from .profile import MentorProfile
+from .places import FARTHEST_S, places_taken, taken
+from .profile import MentorProfile, ProfileTopic
 
 SHORTLIST: Final = 6
 CANDIDATES: Final = 3
@@ -47,10 +48,14 @@ STATEMENTS_S: Final = 60
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands behind one listed offer of this node: the edition that listed it and the mentors it rests on."""
+    """What stands behind one listed offer of this node: the edition that listed it and the mentors it rests on.
+
+    `topic` is what the offer says, and None inside the organization, where a need is held against whole profiles.
+    """
 
     edition: int
     members: tuple[str, ...]
+    topic: Topic | None = None
 
 
 class Listings(Protocol):
@@ -69,7 +74,6 @@ class QuotingSettings(msgspec.Struct, frozen=True, kw_only=True):
     sector: str
     quota_percent: int = 2
     quota_least: int = 5
-    capacity: int = 3
 
 
 class Proposed(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,13 +97,13 @@ class _Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     peer: str
     request: Request
-    edition: int
+    listing: Listing
     secret: bytes
     shared: Counter[str]
 
     def draw(self, name: str) -> bytes:
         """Return 32 bytes that stay the same for one (peer, offer, edition, name), and that nobody else can make."""
-        names = self.peer, self.request.target.id, str(self.edition), name
+        names = self.peer, self.request.target.id, str(self.listing.edition), name
         return hmac.digest(self.secret, length_prefixed(*(one.encode() for one in names)), "sha256")
 
 
@@ -141,9 +145,19 @@ class Quoting:
 
     async def accepted(self, tx: Writer, peer: str, quoted_at: int) -> None:
         """Count a quote that became a request to a person, so that it no longer weighs on the peer's quota."""
+        await self._count_accepted(tx, peer, quoted_at, 1)
+
+    async def withdrawn(self, tx: Writer, peer: str, quoted_at: int) -> None:
+        """Let a quote weigh again whose request was called off before the person could answer.
+
+        Otherwise a peer could have person after person disturbed, for nothing and without end.
+        """
+        await self._count_accepted(tx, peer, quoted_at, -1)
+
+    async def _count_accepted(self, tx: Writer, peer: str, quoted_at: int, change: int) -> None:
         row = await tx.get(QuotaRow, peer, quoted_at // 86_400)
         if row is not None:
-            await tx.put(msgspec.structs.replace(row, accepted=row.accepted + 1))
+            await tx.put(msgspec.structs.replace(row, accepted=row.accepted + change))
 
     async def _within_quota(self, tx: Reader, peer: str, size_band: SizeBand) -> bool:
         if peer == self._settings.entity:
@@ -161,18 +175,21 @@ class Quoting:
         asked = _Asked(
             peer=peer,
             request=request,
-            edition=listing.edition,
+            listing=listing,
             secret=self._settings.secret,
             shared=await self._shared(tx),
         )
         most = COLLEAGUES if peer == self._settings.entity else SHORTLIST
-        excluded = await self._excluded(tx, thread)
+        excluded = await self._excluded(tx, thread) if peer == self._settings.entity else frozenset()
         members = [one for one in sorted(listing.members, key=asked.draw)[:most] if one not in excluded]
         people = [await self._person(tx, member, asked) for member in members]
         return [person for person in people if person is not None]
 
     async def _excluded(self, tx: Reader, thread: str) -> frozenset[str]:
-        """Inside one organization nobody is proposed to themselves, and nobody's own supervisor is proposed."""
+        """Inside one organization nobody is proposed to themselves, and nobody's own supervisor is proposed.
+
+        Only there: to another organization, whose thread might bear the id of one of ours, it would tell who asked.
+        """
         asking = await tx.get(ThreadRow, thread, Side.CONSUMER.value)
         owner = await tx.get(LabelRow, asking.label) if asking is not None else None
         member = await tx.get(MemberRow, owner.member) if owner is not None else None
@@ -226,6 +243,7 @@ class Quoting:
     ) -> MentorFacts:
         now, shared = self._clock.now(), asked.shared
         tells = profile.show_more is not None
+        told = asked.listing.topic
         return MentorFacts(
             ref=random_id(self._entropy.take(16)),
             topics=tuple(
@@ -236,6 +254,7 @@ class Quoting:
                     told=tuple(code for code in topic.experience if tells or shared[code] >= SHARED_BY),
                 )
                 for topic in profile.topics
+                if told is None or covers(self._vocabulary(), told, topic)
             ),
             band=msgspec.convert(about.band, Band),
             languages=profile.languages,
@@ -252,14 +271,16 @@ class Quoting:
 
     async def _free_slots(self, tx: Reader, label: str, profile: MentorProfile, request: Request) -> tuple[int, ...]:
         now = self._clock.now()
+        if request.need.format not in TIMED:
+            return ()
         windows = request.need.windows or (Window(start=now, end=now + LOOK_AHEAD_S),)
         held = await taken(tx, label)
         found: list[int] = []
         for window in windows:
-            if window.end <= now:
+            start, end = max(window.start, now + 1), min(window.end, now + FARTHEST_S)
+            if start >= end:
                 continue
-            ahead = Window(start=max(window.start, now), end=window.end)
-            for slot in slots(profile.availability, ahead, held, length=request.need.length):
+            for slot in slots(profile.availability, Window(start=start, end=end), held, length=request.need.length):
                 found.append(slot)
                 if len(found) == MAX_SLOTS:
                     return tuple(found)
@@ -282,6 +303,11 @@ class Quoting:
             keys=person.keys,
         )
         return Proposed(candidate=candidate, label=person.label)
+
+
+def covers(vocabulary: Vocabulary, offered: Topic, held: ProfileTopic) -> bool:
+    """Tell whether an offer of `offered` rests on somebody who holds `held`."""
+    return held.kind == offered.kind and offered.id in vocabulary.generalize(held.id, offered.level)
 
 
 def _drawn_key(device: EnrolledDevice, asked: _Asked) -> str:

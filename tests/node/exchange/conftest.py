@@ -18,7 +18,10 @@ from .world import START, Network, Somebody, TestNode, mentor_profile
 class Town:
     """Aurora, where Ana looks for advice, and Cobalt, where Ben has some."""
 
-    def __init__(self, clock: SteppedClock, network: Network, aurora: TestNode, cobalt: TestNode) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, clock: SteppedClock, network: Network, aurora: TestNode, cobalt: TestNode
+    ) -> None:
+        self.vocabulary = vocabulary
         self.clock = clock
         self.network = network
         self.aurora = aurora
@@ -47,7 +50,7 @@ async def town(vocabulary: Vocabulary) -> Town:
     cobalt = TestNode("cobalt", network, vocabulary, clock, MemoryStore(), 2)
     aurora.meet(cobalt)
     cobalt.meet(aurora)
-    made = Town(clock, network, aurora, cobalt)
+    made = Town(vocabulary, clock, network, aurora, cobalt)
     made.offer = await cobalt.list_offer(aurora.entity)
     audience = made_audience(made)
     made.ana = await aurora.add_person("ana", audiences=(audience,))

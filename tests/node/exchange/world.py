@@ -1,5 +1,6 @@
 """Whole exchanges in one process: real services and stores, real sealing, a network that is a function call."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -42,10 +43,17 @@ ORG: Final = OrgProfile(
 )
 
 
+#: Nothing waits for a beat.
+AT_ONCE: Final = HandshakeSection(tick_ms=0, flush_s=0, quota_least=50)
+
+
 class Network:
-    """Carries calls between the nodes of a world; a node can be cut off."""
+    """Carries calls between the nodes of a world; a node can be cut off, and what it answers can be changed."""
 
     def __init__(self) -> None:
+        #: Given the body of a call before it is made, and the answer before it is handed back.
+        self.before: Callable[[bytes], Awaitable[None]] | None = None
+        self.tamper: Callable[[bytes], bytes] | None = None
         self.nodes: dict[str, TestNode] = {}
         self.down: set[str] = set()
         self.delivered: list[tuple[str, str, bytes]] = []
@@ -77,11 +85,13 @@ class Calls:
             raise UnavailableError("peer is down", code="peer-down")
         self._network.delivered.append((self._sender, target, body))
         node = self._network.nodes[peer.entity]
+        if self._network.before:
+            await self._network.before(body)
         if target == MESSAGES_PATH:
             answer = await node.exchanging.inbox.receive(self._sender, body, _spent)
         else:
-            answer = await node.exchanging.provider.quote(self._sender, body, _spent, org=ORG)
-        return Answer(status=200, headers={}, body=answer)
+            answer = await node.exchanging.quotes.quote(self._sender, body, _spent, org=ORG)
+        return Answer(status=200, headers={}, body=self._network.tamper(answer) if self._network.tamper else answer)
 
     async def get(
         self, peer: Peer, target: str, *, limit: int | None = None, etag: str | None = None, signed: bool = True
@@ -189,7 +199,14 @@ class TestNode(Site):
     __test__ = False
 
     def __init__(
-        self, name: str, network: Network, vocabulary: Vocabulary, clock: SteppedClock, store: Store, seed: int
+        self,
+        name: str,
+        network: Network,
+        vocabulary: Vocabulary,
+        clock: SteppedClock,
+        store: Store,
+        seed: int,
+        handshake: HandshakeSection = AT_ONCE,
     ) -> None:
         entity = f"https://{name}.example"
         entropy = SeededEntropy(seed)
@@ -199,7 +216,7 @@ class TestNode(Site):
         config = Config(
             node=NodeSection(entity=entity),
             org=OrgSection(display_name=name.title(), countries=("DE",)),
-            handshake=HandshakeSection(tick_ms=0, flush_s=0, quota_least=50),
+            handshake=handshake,
         )
         exchanging = Exchanging(
             Surroundings(
