@@ -7,18 +7,21 @@ from msgspec.structs import replace
 
 from federation.directory import PeerDirectory
 from federation.discovery import Discovery
-from federation.ports import Clock, Store, at_most
-from federation.rows import InboxRow, SessionRow, ThreadRow
+from federation.ports import Clock, Store, at_most, below
+from federation.rows import InboxRow, QuotaRow, SessionRow, ThreadRow
 from protocol.errors import MeshError
 
 from .events import Events
 from .services.mailbox import Mailboxes
+from .services.places import forget_past
 from .services.threads import Desk
 
 RETENTION_EVERY_S: Final = 600.0
 DOCUMENTS_EVERY_S: Final = 3600.0
 PORTION: Final = 500
 DAY_S: Final = 86_400
+#: A request is withdrawn, if at all, within so many days of its quote, give or take the mentor's weekends.
+QUOTA_DAYS: Final = 30
 
 Step = Callable[[], Awaitable[object]]
 
@@ -34,7 +37,7 @@ async def every(clock: Clock, seconds: float, *steps: Step) -> NoReturn:
 async def forget_old_rows(
     store: Store, clock: Clock, mailboxes: Mailboxes, desk: Desk, *, undelivered_days: int
 ) -> None:
-    """Erase mailbox entries nobody fetched, receipts nobody can ask for again, and threads whose time is over.
+    """Erase what nobody needs any more: unread mailbox entries, receipts, quotas and half hours of the past, threads.
 
     A thread stays as long as its session: until then either side may call it off.
     """
@@ -42,6 +45,8 @@ async def forget_old_rows(
     async with store.write() as tx:
         await mailboxes.forget_old(tx, now - undelivered_days * DAY_S)
         await tx.delete(InboxRow, at_most("purge_at", now))
+        await tx.delete(QuotaRow, below("day", now // DAY_S - QUOTA_DAYS))
+        await forget_past(tx, now)
         for row in await tx.find(ThreadRow, at_most("purge_at", now), limit=PORTION):
             session = await tx.get(SessionRow, row.thread, row.side)
             if session is not None and session.destroy_at > now:

@@ -86,11 +86,11 @@ class HandshakeMail:
         )
         await self._send(tx, notice, await self._recipient(tx, thread.label))
 
-    async def ended(self, tx: Writer, thread: ThreadRow, verb: str) -> None:
-        """Tell a person that a thread ended otherwise."""
+    async def ended(self, tx: Writer, thread: ThreadRow, verb: str, *, goes_on: bool = False) -> None:
+        """Tell a person that a thread ended otherwise; `goes_on`: the next candidate is asked already."""
         notice: AnyNotice
         if verb in ("decline", "expire", "refuse"):
-            notice = RequestEnded(outcome="declined" if verb == "decline" else "expired", goes_on=False)
+            notice = RequestEnded(outcome="declined" if verb == "decline" else "expired", goes_on=goes_on)
         else:
             notice = Cancelled(zone=await self._zone_of(tx, thread.label))
         await self._send(tx, notice, await self._recipient(tx, thread.label))

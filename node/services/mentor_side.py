@@ -13,21 +13,31 @@ from protocol.handshake import Side
 from protocol.ids import Bytes32, Seconds
 from protocol.messages import ITEM_BYTES
 from protocol.sealing import SealingPublicKey
+from protocol.vocabulary import Format, Length
 
 SIDE: Final = Side.PROVIDER
 #: A quote is honoured this much longer than it says: clocks and the flush take time.
 GRACE_S: Final = 600
+DAY_S: Final = 86_400
 #: A handshake item as base64url.
 ITEM_TEXT: Final = -(-ITEM_BYTES * 4 // 3)
 
 
-class ProviderNotes(Wire, frozen=True, kw_only=True):
-    """What the mentor's node keeps beside the book."""
+class Asked(Wire, frozen=True, kw_only=True):
+    """What of a need outlives its quote: the key to answer to, the first topic, and the form of the session."""
 
     reply_key: str
+    topic: str
+    format: Format
+    length: Length
     quoted_at: int
     quote_until: int
-    topic: str
+
+
+class ProviderNotes(Wire, frozen=True, kw_only=True):
+    """What the mentor's node keeps beside the book; of a request that was refused nothing at all."""
+
+    asked: Asked | None = None
     ref: str = ""
     choice: Choice | None = None
     accepted: Bytes32 | None = None
@@ -73,7 +83,10 @@ Answer = Agree | Decline | Counter
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`quote_valid_s`: life of a quote; `tick_ms`: quotes are answered at the next multiple; `answer_s`: see below."""
+    """`quote_valid_s`: life of a quote; `tick_ms`: quotes are answered at a multiple of it.
+
+    A mentor answers within `deadline_days` working days, or within `deadline_s` seconds if that is not 0.
+    """
 
     quote_valid_s: int = 900
     tick_ms: int = 250
@@ -112,8 +125,8 @@ class Notices(Protocol):
         """Tell a person that a session is agreed."""
         ...
 
-    async def ended(self, tx: Writer, thread: ThreadRow, verb: str) -> None:
-        """Tell a person that a thread ended otherwise."""
+    async def ended(self, tx: Writer, thread: ThreadRow, verb: str, *, goes_on: bool = False) -> None:
+        """Tell a person that a thread ended otherwise; `goes_on`: the next candidate is asked already."""
         ...
 
 

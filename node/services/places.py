@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable
 
-from federation.ports import Reader, Writer, above, where
+from msgspec.structs import replace
+
+from federation.ports import Reader, Writer, above, at_most, where
 from federation.rows import PlaceRow, SlotRow
 from protocol.needs import Window
 from protocol.vocabulary import Length
 
 CELL_S = 1800
+#: No session is agreed farther ahead.
+FARTHEST_S = 60 * 86_400
+#: A half hour is forgotten so long after it began: no session lasts longer.
+PAST_S = 86_400
 
 
 def cells(start: int, length: Length) -> range:
@@ -34,10 +40,19 @@ async def take_place(tx: Writer, label: str, thread: str, *, now: int, free_at: 
     return True
 
 
-async def free_of(tx: Reader, label: str, slots: Iterable[int], length: Length) -> tuple[int, ...]:
-    """Return those of `slots` of which nobody holds any half hour, in their order."""
-    held = {row.start for row in await tx.find(SlotRow, where(label=label))}
-    return tuple(slot for slot in slots if held.isdisjoint(cells(slot, length)))
+async def keep_place(tx: Writer, thread: str, *, free_at: int) -> None:
+    """Let the place of a thread come back at `free_at` instead."""
+    held = await tx.get(PlaceRow, thread)
+    if held is not None:
+        await tx.put(replace(held, free_at=free_at))
+
+
+async def free_of(
+    tx: Reader, label: str, slots: Iterable[int], length: Length, *, now: int, thread: str
+) -> tuple[int, ...]:
+    """Return those of `slots` that are still to come and of which no other thread holds any half hour, in order."""
+    held = {row.start for row in await tx.find(SlotRow, where(label=label)) if row.thread != thread}
+    return tuple(slot for slot in slots if slot > now and held.isdisjoint(cells(slot, length)))
 
 
 async def hold(tx: Writer, label: str, thread: str, slots: Iterable[int], length: Length) -> None:
@@ -51,3 +66,9 @@ async def release(tx: Writer, thread: str) -> None:
     """Give back the place and all half hours of a thread."""
     await tx.delete(SlotRow, where(thread=thread))
     await tx.delete(PlaceRow, where(thread=thread))
+
+
+async def forget_past(tx: Writer, now: int) -> None:
+    """Erase what was held in the past."""
+    await tx.delete(SlotRow, at_most("start", now - PAST_S))
+    await tx.delete(PlaceRow, at_most("free_at", now))

@@ -7,8 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from federation.inbox import Guard
-from federation.ports import Clock, Reader, Store, Writer, at_most, where
+from federation.ports import Clock, Store, Writer, at_most, where
 from federation.rows import CandidateRow, ThreadRow
 from protocol import contexts
 from protocol.agreement import agreement_hash, check_same, open_agreement, open_proposed
@@ -18,30 +17,22 @@ from protocol.bodies import (
     Choice,
     ExpiredBody,
     FinalizedBody,
-    OfferedBody,
-    Quote,
     Refusal,
     RefusedBody,
-    Request,
-    RequestBody,
     Slots,
     VerifiedBody,
 )
 from protocol.encoding import b64, decode, encode, unb64
-from protocol.errors import ConflictError, RefusedError
 from protocol.handshake import State
-from protocol.messages import Message, open_message, parse_item
-from protocol.offers import OrgProfile
-from protocol.sealing import SealingPublicKey
-from protocol.threads import Book, is_repeat
+from protocol.messages import Message
 
 from . import places
 from .answering import Answering
 from .mailbox import EntryKind, Mailboxes
-from .mentor_side import GRACE_S, SIDE, Mentors, Notices, ProviderNotes, ProviderSettings, RequestEntry, sealed_quote
+from .mentor_side import DAY_S, GRACE_S, SIDE, Asked, Mentors, Notices, ProviderNotes, RequestEntry
 from .quoting import Quoting
 from .sessions import Sessions
-from .threads import Desk, Peers
+from .threads import ENDED, Desk, Peers, has_changed
 
 
 class Provider:
@@ -60,7 +51,6 @@ class Provider:
         mailboxes: Mailboxes,
         sessions: Sessions,
         clock: Clock,
-        settings: ProviderSettings,
     ) -> None:
         self._store: Final = store
         self._desk: Final = desk
@@ -72,79 +62,6 @@ class Provider:
         self._mailboxes: Final = mailboxes
         self._sessions: Final = sessions
         self._clock: Final = clock
-        self._settings: Final = settings
-
-    # The quote: answered by the node, no human
-
-    async def quote(self, peer: str, item: bytes, guard: Guard, *, org: OrgProfile) -> bytes:
-        """Return the signed OFFERED or refusal for a REQUESTED, not before the next tick.
-
-        Args:
-            guard: runs first in the transaction (the request's nonce).
-            org: what the asking organization says about itself.
-        Raises: MalformedError, UnverifiedError, ConflictError: nothing has happened.
-        """
-        unopened = parse_item(item)
-        async with self._store.write() as tx:
-            await guard(tx)
-            keys = await self._peers.keys(tx, peer)
-            message = open_message(unopened, keys.verify, audience=self._desk.own.entity)
-            if message.head.type != "request":
-                raise RefusedError("only a request is answered here")
-            row = await tx.get(ThreadRow, message.head.thread, SIDE.value)
-            answer = await (self._again(tx, row, message) if row else self._quote(tx, peer, message, org))
-        await self._until_tick()
-        return answer
-
-    async def _again(self, tx: Reader, row: ThreadRow, message: Message) -> bytes:
-        """Answer a repeated request with the bytes of the first answer."""
-        if not is_repeat(decode(row.book, Book), message):
-            raise ConflictError("thread id is in use")
-        return (await self._desk.message(tx, row, SIDE, 1)).item
-
-    async def _quote(self, tx: Writer, peer: str, message: Message, org: OrgProfile) -> bytes:
-        now = self._clock.now()
-        context = self._context(message.head.thread, peer)
-        seal = self._desk.own.seal
-        opened = seal.open(
-            unb64(message.as_(RequestBody).request, what="request"), contexts.request(context, seal.public)
-        )
-        request = decode(opened, Request, what="request")
-        reply_key = SealingPublicKey.parse(request.reply_key)
-        proposed = await self._quoting.propose(tx, peer, request, thread=context.thread, org=org)
-        notes = ProviderNotes(
-            reply_key=request.reply_key,
-            quoted_at=now,
-            quote_until=now + self._settings.quote_valid_s,
-            topic=request.need.topics[0],
-        )
-        row = self._desk.open(context.thread, SIDE, peer, label="", notes=notes)
-        row, _ = await self._desk.take(tx, row, message)
-        if isinstance(proposed, str):
-            _, answer = await self._desk.say(tx, row, "refuse", RefusedBody(reason=proposed), send=False)
-            return answer.item
-        quote = Quote(
-            org=self._desk.own.org,
-            candidates=tuple(one.candidate for one in proposed),
-            valid_until=notes.quote_until,
-        )
-        for one in proposed:
-            await tx.insert(self._candidate(context.thread, one.candidate, one.label, notes.quote_until))
-        body = OfferedBody(quote=sealed_quote(quote, reply_key, context))
-        _, answer = await self._desk.say(tx, row, "offer", body, deadline=notes.quote_until, send=False)
-        return answer.item
-
-    def _candidate(self, thread: str, candidate: Candidate, label: str, until: int) -> CandidateRow:
-        return CandidateRow(
-            thread=thread, ref=candidate.ref, label=label, candidate=encode(candidate), purge_at=until + 86_400
-        )
-
-    def _context(self, thread: str, peer: str) -> contexts.ThreadContext:
-        return contexts.ThreadContext(thread=thread, consumer=peer, provider=self._desk.own.entity)
-
-    async def _until_tick(self) -> None:
-        if self._settings.tick_ms:
-            await self._clock.sleep((-self._clock.now_ms() % self._settings.tick_ms) / 1000)
 
     # What comes from the consumer's node
 
@@ -156,14 +73,15 @@ class Provider:
             case "verify":
                 return await self._verified(tx, row, message)
             case _:
+                before = row
                 row, effective = await self._desk.take(tx, row, message, deadline=row.deadline)
-                if effective:
-                    await self._released(tx, row, message)
+                if effective and has_changed(before, row):
+                    await self._released(tx, before, row, message)
                 return row
 
     async def _accepted(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         notes = decode(row.notes, ProviderNotes)
-        context = self._context(row.thread, row.peer)
+        context = contexts.ThreadContext(thread=row.thread, consumer=row.peer, provider=self._desk.own.entity)
         seal = self._desk.own.seal
         opened = seal.open(
             unb64(message.as_(AcceptedBody).choice, what="choice"), contexts.choice(context, seal.public)
@@ -178,17 +96,27 @@ class Provider:
         if isinstance(held, str):
             row, _ = await self._desk.say(tx, row, "refuse", RefusedBody(reason=held))
             await places.release(tx, row.thread)
+            await tx.delete(CandidateRow, where(thread=row.thread))
             return row
         assert candidate is not None
         assert deadline is not None
+        assert notes.asked is not None
+        if not notes.ref:
+            await self._quoting.accepted(tx, row.peer, notes.asked.quoted_at)
+        await self._keep_only(tx, candidate, until=deadline + DAY_S)
+        topic = notes.asked.topic
         notes = replace(notes, ref=choice.ref, choice=choice, accepted=message.hash)
         row = replace(row, label=candidate.label, notes=encode(notes))
         await tx.put(row)
-        await self._quoting.accepted(tx, row.peer, notes.quoted_at)
-        entry = RequestEntry(item=b64(message.item), choice=choice, held=held, deadline=deadline, topic=notes.topic)
+        entry = RequestEntry(item=b64(message.item), choice=choice, held=held, deadline=deadline, topic=topic)
         await self._entry(tx, row, "request", encode(entry))
-        await self._notices.request(tx, row, notes.topic, entry)
+        await self._notices.request(tx, row, topic, entry)
         return row
+
+    async def _keep_only(self, tx: Writer, chosen: CandidateRow, *, until: int) -> None:
+        """Forget who else was proposed; who was chosen is needed for other times, as long as the answer may take."""
+        await tx.delete(CandidateRow, where(thread=chosen.thread))
+        await tx.insert(replace(chosen, purge_at=until))
 
     async def _take_place(
         self, tx: Writer, row: ThreadRow, choice: Choice, candidate: CandidateRow | None, *, deadline: int
@@ -196,14 +124,14 @@ class Provider:
         """Take the place and the asked half hours in this transaction, or say neutrally why not."""
         notes = decode(row.notes, ProviderNotes)
         now = self._clock.now()
-        if now > notes.quote_until + GRACE_S:
+        if notes.asked is None or now > notes.asked.quote_until + GRACE_S:
             return "quote-expired"
         capacity = await self._mentors.capacity(tx, candidate.label) if candidate else 0
-        if candidate is None or not capacity or not _fits(notes, choice, candidate):
+        if candidate is None or not capacity or not _fits(notes, notes.asked, choice, candidate):
             return "unavailable"
-        free = await places.free_of(tx, candidate.label, choice.slots, choice.length)
+        free = await places.free_of(tx, candidate.label, choice.slots, choice.length, now=now, thread=row.thread)
         if (choice.slots and not free) or not await places.take_place(
-            tx, candidate.label, row.thread, now=now, free_at=deadline + 86_400, capacity=capacity
+            tx, candidate.label, row.thread, now=now, free_at=deadline + DAY_S, capacity=capacity
         ):
             return "no-capacity"
         await places.hold(tx, candidate.label, row.thread, free, choice.length)
@@ -226,32 +154,40 @@ class Provider:
         await self._notices.agreed(tx, row, signed)
         return row
 
-    async def _released(self, tx: Writer, row: ThreadRow, message: Message) -> None:
+    async def _released(self, tx: Writer, before: ThreadRow, row: ThreadRow, message: Message) -> None:
         """A cancel gives everything back and tells the mentor, if one was asked."""
         await places.release(tx, row.thread)
         await self._sessions.cancelled(tx, row)
-        if row.label:
-            await self._entry(tx, row, "message", message.item)
-            await self._notices.ended(tx, row, message.head.type)
+        if not row.label:
+            return
+        asked = decode(row.notes, ProviderNotes).asked
+        in_time = before.deadline is None or self._clock.now() < before.deadline
+        if asked is not None and row.state == State.CANCELLED.value and in_time:
+            await self._quoting.withdrawn(tx, row.peer, asked.quoted_at)
+        await self._entry(tx, row, "message", message.item)
+        await self._notices.ended(tx, row, message.head.type)
 
     async def on_undelivered(self, tx: Writer, row: ThreadRow, code: str) -> None:
         """Tell the mentor that the other organization refused or never took a message; everything is given back."""
-        await tx.put(replace(row, state=State.TERMINATED.value, deadline=None))
-        await places.release(tx, row.thread)
+        if row.state in ENDED:
+            return  # the other side finds its own end by the clock
+        bound = row.state in (State.AGREED.value, State.VERIFIED.value)
+        if row.state != State.FINALIZED.value:
+            row = await self._desk.give_up(tx, row)
+            await places.release(tx, row.thread)
+            await self._sessions.abandon(tx, row.thread, row.side)
         if row.label:
             await self._entry(tx, row, "notice", code.encode())
+        if bound:
+            await self._notices.ended(tx, row, "cancel")
 
     # Clocks
 
     async def sweep(self) -> int:
         """Expire requests nobody answered and counters nobody took up; return how many threads moved."""
-        now = self._clock.now()
         async with self._store.write() as tx:
-            rows = await tx.find(ThreadRow, where(side=SIDE.value), at_most("deadline", now), limit=500)
-            for row in rows:
-                await self._lapse(tx, row)
-            await tx.delete(CandidateRow, at_most("purge_at", now))
-        return len(rows)
+            await tx.delete(CandidateRow, at_most("purge_at", self._clock.now()))
+            return await self._desk.sweep(tx, SIDE, self._lapse)
 
     async def _lapse(self, tx: Writer, row: ThreadRow) -> None:
         if row.state == State.ACCEPTED.value:
@@ -268,8 +204,14 @@ class Provider:
         await self._mailboxes.add(tx, row.label, kind, data, thread=row.thread, side=SIDE.value)
 
 
-def _fits(notes: ProviderNotes, choice: Choice, candidate: CandidateRow) -> bool:
-    """Tell whether the choice asks for what was quoted: the same person as before a counter, and only quoted times."""
+def _fits(notes: ProviderNotes, asked: Asked, choice: Choice, candidate: CandidateRow) -> bool:
+    """Tell whether the choice asks for what was quoted: form, times, and after a counter the same person."""
     quoted = decode(candidate.candidate, Candidate).slots
     timed = choice.format != "text"
-    return notes.ref in ("", choice.ref) and set(choice.slots) <= set(quoted) and timed == bool(choice.slots)
+    return (
+        (choice.format, choice.length) == (asked.format, asked.length)
+        and notes.ref in ("", choice.ref)
+        and len(set(choice.slots)) == len(choice.slots)
+        and set(choice.slots) <= set(quoted)
+        and timed == bool(choice.slots)
+    )

@@ -3,16 +3,16 @@
 `say` and `take` write book, message and outbox in the caller's transaction; nothing leaves before it commits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from federation.ports import Clock, Reader, Writer, at_least, where
+from federation.ports import Clock, Reader, Writer, at_least, at_most, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
 from protocol.encoding import Wire, decode, encode
-from protocol.errors import MissingError
+from protocol.errors import MeshError, MissingError, UnavailableError
 from protocol.handshake import TERMINAL, IllegalStepError, Side, State, Verb
 from protocol.messages import Body, Message, Receipt
 from protocol.offers import OrgProfile
@@ -22,10 +22,21 @@ from protocol.threads import Book, hear, heard_late, speak
 
 from .queue import Queue
 
-#: Threads without an agreement are erased after this.
+#: A thread that a person took up is erased so long after its last step, or after its session.
 KEEP_S: Final = 30 * 86_400
+#: The longest that one side waits for a person of the other, whatever deadline is named.
+LONGEST_ANSWER_S: Final = 28 * 86_400
+#: Threads that move on by the clock in one transaction.
+PORTION: Final = 500
 #: A message that could not be delivered for so long is a dead letter.
 DELIVER_S: Final = 14 * 86_400
+
+
+#: States of threads that ended without an agreement.
+ENDED: Final = frozenset(state.value for state in TERMINAL - {State.FINALIZED})
+
+#: Moves one thread on.
+Step = Callable[[Writer, ThreadRow], Awaitable[None]]
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +89,8 @@ class Desk:
             raise MissingError("no such thread")
         return row
 
-    def open(self, thread: str, side: Side, peer: str, *, label: str, notes: Wire) -> ThreadRow:
-        """Return the row of a new thread, not stored yet."""
+    def open(self, thread: str, side: Side, peer: str, *, label: str, notes: Wire, purge_at: int) -> ThreadRow:
+        """Return the row of a new thread, not stored yet; it is erased at `purge_at` unless a person takes it up."""
         book = Book(thread=thread, side=side.value, peer=peer)
         return ThreadRow(
             thread=thread,
@@ -90,7 +101,7 @@ class Desk:
             deadline=None,
             book=encode(book),
             notes=encode(notes),
-            purge_at=self._clock.now() + KEEP_S,
+            purge_at=purge_at,
         )
 
     async def say(
@@ -169,6 +180,36 @@ class Desk:
             return ()
         return [replace(row, mid=one.mid, seq=one.seq, item=one.item) for one in stored]
 
+    async def give_up(self, tx: Writer, row: ThreadRow) -> ThreadRow:
+        """Return the thread ended on this side alone, stored; what still comes for it has no effect.
+
+        One that has ended already stays as it is, and waits for nothing any more.
+        """
+        book = decode(row.book, Book)
+        if book.state not in TERMINAL:
+            book = replace(book, state=State.TERMINATED)
+        row = self._moved(row, book, None)
+        await tx.put(row)
+        return row
+
+    async def sweep(self, tx: Writer, side: Side, lapse: Step) -> int:
+        """Let threads of `side` whose deadline is over move on by `lapse`; return how many."""
+        due = at_most("deadline", self._clock.now())
+        rows = await tx.find(ThreadRow, where(side=side.value), due, order="deadline", limit=PORTION)
+        for row in rows:
+            await self.attempt(tx, row, lapse)
+        return len(rows)
+
+    async def attempt(self, tx: Writer, row: ThreadRow, step: Step) -> None:
+        """Do `step` with a thread, or give the thread up if it cannot be done: one never stops many."""
+        try:
+            async with tx.savepoint():
+                await step(tx, row)
+        except UnavailableError:
+            raise
+        except MeshError:
+            await self.give_up(tx, row)
+
     async def forget(self, tx: Writer, row: ThreadRow) -> None:
         """Erase a thread and its messages."""
         await tx.delete(MessageRow, where(thread=row.thread, side=row.side))
@@ -176,7 +217,8 @@ class Desk:
 
     def _moved(self, row: ThreadRow, book: Book, deadline: int | None) -> ThreadRow:
         state = book.state.value if book.state else ""
-        return replace(row, book=encode(book), state=state, deadline=deadline, purge_at=self._clock.now() + KEEP_S)
+        row = replace(row, book=encode(book), state=state, deadline=deadline)
+        return row if is_untaken(row) else replace(row, purge_at=max(row.purge_at, self._clock.now() + KEEP_S))
 
     async def _keep(self, tx: Writer, row: ThreadRow, message: Message) -> None:
         await tx.insert(
@@ -206,6 +248,19 @@ class Desk:
             due_ms=due_ms,
             expires_at=now_ms // 1000 + DELIVER_S,
         )
+
+
+def is_untaken(row: ThreadRow) -> bool:
+    """Tell whether a thread is a request that only nodes have seen: nobody has accepted a candidate in it yet."""
+    book = decode(row.book, Book)
+    return len(book.said if book.own_side is Side.CONSUMER else book.heard) < 2
+
+
+def has_changed(before: ThreadRow, after: ThreadRow) -> bool:
+    """Tell whether a step moved the thread or called off its session; a cancel that comes again does neither."""
+    books = decode(before.book, Book), decode(after.book, Book)
+    states = [(book.state, book.session_cancelled) for book in books]
+    return states[0] != states[1]
 
 
 def heard(book: Book, message: Message) -> tuple[Book, bool]:

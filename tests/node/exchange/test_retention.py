@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from federation.ports import where
-from federation.rows import MessageRow, ThreadRow
+from federation.rows import MessageRow, PlaceRow, QuotaRow, SlotRow, ThreadRow
 from node.housekeeping import forget_old_rows
 from protocol.handshake import Side
 from protocol.needs import Window
@@ -67,3 +67,22 @@ async def test_a_thread_without_an_agreement_goes_after_thirty_days(town: Town) 
     town.clock.advance(1)
     await forget(town.cobalt)
     assert await kept(town.cobalt, mentee.thread) == (0, 0)
+
+
+async def test_places_half_hours_and_quotas_of_the_past_are_forgotten(town: Town) -> None:
+    await requested(town)
+    slot = (await waiting_request(town.ben)).held[0]
+    await agree(town.ben, town.aurora, slot=slot)
+    await settle(town.aurora, town.cobalt)
+    town.clock.advance(slot + 1799 - town.clock.now())
+    await forget(town.cobalt)
+    async with town.cobalt.store.read() as tx:
+        assert await tx.count(PlaceRow) == 1
+    town.clock.advance(2 * DAY_S)
+    await forget(town.cobalt)
+    async with town.cobalt.store.read() as tx:
+        assert [await tx.count(kind) for kind in (PlaceRow, SlotRow, QuotaRow)] == [0, 0, 1]
+    town.clock.advance(31 * DAY_S)
+    await forget(town.cobalt)
+    async with town.cobalt.store.read() as tx:
+        assert await tx.count(QuotaRow) == 0
