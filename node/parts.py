@@ -239,7 +239,7 @@ class People:
             link_s=privacy.sign_in_link_minutes * 60,
             idle_days=privacy.session_days,
         )
-        leave = (LeaveThreads(handshakes.answering).leave,)
+        leave = (LeaveThreads(handshakes.answering, handshakes.consumer).leave,)
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
         self.devices: Final = Devices(store, clock, entropy)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)

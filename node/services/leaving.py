@@ -5,17 +5,20 @@ from typing import Final
 from federation.ports import Writer
 
 from .answering import Answering
+from .consumer import Consumer
 from .labels import MAILBOX, label_for
 
 
 class LeaveThreads:
     """The hook of `Members` and `Erasure`."""
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, consumer: Consumer) -> None:
         self._answering: Final = answering
+        self._consumer: Final = consumer
 
     async def leave(self, tx: Writer, member: str, _now: int) -> None:
-        """End what others expect of a mentor who leaves, in the transaction of the leaving."""
+        """End what others expect of a person who leaves, in the transaction of the leaving."""
         label = await label_for(tx, member, MAILBOX)
         if label is not None:
             await self._answering.leave(tx, label)
+            await self._consumer.leave(tx, label)
