@@ -1,7 +1,6 @@
 """One line for each company: what it learned, worded from what its rows hold and from nothing else."""
 
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 
 from .servers import Ledger
 from .words import listing, number, topic_label
@@ -20,18 +19,24 @@ def _asked(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[st
 
 
 def _requests(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[str]:
-    for topic, asking in groupby(sorted(ledger.asked_by, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
-        who = listing("somebody here" if peer == entity else f"somebody at {names[peer]}" for peer, _ in asking)
-        yield f"Asked about “{topic_label(topic)}” by {who}: {_outcome(ledger)}."
+    outcome = f": {text}" if (text := _outcome(ledger)) else ""
+    # Of a request that came to nothing the rows keep no topic; what is known comes first.
+    for topic in sorted({topic for _, topic in ledger.asked_by}, key=lambda topic: (not topic, topic)):
+        asking = [peer for peer, about in ledger.asked_by if about == topic]
+        who = listing("somebody here" if peer == entity else f"somebody at {names[peer]}" for peer in asking)
+        about = f" about “{topic_label(topic)}”" if topic else ""
+        kept = "" if topic else ", of which it kept nothing"
+        yield f"Asked{about} by {who}{kept}{outcome}."
+        outcome = ""
 
 
 def _outcome(ledger: Ledger) -> str:
-    parts = [f"{number(ledger.proposed, 'person', 'people') if ledger.proposed else 'nobody'} proposed"]
+    parts = []
     if ledger.turned_away:
         parts.append(f"{number(ledger.turned_away, 'request')} found no free place")
     if ledger.waiting:
         parts.append(f"{number(ledger.waiting, 'request')} {'waits' if ledger.waiting == 1 else 'wait'}")
-    return listing(parts)
+    return listing(parts) if parts else ""
 
 
 def _meetings(entity: str, ledger: Ledger, names: Mapping[str, str]) -> Iterable[str]:

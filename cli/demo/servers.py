@@ -82,9 +82,9 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """What the rows of one server say about matching: company identifiers, topics of requests to it, and counts.
 
-    `asked` are entities that its people asked; `asked_by` entity and topic of each request that came to its matcher;
-    `proposed` how many of its people were; `turned_away` requests that found no place; `waiting` those that wait for
-    an answer.
+    `asked` are entities that its people asked; `asked_by` entity and topic of each request that came to its matcher,
+    without a topic where the row keeps none; `proposed` how many of its people were; `turned_away` requests that found
+    no place; `waiting` those that wait for an answer.
     """
 
     asked: tuple[str, ...]
@@ -196,7 +196,7 @@ async def ledger(node: NodeProcess) -> Ledger:
         sessions = await reader.find(SessionRow)
     return Ledger(
         asked=tuple(sorted({row.peer for row in asking})),
-        asked_by=tuple(sorted({(row.peer, decode(row.notes, ProviderNotes).topic) for row in answering})),
+        asked_by=tuple(sorted({(row.peer, _topic(row)) for row in answering})),
         proposed=len(proposed),
         # A request that was refused only after somebody was chosen had been heard twice.
         turned_away=sum(
@@ -208,3 +208,8 @@ async def ledger(node: NodeProcess) -> Ledger:
             for row in sorted(sessions, key=lambda row: row.side)
         ),
     )
+
+
+def _topic(row: ThreadRow) -> str:
+    asked = decode(row.notes, ProviderNotes).asked
+    return asked.topic if asked else ""

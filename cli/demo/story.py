@@ -136,7 +136,10 @@ class Story:
         cast = self._setting.world.cast
         wanted = cast.others[0].company
         actors = [self._setting.actor(part) for part in cast.others if part.company == wanted]
-        first, proposal = next((who, one) for one in shortlist.proposals for who in actors if who.is_proposed(one))
+        known = [(who, one) for one in shortlist.proposals for who in actors if who.is_proposed(one)]
+        if not known or not any(self._ben.is_proposed(one) for one in shortlist.proposals):
+            raise UnavailableError("the people of the story were not proposed to Ana")
+        first, proposal = known[0]
         await self._take_place(first)
         node = self._setting.node(first.part.company)
         self._server(node, "another mentee was faster: that mentor's only place is taken.")

@@ -25,7 +25,7 @@ ROWS = [
         ),
         (
             "Somebody here asked Birch Clinic and Cobalt Works. Asked about “First presentation to the board” by"
-            " somebody here: nobody proposed. Somebody here met somebody at Cobalt Works: 15 sealed envelopes."
+            " somebody here. Somebody here met somebody at Cobalt Works: 15 sealed envelopes."
             " No word, no name."
         ),
     ),
@@ -35,7 +35,23 @@ ROWS = [
         Ledger(asked=(), asked_by=((A, TOPIC), (C, TOPIC)), proposed=2, turned_away=1, waiting=1, meetings=()),
         (
             "Asked about “First presentation to the board” by somebody at Aurora Freight and somebody at Cobalt Works:"
-            " 2 people proposed, 1 request found no free place and 1 request waits. No word, no name."
+            " 1 request found no free place and 1 request waits. No word, no name."
+        ),
+    ),
+    (
+        "a company that had nobody",
+        A,
+        Ledger(asked=(A, B), asked_by=((A, ""),), proposed=0, turned_away=0, waiting=0, meetings=()),
+        ("Somebody here asked Birch Clinic. Asked by somebody here, of which it kept nothing. No word, no name."),
+    ),
+    (
+        "a company that kept one request of two",
+        B,
+        Ledger(asked=(), asked_by=((A, ""), (C, TOPIC)), proposed=2, turned_away=1, waiting=1, meetings=()),
+        (
+            "Asked about “First presentation to the board” by somebody at Cobalt Works: 1 request"
+            " found no free place and 1 request waits. Asked by somebody at Aurora Freight, of which it kept nothing."
+            " No word, no name."
         ),
     ),
     (
@@ -53,7 +69,7 @@ ROWS = [
             ),
         ),
         (
-            "Asked about “First presentation to the board” by somebody here: 3 people proposed and 2 requests wait."
+            "Asked about “First presentation to the board” by somebody here: 2 requests wait."
             " Two people here met: 7 sealed envelopes. No word, no name."
         ),
     ),
