@@ -16,18 +16,19 @@ from protocol.bodies import CancelReason
 from protocol.encoding import broken_rule
 from protocol.errors import MalformedError, MeshError, MissingError, RefusedError
 from protocol.needs import Approach, Experience, Need, Window, Wish
-from protocol.vocabulary import Band, Format, Kind
+from protocol.vocabulary import Band, Format, Kind, TopicId
 
 from .person_access import Terminal, follow, numbered, person_command, thread_named
 
 MOST_CHARACTERS: Final = 600
+FIND: Final = "`mentormesh ask` with a few words finds one"
 
 
 def parse_time(text: str) -> int:
     """Return Unix seconds of `2026-11-26T15:00`, in this machine's zone unless it names one. Raises: MalformedError."""
     try:
         return int(datetime.fromisoformat(text).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise MalformedError("a time looks like 2026-11-26T15:00 or 2026-11-26T15:00+01:00") from None
 
 
@@ -36,7 +37,10 @@ def parse_window(text: str) -> Window:
     start, slash, end = text.partition("/")
     if not slash:
         raise MalformedError("a window looks like 2026-11-26T14:00/2026-11-26T18:00")
-    return Window(start=parse_time(start), end=parse_time(end))
+    first, last = parse_time(start), parse_time(end)
+    if not 0 <= first < last:
+        raise MalformedError("a window must end after it starts")
+    return Window(start=first, end=last)
 
 
 @click.command()
@@ -103,6 +107,7 @@ def _need(**fields: object) -> Need:
 async def _topic(me: Person, terminal: Terminal, words: str, topics: tuple[str, ...]) -> tuple[tuple[str, ...], Kind]:
     """Return the topics asked for, and the kind that goes with the first one."""
     if topics:
+        await _require_known(me, terminal, topics)
         return topics, "been-through" if topics[0].startswith("mm:") else "do"
     if not words:
         raise click.UsageError("say in a few words what you need, or name a --topic")
@@ -111,6 +116,19 @@ async def _topic(me: Person, terminal: Terminal, words: str, topics: tuple[str, 
         raise MissingError("no topic goes with these words: try others, such as “first presentation to the board”")
     one = _chosen(terminal, found)
     return (one.id,), one.kinds[0] if one.kinds else "been-through" if one.id.startswith("mm:") else "do"
+
+
+async def _require_known(me: Person, terminal: Terminal, topics: tuple[str, ...]) -> None:
+    """Return when the own node knows every topic; one that it does not know is its own name there."""
+    for topic in topics:
+        try:
+            msgspec.convert(topic, TopicId)
+        except msgspec.ValidationError:
+            raise MalformedError(f"a topic looks like mm:first-board-presentation; {FIND}") from None
+    labels = await me.api.labels(topics, terminal.language)
+    strange = [topic for topic in topics if labels.get(topic, topic) == topic]
+    if strange:
+        raise MissingError(f"your node knows no topic {', '.join(strange)}; {FIND}")
 
 
 def _chosen(terminal: Terminal, found: Sequence[Suggestion]) -> Suggestion:

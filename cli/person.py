@@ -12,7 +12,14 @@ from cli.client.api import NodeApi
 from cli.client.http import Http, parse_url
 from cli.client.person import Person
 from cli.client.pins import name_of
-from cli.client.unlock import create_keyring_vault, create_vault, given_passphrase, new_state, open_vault
+from cli.client.unlock import (
+    create_keyring_vault,
+    create_vault,
+    discard,
+    given_passphrase,
+    new_state,
+    open_vault,
+)
 from cli.client.vault import FILE_NAME, ClientVault
 from cli.client.views import Synced, View
 from protocol.errors import MissingError, RefusedError
@@ -78,6 +85,7 @@ def sign_in(
         return
     parse_link(link)
     folder = home or default_home()
+    known = (folder / FILE_NAME).exists()
     vault = _vault(folder, given_passphrase(passphrase_file), keyring=keyring)
     if not name and terminal.can_ask and vault.read().account is None:
         name = click.prompt("Your name, as the other person of a session reads it", default="", err=True)
@@ -90,7 +98,11 @@ def sign_in(
                 lines.append(f"This device is now your account's first. Its keys are in {folder}: keep a copy.")
             _report(terminal, done, lines, done.synced)
 
-    run_until_interrupted(run())
+    try:
+        run_until_interrupted(run())
+    finally:
+        if not known and vault.read().account is None:  # a vault that nobody signed in with is nothing to keep
+            discard(vault)
 
 
 async def _want_link(terminal: Terminal, url: str | None, mail: str | None) -> None:

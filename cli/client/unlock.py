@@ -78,6 +78,14 @@ def create_keyring_vault(folder: Path, state: ClientState) -> ClientVault:
         raise
 
 
+def discard(vault: ClientVault) -> None:
+    """Take away a vault that was made in vain, with its key in the keyring."""
+    name = read_header(read_container(vault.folder)).key_name
+    vault.discard()
+    if name is not None:
+        _forget(name)
+
+
 def new_state() -> ClientState:
     """Return the state of a first device: fresh account and device secrets, nothing else."""
     return ClientState(account_seed=secrets.token_bytes(32), device_seed=secrets.token_bytes(32))

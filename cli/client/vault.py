@@ -75,6 +75,11 @@ class ClientVault:
 
         return self.change(both)
 
+    def discard(self) -> None:
+        """Take the vault away; the folder stays. Raises: UnavailableError: it cannot be written."""
+        with _locked(self.folder), _spoken(self.folder):
+            (self.folder / FILE_NAME).unlink()
+
     def _write(self, state: ClientState) -> None:
         sealed = self._key.seal(dump_state(state), nonce=secrets.token_bytes(NONCE_BYTES))
         with _spoken(self.folder):

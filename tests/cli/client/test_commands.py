@@ -139,6 +139,20 @@ async def test_a_no_is_typed_and_told(aurora: Company) -> None:
     assert "Paused until" in await ben.done("mentor", "show")
 
 
+async def test_a_sign_in_that_fails_leaves_no_vault_and_one_that_works_keeps_it(aurora: Company) -> None:
+    home = Home(aurora, "aurora1")
+    link = await aurora.link("aurora1")
+    await Home(aurora, "aurora3").done("person", "sign-in", link)
+    result = await home.type("person", "sign-in", link)
+    assert "this sign-in link was used or has expired" in result.stderr
+    assert "Ask for another one" in result.stderr
+    assert not (home.folder / "state.vault").exists()
+    await home.type("person", "sign-in", await aurora.link("aurora2"))
+    kept = (home.folder / "state.vault").read_bytes()
+    assert "was used" in (await home.type("person", "sign-in", link)).stderr
+    assert (home.folder / "state.vault").read_bytes() == kept
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -151,9 +165,16 @@ async def test_a_no_is_typed_and_told(aurora: Company) -> None:
         (("session", "nothing"), "no thread of this device has this id"),
         (("ask",), "say in a few words what you need"),
         (("ask", "zzzzqqqq"), "no topic goes with these words"),
-        (("ask", "--topic", "nonsense"), "the need is not valid"),
+        (("ask", "--topic", "nonsense"), "a topic looks like mm:first-board-presentation"),
+        (("ask", "--topic", "mm:no-such-topic"), "your node knows no topic mm:no-such-topic"),
+        (("ask", *ASK[1:], "--window", "2026-11-26T18:00/2026-11-26T14:00"), "a window must end after it starts"),
+        (("ask", *ASK[1:], "--window", "0001-01-01T00:00/9999-12-31T23:59"), "a time looks like"),
         (("ask", *ASK[1:], "--window", "tomorrow"), "a window looks like"),
         (("mentor", "set", "--window", "every day"), "a window looks like"),
+        (("mentor", "set", "--window", "mon 18:00-14:00"), "window"),
+        (("mentor", "set", "--window", "mon 10:00-25:00"), "window"),
+        (("mentor", "set", "--topic", "mm:first-board-presentation", "--line", "x" * 200), "line"),
+        (("mentor", "set", "--topic", "mm:first-board-presentation", "--zone", "Mars/Base"), "zone"),
         (("mentor", "set", "--topic", "mm:no-such-topic"), "not in this node's vocabulary"),
         (("mentor", "on", "--listed"), "consent `mentoring` is needed"),
         (("person", "trust", "https://cobalt.example"), "no organization of this name has changed its key"),
