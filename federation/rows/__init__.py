@@ -16,6 +16,14 @@ from .handshake import (
     SlotRow,
     ThreadRow,
 )
+from .log import (
+    LogAgreementRow,
+    LogCheckpointRow,
+    LogEntryRow,
+    LogPeriodRow,
+    LogStatedRow,
+    LogTileRow,
+)
 from .offers import (
     CatalogRow,
     MirrorBodyRow,
@@ -43,6 +51,12 @@ __all__ = [
     "EvidenceRow",
     "InboxRow",
     "InviteRow",
+    "LogAgreementRow",
+    "LogCheckpointRow",
+    "LogEntryRow",
+    "LogPeriodRow",
+    "LogStatedRow",
+    "LogTileRow",
     "MailboxAckRow",
     "MailboxHeadRow",
     "MailboxRow",
