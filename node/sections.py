@@ -130,7 +130,6 @@ class HandshakeSection(Section, frozen=True, kw_only=True):
     expiry_grace_s: Annotated[int, doc("Wait after a deadline before moving on alone.", ge=0)] = 600
     quota_percent: Annotated[int, doc("Quotes never taken up a peer may open a day, per 100 members.", ge=1)] = 2
     quota_least: Annotated[int, doc("The same, at least.", ge=1)] = 5
-    capacity: Annotated[int, doc("Open requests a mentor takes unless they say otherwise.", ge=1, le=50)] = 3
     sweep_s: Annotated[float, doc("Deadlines are looked at this often.", gt=0, le=60)] = 5.0
 
 

@@ -167,7 +167,7 @@ class Answering:
 
     async def cancel_in(self, tx: Writer, row: ThreadRow, reason: CancelReason) -> ThreadRow:
         """Do the same inside the caller's transaction."""
-        row, _ = await self._desk.say(tx, row, "cancel", CancelledBody(reason=reason), deadline=row.deadline)
+        row, _ = await self._desk.say(tx, row, "cancel", CancelledBody(reason=reason))
         await places.release(tx, row.thread)
         await self._sessions.cancelled(tx, row)
         return row

@@ -74,7 +74,7 @@ class Provider:
                 return await self._verified(tx, row, message)
             case _:
                 before = row
-                row, effective = await self._desk.take(tx, row, message, deadline=row.deadline)
+                row, effective = await self._desk.take(tx, row, message)
                 if effective and has_changed(before, row):
                     await self._released(tx, before, row, message)
                 return row
@@ -145,7 +145,7 @@ class Provider:
         signed = open_agreement(document, own_key, keys.verify)
         proposed = open_proposed(notes.agreement, own_key)
         check_same(proposed, signed)
-        row, effective = await self._desk.take(tx, row, message, deadline=row.deadline)
+        row, effective = await self._desk.take(tx, row, message)
         if not effective:
             return row
         row = replace(row, notes=encode(replace(notes, agreement=document)))
@@ -196,7 +196,7 @@ class Provider:
             await self._mentors.missed(tx, row.label)
             await self._entry(tx, row, "notice", b"expired")
         elif row.state == State.OFFERED.value and row.label:
-            await self._answering.cancel_in(tx, replace(row, deadline=None), "unavailable")
+            await self._answering.cancel_in(tx, row, "unavailable")
         else:
             await tx.put(replace(row, deadline=None))
 
