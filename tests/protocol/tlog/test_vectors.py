@@ -13,7 +13,7 @@ from protocol.signing import VerifyKey
 from protocol.tlog.checkpoint import SignedCheckpoint, open_checkpoint, parse_checkpoint, parse_text
 from protocol.tlog.cosignature import cosigners
 from protocol.tlog.merkle import leaf_hash, verify_consistency
-from protocol.tlog.note import LogKey, WitnessKey, parse_note, parse_signatures, parse_vkey, render_note
+from protocol.tlog.note import LogKey, WitnessKey, parse_note, parse_vkey, render_note
 from protocol.tlog.policy import PolicyWitness, Witnessed, open_witnessed, parse_policy, policy_text
 from protocol.tlog.proof import parse_log_proof, render_log_proof, verify_log_proof
 from protocol.tlog.subtrees import Node
@@ -274,8 +274,3 @@ def test_what_the_specification_forbids_is_refused_by_its_own_rule(path: str, ca
     assert getattr(refusal.value, "size", None) == case.get("size")
     if path in {"witness/requests.json", "witness/decisions.json"}:
         assert status(refusal.value) == case.get("status", 413 if case["error"] == "limit" else 400)
-
-
-def test_an_answer_of_a_witness_joins_its_checkpoint() -> None:
-    (line,) = parse_signatures(content("witness/answers.json")["cases"][2]["input"])
-    assert line.name == "birch.example/witness"

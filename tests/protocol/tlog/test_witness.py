@@ -4,12 +4,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol.encoding import MAX_SAFE_INTEGER
 from protocol.errors import MeshError, MissingError, UnavailableError, UnverifiedError
 from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, parse_checkpoint, sign_checkpoint
 from protocol.tlog.cosignature import cosign, open_cosignature
 from protocol.tlog.merkle import Tree, leaf_hash
-from protocol.tlog.note import LogKey, NoteBytesError, WitnessKey, render_note, render_signatures
+from protocol.tlog.note import (
+    MAX_NOTE_BYTES,
+    LogKey,
+    Note,
+    NoteBytesError,
+    SignatureLine,
+    WitnessKey,
+    render_note,
+    render_signatures,
+)
 from protocol.tlog.subtrees import consistency_proof
 from protocol.tlog.witness import (
     MAX_REQUEST_BYTES,
@@ -99,6 +109,22 @@ def test_a_request_or_answer_that_is_too_long_is_refused_before_it_is_read() -> 
         parse_request(b"\xff" * (MAX_REQUEST_BYTES + 1))
     with pytest.raises(WitnessLimitError):
         parse_answer(b"\xff" * (128 * 1024 + 1))
+
+
+def test_the_longest_request_fits_to_the_byte() -> None:
+    # One signature line that fills a note up to its bound, after the longest old size and the longest proof.
+    size = MAX_SAFE_INTEGER
+    text = Checkpoint(origin=ORIGIN, size=size, root=LEAVES[0]).text
+    left = MAX_NOTE_BYTES - len(f"{text}\n— abc \n".encode())
+    name = "abc" + "d" * (left % 4)
+    line = SignatureLine(name=name, key_id=bytes(4), signature=bytes(left // 4 * 3 - 4))
+    note = CheckpointNote(
+        checkpoint=Checkpoint(origin=ORIGIN, size=size, root=LEAVES[0]), note=Note(text=text, signatures=(line,))
+    )
+    request = AddCheckpoint(old_size=size, proof=(LEAVES[0],) * 63, checkpoint=note)
+    body = render_request(request)
+    assert len(body) == MAX_REQUEST_BYTES
+    assert parse_request(body) == request
 
 
 def test_what_is_not_the_fault_of_the_log_says_so() -> None:

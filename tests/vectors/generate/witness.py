@@ -104,6 +104,7 @@ def _answers() -> list[Case]:
     one = BIRCH.cosigns(checkpoint(NEW))
     return [
         {"name": "a size", "status": 409, "input": "300\n", "result": 300},
+        {"name": "the largest size", "status": 409, "input": f"{2**53 - 1}\n", "result": 2**53 - 1},
         {"name": "the size of nothing", "status": 409, "input": "0\n", "result": 0},
         {"name": "one cosignature", "status": 200, "input": one, "result": 1},
         {"name": "two, one as long as one of ML-DSA-44", "status": 200, "input": one + ML_DSA_LINE, "result": 2},
