@@ -32,7 +32,6 @@ from protocol.peers import NodeDocument, NodeKeys, log_vkey, sign_document
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SigningKey
 from protocol.vocabulary import Topic
-from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 
 #: A Monday, 08:00 UTC.
@@ -116,10 +115,10 @@ class Site:
     ) -> None:
         self.entity: Final = entity
         self.clock: Final = clock
-        self.store: Final = store
-        self.entropy: Final = entropy
+        self.store = store
+        self.entropy = entropy
         self.keys: Final = keys
-        self.exchanging: Final = exchanging
+        self.exchanging = exchanging
 
     async def list_offer(self, peer: str, *, edition: int = 1) -> Offer:
         """Show `peer` one offer of the topic and nothing else."""
@@ -203,7 +202,7 @@ class TestNode(Site):
         name: str,
         network: Network,
         vocabulary: Vocabulary,
-        clock: SteppedClock,
+        clock: Clock,
         store: Store,
         seed: int,
         handshake: HandshakeSection = AT_ONCE,
@@ -218,24 +217,29 @@ class TestNode(Site):
             org=OrgSection(display_name=name.title(), countries=("DE",)),
             handshake=handshake,
         )
-        exchanging = Exchanging(
-            Surroundings(
-                entity=entity,
-                config=config,
-                keys=keys,
-                org=replace(ORG, display_name=name.title()),
-                store=store,
-                clock=clock,
-                entropy=entropy,
-                events=Events(make_log(clock, level="critical"), Metrics()),
-                directory=self.directory,
-                calls=network.calls(entity),
-                vocabulary=lambda: vocabulary,
-                page_base=lambda: f"http://{name}.localhost",
-            )
+        self.around = Surroundings(
+            entity=entity,
+            config=config,
+            keys=keys,
+            org=replace(ORG, display_name=name.title()),
+            store=store,
+            clock=clock,
+            entropy=entropy,
+            events=Events(make_log(clock, level="critical"), Metrics()),
+            directory=self.directory,
+            calls=network.calls(entity),
+            vocabulary=lambda: vocabulary,
+            page_base=lambda: f"http://{name}.localhost",
         )
+        exchanging = Exchanging(self.around)
         super().__init__(entity, clock=clock, store=store, entropy=entropy, keys=keys, exchanging=exchanging)
         network.nodes[entity] = self
+
+    def restart(self, store: Store, entropy: Entropy) -> None:
+        """Begin anew with what `store` holds; what was in memory is gone."""
+        self.store, self.entropy = store, entropy
+        self.around = replace(self.around, store=store, entropy=entropy)
+        self.exchanging = Exchanging(self.around)
 
     def meet(self, other: "TestNode") -> None:
         """Pin another node as a peer."""

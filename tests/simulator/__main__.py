@@ -1,0 +1,109 @@
+"""Runs seeds and says what was found; the last line is JSON. Exit code 1: a violation, or a run that shows too little.
+
+python -m tests.simulator --seeds 100
+python -m tests.simulator --seeds 1 --start 4711     # replay one seed
+python -m tests.simulator --mutants                  # the tests of the test
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from .faults import Line
+from .mutants import hunt
+from .run import DEFAULT_NODES, SCENARIOS, Outcome, run_seed
+
+#: Lines of a trace that are printed for one seed.
+MAX_LINES = 200
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """The last line."""
+
+    seeds: int = 0
+    handshakes: int = 0
+    finalized: int = 0
+    faults: dict[str, int]
+    violations: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one seed."""
+        self.seeds += 1
+        self.handshakes += outcome.handshakes
+        self.finalized += outcome.finalized
+        self.faults = dict(Counter(self.faults) + Counter(outcome.faults)) if self.faults else outcome.faults
+        self.violations += len(outcome.violations)
+
+    def complaints(self) -> list[str]:
+        """Return why the run does not count as shown."""
+        missing = [kind for kind, times in self.faults.items() if not times]
+        return [
+            *([f"{self.violations} violations"] if self.violations else []),
+            *(["fewer than half of the handshakes were finalized"] if 2 * self.finalized < self.handshakes else []),
+            *([f"never happened: {', '.join(missing)}"] if missing else []),
+        ]
+
+
+def main(arguments: list[str]) -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulator", description="Federations that fail on purpose.")
+    parser.add_argument("--seeds", type=int, default=100, help="how many seeds (default: 100)")
+    parser.add_argument("--start", type=int, default=1, help="the first seed (default: 1)")
+    parser.add_argument("--nodes", type=int, default=DEFAULT_NODES, help=f"companies (default: {DEFAULT_NODES})")
+    parser.add_argument("--scenario", choices=SCENARIOS, default="handshake", help="what people do")
+    parser.add_argument("--json", action="store_true", help="print the last line only")
+    parser.add_argument("--mutants", action="store_true", help="plant bugs, and say which seed finds each")
+    chosen = parser.parse_args(arguments)
+    if chosen.seeds < 1 or chosen.nodes < 2:
+        parser.error("at least one seed and two companies")
+    if chosen.mutants:
+        return _hunt(as_json=chosen.json)
+    summary = Summary(faults={})
+    for seed in range(chosen.start, chosen.start + chosen.seeds):
+        outcome = run_seed(seed, scenario=chosen.scenario, nodes=chosen.nodes)
+        summary.add(outcome)
+        if outcome.violations:
+            print("\n".join(told(outcome)), file=sys.stderr)
+        elif not chosen.json:
+            print(f"seed {seed}: {outcome.finalized} of {outcome.handshakes} finalized")
+    complaints = summary.complaints()
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    print(msgspec.json.encode(summary).decode())
+    return 1 if complaints else 0
+
+
+def told(outcome: Outcome) -> Iterable[str]:
+    """Yield the violations of a seed and the lines of its trace that concern them."""
+    threads = {thread for violation in outcome.violations for thread in violation.threads}
+    yield f"seed {outcome.seed}: {len(outcome.violations)} violations"
+    for violation in outcome.violations:
+        yield f"  {violation.rule} {' '.join(violation.threads)}".rstrip()
+    lines = [line for line in outcome.trace if not line.threads or threads & set(line.threads)]
+    for line in lines[:MAX_LINES]:
+        yield _line(line, threads)
+    if len(lines) > MAX_LINES:
+        yield f"  … {len(lines) - MAX_LINES} more lines"
+
+
+def _line(line: Line, threads: set[str]) -> str:
+    about = " ".join(thread[:6] for thread in line.threads if thread in threads)
+    return f"  {line.at:9.3f} s  {line.who} {line.what} {about}".rstrip()
+
+
+def _hunt(*, as_json: bool) -> int:
+    """Plant every bug in turn; the last line says which seed found it, null for one that nobody found."""
+    found = {}
+    for name, seed, rule in hunt():
+        found[name] = seed
+        if not as_json:
+            print(f"{name}: {f'seed {seed}, {rule}' if seed else 'NOT FOUND'}", flush=True)
+    print(msgspec.json.encode({"mutants": found, "missed": sum(not seed for seed in found.values())}).decode())
+    return 0 if all(found.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

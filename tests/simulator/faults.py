@@ -1,0 +1,80 @@
+"""What goes wrong in one run: decided by the seed alone, counted, and written down to be read after a violation."""
+
+import random
+from collections import Counter
+from typing import Final, Literal
+
+import msgspec
+
+FaultKind = Literal["drop", "lost_answer", "duplicate", "reorder", "delay", "partition", "crash"]
+KINDS: Final[tuple[FaultKind, ...]] = ("drop", "lost_answer", "duplicate", "reorder", "delay", "partition", "crash")
+
+#: How often each happens: to a request, and for a crash at each side of a commit. Partitions have a plan of their own.
+RATES: Final[dict[FaultKind, float]] = {
+    "drop": 0.10,
+    "lost_answer": 0.10,
+    "duplicate": 0.12,
+    "reorder": 0.08,
+    "delay": 0.15,
+    "crash": 0.012,
+}
+PARTITIONS: Final = 3
+
+
+class Partition(msgspec.Struct, frozen=True, kw_only=True):
+    """From `begins` to `ends` (seconds of the run) nothing goes between `cut` and the others."""
+
+    begins: float
+    ends: float
+    cut: frozenset[str]
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the trace; without `threads` it concerns all."""
+
+    at: float
+    who: str
+    what: str
+    threads: tuple[str, ...] = ()
+
+
+class Faults:
+    """The dice of one run; `stop` ends all faults."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice: Final = random.Random(f"simulator {seed}")
+        self.counts: Final[Counter[str]] = Counter(dict.fromkeys(KINDS, 0))
+        self.trace: Final[list[Line]] = []
+        self.partitions: tuple[Partition, ...] = ()
+        self.active = True
+
+    def plan_partitions(self, entities: list[str], *, after: float, within: float) -> None:
+        """Draw which nodes are cut off from the others, beginning `within` seconds `after` a moment of the run."""
+        for _ in range(PARTITIONS):
+            begins = after + self.dice.uniform(0, within)
+            cut = self.dice.sample(entities, self.dice.randint(1, max(1, len(entities) // 2)))
+            ends = begins + self.dice.uniform(60, 600)
+            self.partitions += (Partition(begins=begins, ends=ends, cut=frozenset(cut)),)
+
+    def hits(self, kind: FaultKind) -> bool:
+        """Tell whether this fault happens now, and count it."""
+        if not self.active or self.dice.random() >= RATES[kind]:
+            return False
+        self.counts[kind] += 1
+        return True
+
+    def parted(self, one: str, other: str, *, at: float) -> bool:
+        """Tell whether two nodes cannot reach each other now, and count it."""
+        cut = self.active and any(
+            plan.begins <= at < plan.ends and (one in plan.cut) != (other in plan.cut) for plan in self.partitions
+        )
+        self.counts["partition"] += cut
+        return cut
+
+    def note(self, at: float, who: str, what: str, *threads: str) -> None:
+        """Write a line of the trace."""
+        self.trace.append(Line(at=at, who=who, what=what, threads=threads))
+
+    def stop(self) -> None:
+        """From now on everything works."""
+        self.active = False

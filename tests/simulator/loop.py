@@ -1,0 +1,78 @@
+"""An event loop in which time passes only when everybody waits, so that hours take milliseconds and repeat exactly."""
+
+import asyncio
+import selectors
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tests.node.exchange.world import START
+
+#: Steps of the loop after which a run is taken to go round in circles.
+MAX_TURNS: Final = 2_000_000
+
+
+class EndlessRunError(Exception):
+    """Nodes keep each other busy, or everybody waits for something that will never come."""
+
+
+class _Time(selectors.BaseSelector):
+    """Adds what a real selector would sleep to the time; no socket is ever looked at."""
+
+    def __init__(self) -> None:
+        self.elapsed_s = 0.0
+        self._turns = 0
+        self._keys: Final[dict[int, selectors.SelectorKey]] = {}
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if timeout is None:
+            raise EndlessRunError("everybody waits for ever")
+        if self._turns > MAX_TURNS:
+            raise EndlessRunError(f"not at rest after {MAX_TURNS} steps")
+        self.elapsed_s += max(0.0, timeout)
+        return []
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        return self._keys.setdefault(fd, selectors.SelectorKey(fileobj, fd, events, data))
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:  # noqa: ANN401
+        return self._keys.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+
+class SteppedLoop(asyncio.SelectorEventLoop):
+    """asyncio's own loop over `_Time`."""
+
+    def __init__(self) -> None:
+        self._elapsed: Final = _Time()
+        super().__init__(self._elapsed)
+
+    def time(self) -> float:
+        """Return the seconds since the run began."""
+        return self._elapsed.elapsed_s
+
+
+class LoopClock:
+    """The `federation.ports.Clock` of all nodes: the loop's time after a Monday morning."""
+
+    def __init__(self, loop: SteppedLoop) -> None:
+        self._loop: Final = loop
+
+    def now(self) -> int:
+        """Return the Unix time in seconds."""
+        return self.now_ms() // 1000
+
+    def now_ms(self) -> int:
+        """Return the Unix time in milliseconds."""
+        return START * 1000 + round(self._loop.time() * 1000)
+
+    def elapsed(self) -> float:
+        """Return the seconds since the run began."""
+        return self._loop.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds`."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,70 @@
+"""One seed from beginning to end."""
+
+import asyncio
+from typing import Final, Literal
+
+import msgspec
+
+from protocol.errors import MeshError
+
+from .faults import Line
+from .handshakes import Handshake, play_handshakes
+from .invariants import Violation, check_exchange
+from .loop import EndlessRunError, SteppedLoop
+from .sessions import Session, play_sessions
+from .town import Town
+
+Scenario = Literal["handshake", "delivery"]
+SCENARIOS: Final[tuple[Scenario, ...]] = ("handshake", "delivery")
+DEFAULT_NODES: Final = 5
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seed came to."""
+
+    seed: int
+    handshakes: int
+    finalized: int
+    faults: dict[str, int]
+    violations: tuple[Violation, ...]
+    trace: tuple[Line, ...]
+
+
+def run_seed(seed: int, *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES) -> Outcome:
+    """Return what happened in one run; the same seed gives the same run."""
+    loop = SteppedLoop()
+    town = Town(seed, nodes, loop)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(_run(town, seed, scenario))
+        except EndlessRunError as error:
+            return _outcome(town, seed, [Violation(rule=str(error))])
+
+
+async def _run(town: Town, seed: int, scenario: Scenario) -> Outcome:
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # crashed nodes leave exceptions to nobody
+    await town.open()
+    handshakes: list[Handshake] = []
+    sessions: list[Session] = []
+    violations: list[Violation] = []
+    try:
+        if scenario == "handshake":
+            handshakes = await play_handshakes(town)
+        else:
+            sessions = await play_sessions(town)
+        violations += check_exchange(town)
+        violations += [violation for session in sessions for violation in session.check()]
+    except MeshError as error:
+        violations.append(Violation(rule=f"somebody could not go on: {error}"))
+    return _outcome(town, seed, violations, *handshakes, *sessions)
+
+
+def _outcome(town: Town, seed: int, violations: list[Violation], *played: Handshake | Session) -> Outcome:
+    return Outcome(
+        seed=seed,
+        handshakes=len(played),
+        finalized=sum(one.is_finalized() for one in played),
+        faults=dict(town.faults.counts),
+        violations=tuple(violations),
+        trace=tuple(town.faults.trace),
+    )

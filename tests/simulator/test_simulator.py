@@ -1,0 +1,65 @@
+"""A few seeds of each scenario in every test run, many in the long one, and planted bugs that must be found."""
+
+from collections import Counter
+
+import pytest
+
+from .faults import KINDS
+from .mutants import MUTANTS, SEEDS, Mutant, find
+from .run import SCENARIOS, Outcome, Scenario, run_seed
+
+FEW = 8
+MANY = 1000
+#: Found by the first seed within a second; the others are looked for in the long run.
+QUICK = ("a row is deleted before the answer", "half hours are not held", "the hub counts in memory")
+
+
+def failures(outcomes: list[Outcome]) -> list[str]:
+    return [f"seed {one.seed}: {violation}" for one in outcomes for violation in one.violations]
+
+
+def check(outcomes: list[Outcome]) -> None:
+    assert failures(outcomes) == []
+    assert 2 * sum(one.finalized for one in outcomes) >= sum(one.handshakes for one in outcomes) > 0
+    faults: Counter[str] = Counter()
+    for one in outcomes:
+        faults.update(one.faults)
+    assert [kind for kind in KINDS if not faults[kind]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_whatever_fails_both_sides_end_alike_and_nothing_is_lost_or_doubled(scenario: Scenario) -> None:
+    check([run_seed(seed, scenario=scenario) for seed in range(1, FEW + 1)])
+
+
+@pytest.mark.slow
+def test_two_companies_are_enough() -> None:
+    assert failures([run_seed(seed, nodes=2) for seed in (1, 2)]) == []
+
+
+@pytest.mark.slow
+def test_the_same_seed_is_the_same_run() -> None:
+    first, again, other = run_seed(4711), run_seed(4711), run_seed(4712)
+    assert first == again
+    assert first.trace != other.trace
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in QUICK], ids=lambda one: one.name)
+def test_a_planted_bug_is_found(mutant: Mutant) -> None:
+    assert find(mutant, seeds=2)[0] is not None
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_thousand_seeds_show_no_violation(scenario: Scenario) -> None:
+    check([run_seed(seed, scenario=scenario) for seed in range(1, MANY + 1)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
+def test_every_planted_bug_is_found_within_fifty_seeds(mutant: Mutant) -> None:
+    assert find(mutant, seeds=SEEDS)[0] is not None
