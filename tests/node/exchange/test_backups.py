@@ -160,13 +160,34 @@ async def test_late_words_send_no_backup_twice(town: Town) -> None:
     first, second = town.mentee(), town.mentee()
     failed = await declined(town, first.ask(), second.ask())
     await town.aurora.exchanging.sweep()
-    before = await kinds(town.ana)
+    before, told = await kinds(town.ana), await mails(town)
     for _ in range(3):
         outcome = await provider_says(town, failed, "decline")
         assert outcome.status == "stored"
         await town.aurora.exchanging.sweep()
-    assert await kinds(town.ana) == before
+    assert (await kinds(town.ana), await mails(town)) == (before, told)
     assert await thread(town.aurora, second.thread) is None
+
+
+async def mails(town: Town) -> int:
+    """Return how many mails wait at Aurora."""
+    async with town.aurora.store.read() as tx:
+        return await tx.count(MailRow)
+
+
+async def test_a_cancel_that_never_arrives_tells_the_person_nothing_new(town: Town) -> None:
+    mentee, backup = town.mentee(), town.mentee()
+    body = mentee.accepted(await mentee.quote())
+    consumer = town.aurora.exchanging.consumer
+    await consumer.accept(town.ana.label, mentee.thread, body, (backup.ask(),))
+    await settle(town.aurora, town.cobalt)
+    await consumer.cancel(town.ana.label, mentee.thread, "not-needed")
+    town.network.down.add(town.cobalt.entity)
+    town.clock.advance(15 * DAY_S)
+    await settle(town.aurora)
+    await town.aurora.exchanging.sweep()
+    assert await kinds(town.ana) == []
+    assert await thread(town.aurora, backup.thread) is None
 
 
 async def provider_says(town: Town, mentee: Mentee, verb: str, **changes: object) -> Outcome:
