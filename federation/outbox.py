@@ -101,7 +101,7 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             served: set[str] = set()
             while True:
-                for peer in self._signals.keys() - served:
+                for peer in sorted(self._signals.keys() - served):
                     served.add(peer)
                     group.create_task(self._serve(peer), name=f"outbox {peer}")
                 self._new_peer.clear()
