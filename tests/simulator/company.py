@@ -20,7 +20,7 @@ from .loop import LoopClock
 
 T = TypeVar("T")
 
-SWEEP_EVERY_S: Final = 200.0
+SWEEP_EVERY_S: Final = 300.0
 #: A crashed node is away for so many seconds.
 AWAY_S: Final = (1.0, 60.0)
 #: Times of a seed by which quotes, answers and both sides' patience end.

@@ -8,7 +8,6 @@ from node.rows import MailRow
 from node.services.consumer import QuoteResult
 from node.services.mentor_side import Counter, Decline, RequestEntry
 from node.services.notices import MentorRequest, decode_notice
-from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, OfferedBody, Quote
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import decode, unb64
@@ -68,8 +67,6 @@ class Handshake:
         """Go through one thread; return whether the mentee wants no other one."""
         need = need_of("text" if self._dice.random() < 0.2 else "call")
         mentee = Mentee(self._device.person, provider, self._town.offers[provider.entity, self._company.entity], need)
-        if provider is self._company:
-            mentee.audience = audience_id(provider.entity)
         self.threads.append(mentee.thread)
         quote = await ask(self._device, mentee)
         if quote is None:
@@ -123,15 +120,15 @@ class Handshake:
             await self._device.news(mentee.thread, within_s=max(0.001, left_s))
         return True
 
-    def _counters(self, mentee: Mentee) -> list[OfferedBody]:
+    def _counters(self, mentee: Mentee) -> list[MailboxRow]:
         entries = [row for row in self._device.read if row.thread == mentee.thread and row.side == "consumer"]
-        messages = [mentee.read(row.data) for row in entries if row.kind == "message"]
-        return [message.as_(OfferedBody) for message in messages if message.head.type == "counter"]
+        return [row for row in entries if row.kind == "message" and parse_item(row.data).claimed.type == "counter"]
 
-    async def _reply(self, mentee: Mentee, counter: OfferedBody) -> None:
+    async def _reply(self, mentee: Mentee, entry: MailboxRow) -> None:
         await self._device.pause(1, 400)
         match self._dice.choices(list(REPLIES), list(REPLIES.values()))[0]:
             case "accept":
+                counter = mentee.read(entry.data).as_(OfferedBody)
                 await self._accept(mentee, open_quote(counter.quote, mentee.reply_key, mentee.context))
             case "cancel":
                 await self._cancel(mentee)

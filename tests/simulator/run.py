@@ -10,6 +10,7 @@ from protocol.errors import MeshError
 from .faults import Line
 from .handshakes import Handshake, play_handshakes
 from .invariants import Violation, check_exchange
+from .keys import kept_keys
 from .loop import EndlessRunError, SteppedLoop
 from .sessions import Session, play_sessions
 from .town import Town
@@ -33,8 +34,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 def run_seed(seed: int, *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES) -> Outcome:
     """Return what happened in one run; the same seed gives the same run."""
     loop = SteppedLoop()
-    town = Town(seed, nodes, loop)
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with kept_keys(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        town = Town(seed, nodes, loop)
         try:
             return runner.run(_run(town, seed, scenario))
         except EndlessRunError as error:

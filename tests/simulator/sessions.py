@@ -6,7 +6,6 @@ from typing import Final
 from federation.rows import MailboxRow, ThreadRow
 from node.services.mentor_side import RequestEntry
 from node.services.sessions import Sent
-from protocol.addresses import audience_id
 from protocol.encoding import decode
 from protocol.envelope import parse_envelope
 from protocol.handshake import Side, State
@@ -46,8 +45,6 @@ class Session:
             self.provider = self._town.dice.choice(self._town.companies)
             offer = self._town.offers[self.provider.entity, company.entity]
             mentee = Mentee(self.mentee.person, self.provider, offer, need_of("text"))
-            if self.provider is company:
-                mentee.audience = audience_id(company.entity)
             self.thread = mentee.thread
             quote = await ask(self.mentee, mentee)
             if quote is None:

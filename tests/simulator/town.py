@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from federation.ports import Row
 from federation.rows import ThreadRow
-from node.services.profile import MentorProfile
 from protocol.addresses import audience_id
 from protocol.concept_lines import parse_concepts
 from protocol.concepts import Vocabulary
 from protocol.offers import Offer
-from tests.node.exchange.world import mentor_profile
+from tests.fakes.memory_store import Table
+from tests.node.exchange.world import Somebody, mentor_profile
 
 from .company import CLOCKS, SWEEP_EVERY_S, Company
 from .devices import Device
@@ -31,6 +32,10 @@ REST_S: Final = CLOCKS.deadline_s + CLOCKS.expiry_grace_s + CLOCKS.quote_valid_s
 PARTITIONS_WITHIN_S: Final = 1500.0
 MENTORS: Final = 16
 MENTEES: Final = 2
+
+
+#: What companies have stored before anything happens, by how many they are.
+_stored: Final[dict[int, list[dict[type[Row], Table]]]] = {}
 
 
 class Town:
@@ -54,32 +59,38 @@ class Town:
 
     async def open(self) -> None:
         """Let the companies meet, list their offers, and begin; nothing fails yet."""
-        for one in self.companies:
-            for other in self.companies:
-                if other is not one:
-                    one.meet(other)
-                    self.offers[one.entity, other.entity] = await one.list_offer(other.entity)
-            self.offers[one.entity, one.entity] = await one.list_offer(one.entity)
+        known = _stored.get(len(self.companies))
         for number, one in enumerate(self.companies):
-            audiences = tuple(audience_id(one.entity, other.entity) for other in self.companies if other is not one)
-            mentors = len(range(number, max(MENTORS, len(self.companies)), len(self.companies)))
-            for place in range(mentors + MENTEES):
-                profile = self._profile() if place < mentors else None
-                name = f"{'mentor' if profile else 'mentee'} {place} of {one.name}"
-                person = await one.add_person(name, audiences=(*audiences, audience_id(one.entity)), profile=profile)
-                (self.mentors if profile else self.mentees).append(Device(one, person, self.faults))
-                if profile is not None:
-                    self.capacities[person.label] = profile.per_week
+            if known:
+                one.tables.update({kind: dict(rows) for kind, rows in known[number].items()})
+            await self._settle_in(number, one, stored=known is not None)
+        if not known:
+            _stored[len(self.companies)] = [
+                {kind: dict(rows) for kind, rows in one.tables.items()} for one in self.companies
+            ]
         for one in self.companies:
             one.start()
+
+    async def _settle_in(self, number: int, one: Company, *, stored: bool) -> None:
+        """Make what a company is without a request; its rows are the same in every run, so that a copy will do."""
+        for other in self.companies:
+            if other is not one:
+                one.meet(other)
+            self.offers[one.entity, other.entity] = await one.list_offer(other.entity)
+        audiences = tuple(audience_id(one.entity, other.entity) for other in self.companies)
+        mentors = len(range(number, max(MENTORS, len(self.companies)), len(self.companies)))
+        for place in range(mentors + MENTEES):
+            profile = replace(mentor_profile(), per_week=1 + place % 2) if place < mentors else None
+            name = f"{'mentor' if profile else 'mentee'} {place} of {one.name}"
+            person = Somebody(one, name) if stored else await one.add_person(name, audiences=audiences, profile=profile)
+            (self.mentors if profile else self.mentees).append(Device(one, person, self.faults))
+            if profile is not None:
+                self.capacities[person.label] = profile.per_week
 
     def plan_partitions(self) -> None:
         """Draw who is cut off when, from now on."""
         entities = [one.entity for one in self.companies]
         self.faults.plan_partitions(entities, after=self.clock.elapsed(), within=PARTITIONS_WITHIN_S)
-
-    def _profile(self) -> MentorProfile:
-        return replace(mentor_profile(), per_week=self.dice.randint(1, 2))
 
     def company(self, entity: str) -> Company:
         """Return a company by its entity."""

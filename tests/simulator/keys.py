@@ -1,0 +1,60 @@
+"""Keys that are worked out once: every run has the same companies and people, and a key is the same from any run."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, lru_cache
+from typing import Any, Final
+from unittest.mock import patch
+
+from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, IdentityKey, MasterKey, ReplyKey
+from protocol.sealing import SealingPublicKey
+from protocol.signing import VerifyKey
+from tests.node.exchange import people
+
+#: One-time keys come and go; these many are kept of a kind.
+KEPT: Final = 2048
+
+_master: Final = AccountSecret.master
+_identity: Final = AccountSecret.identity
+_device: Final = DeviceSecret.key
+
+
+@cache
+def _masters(seed: bytes) -> MasterKey:
+    return _master(AccountSecret(seed))
+
+
+@cache
+def _identities(seed: bytes, audience: str) -> IdentityKey:
+    return _identity(AccountSecret(seed), audience)
+
+
+@cache
+def _devices(seed: bytes, audience: str) -> DeviceKey:
+    return _device(DeviceSecret(seed), audience)
+
+
+@cache
+def _one_of_many(number: int) -> ReplyKey:
+    return ReplyKey(bytes([number]) * 32)
+
+
+_verify_key: Final = lru_cache(KEPT)(VerifyKey.parse)
+_sealing_key: Final = lru_cache(KEPT)(SealingPublicKey.parse)
+
+
+@contextmanager
+def kept_keys() -> Iterator[None]:
+    """Give out a key that was parsed or derived before instead of a new one; one-time keys are drawn from 256."""
+    instead: tuple[tuple[Any, str, Any], ...] = (
+        (people, "ReplyKey", lambda seed: _one_of_many(seed[0])),
+        (AccountSecret, "master", lambda self: _masters(self.seed)),
+        (AccountSecret, "identity", lambda self, audience: _identities(self.seed, audience)),
+        (DeviceSecret, "key", lambda self, audience: _devices(self.seed, audience)),
+        (VerifyKey, "parse", _verify_key),
+        (SealingPublicKey, "parse", _sealing_key),
+    )
+    with ExitStack() as stack:
+        for owner, name, known in instead:
+            stack.enter_context(patch.object(owner, name, known))
+        yield
