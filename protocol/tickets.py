@@ -18,6 +18,7 @@ PREFIX: Final = "mm1-"
 MAX_TICKET: Final = 2048
 PEERINGS_PATH: Final = "/federation/v1/peerings"
 
+_MISTYPED: Final = "ticket is cut short or mistyped: copy it again as one line"
 _CHECK_BYTES: Final = 4
 
 #: What a peer may do, from everything to nothing; each mode forbids what the ones before it forbid, and more.
@@ -75,10 +76,13 @@ def parse_ticket(text: str) -> Ticket:
     line = text.strip()
     if not line.startswith(PREFIX) or len(line) > MAX_TICKET:
         raise MalformedError(f"a ticket is one line that begins with {PREFIX}")
-    raw = unb64(line.removeprefix(PREFIX), what="ticket")
+    try:
+        raw = unb64(line.removeprefix(PREFIX), what="ticket")
+    except MalformedError:
+        raise MalformedError(_MISTYPED) from None
     payload, checksum = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
     if checksum != _checksum(payload):
-        raise MalformedError("ticket is cut short or mistyped: copy it again as one line")
+        raise MalformedError(_MISTYPED)
     ticket = decode(payload, Ticket, what="ticket")
     _check(ticket)
     return ticket

@@ -49,8 +49,8 @@ from .words import (
 )
 
 _TEXT: Final = {
-    "companies": ("{} companies list this; {} nodes were asked.", "{} Firmen listen das; {} Knoten wurden gefragt."),
-    "one-company": ("1 company lists this; {} nodes were asked.", "1 Firma listet das; {} Knoten wurden gefragt."),
+    "companies": ("{} companies list this; nodes asked: {}.", "{} Firmen listen das; gefragte Knoten: {}."),
+    "one-company": ("1 company lists this; nodes asked: {}.", "1 Firma listet das; gefragte Knoten: {}."),
     "nobody": (
         "Nobody is free for this now. Try another format or length, a wider topic, or ask again tomorrow.",
         "Gerade ist niemand dafür frei. Versuch ein anderes Format, eine andere Länge oder ein weiteres Thema.",

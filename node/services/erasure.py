@@ -119,12 +119,18 @@ class Erasure:
         self._on_leave = tuple(on_leave)
         self._unscrubbed = False
 
-    async def export(self, member: str) -> PersonExport:
-        """Return every row about a member. Raises: MissingError: no such member."""
+    async def export(self, member: str, *, for_owner: bool = True) -> PersonExport:
+        """Return every row about a member. Raises: MissingError: no such member.
+
+        Args:
+            for_owner: False for an operator, who is not shown what stands under a mailbox label: whom somebody met, and
+                how they answer, is visible to nobody but themselves.
+        """
+        holdings = [one for one in HOLDINGS if for_owner or (one.by == "member" and one.kind is not LabelRow)]
         async with self._store.read() as reader:
             await _require_member(reader, member)
             labels = await _labels(reader, member)
-            sections = [await _section(reader, holding, member, labels) for holding in HOLDINGS]
+            sections = [await _section(reader, holding, member, labels) for holding in holdings]
         return PersonExport(
             exported_at=self._clock.now(), sections=tuple(section for section in sections if section.rows)
         )

@@ -234,14 +234,14 @@ class MemberOperations:
         return Link(link=await self._accounts.issue_link(row.member))
 
     async def export(self, command: OneMember) -> PersonExport:
-        """Return everything about one person."""
+        """Return what is known about one person, but for their threads and mailbox: those only the person sees."""
         if self._rules.works_council:
             raise RefusedError(
                 "works-council mode: only the person exports what is known about them, with their own client",
                 code="works-council",
             )
         row = await self._members.by_hris_id(command.id)
-        return await self._erasure.export(row.member)
+        return await self._erasure.export(row.member, for_owner=False)
 
     async def erase(self, command: OneMember) -> Erased:
         """Erase one person."""

@@ -77,6 +77,15 @@ async def test_an_export_has_every_row_with_its_purpose(world: World) -> None:
     assert msgspec.json.decode(msgspec.json.encode(export), type=PersonExport) == export
 
 
+async def test_an_operator_is_not_shown_what_stands_under_a_mailbox(world: World) -> None:
+    found = await person_with_everything(world)
+    export = await world.erasure.export(found.member, for_owner=False)
+    tables = {section.table for section in export.sections}
+    assert tables >= {"member", "mentor", "consent", "device"}
+    assert not tables & {holding.kind.table for holding in HOLDINGS if holding.by == "label"}
+    assert (await world.labels(found.member))[0].label not in repr(export)
+
+
 async def test_an_export_holds_nothing_about_others_and_no_token(world: World) -> None:
     found = await person_with_everything(world)
     other = await world.member("E2")
