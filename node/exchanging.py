@@ -31,6 +31,7 @@ from .services.mentor_side import ProviderSettings
 from .services.peerbook import PeerBook
 from .services.provider import Provider
 from .services.queue import Queue
+from .services.quota import Quota, QuotaSettings
 from .services.quotes import Quotes
 from .services.quoting import Quoting, QuotingSettings
 from .services.sessions import Sessions
@@ -91,12 +92,15 @@ class Exchanging:
             store=store, answering=self.answering, mentors=mentors, clock=clock, entropy=entropy
         )
         mail.connect(self.links)
-        quoting = _quoting(around)
+        quota = Quota(
+            clock,
+            QuotaSettings(own=own.entity, percent=config.handshake.quota_percent, least=config.handshake.quota_least),
+        )
         self.provider: Final = Provider(
             store=store,
             desk=self.desk,
             peers=peers,
-            quoting=quoting,
+            quota=quota,
             answering=self.answering,
             mentors=mentors,
             notices=mail,
@@ -105,7 +109,13 @@ class Exchanging:
             clock=clock,
         )
         self.quotes: Final = Quotes(
-            store=store, desk=self.desk, peers=peers, quoting=quoting, clock=clock, settings=settings
+            store=store,
+            desk=self.desk,
+            peers=peers,
+            quoting=_quoting(around),
+            quota=quota,
+            clock=clock,
+            settings=settings,
         )
         self.consumer: Final = Consumer(
             store=store,
@@ -153,14 +163,11 @@ def _provider_settings(config: Config) -> ProviderSettings:
 
 
 def _quoting(around: Surroundings) -> Quoting:
-    handshake = around.config.handshake
     settings = QuotingSettings(
         # Outlives restarts, so that asking again meets the same few people; bound to a key that never leaves the node.
         secret=hmac.digest(around.keys.envelope_seal.seed, label("shortlist"), "sha256"),
         entity=around.entity,
         sector=around.org.sector,
-        quota_percent=handshake.quota_percent,
-        quota_least=handshake.quota_least,
     )
     listings = CatalogListings(around.entity, around.vocabulary, around.clock)
     return Quoting(listings, around.vocabulary, around.clock, around.entropy, settings)

@@ -1,5 +1,7 @@
 """Who stands behind a listed offer, and behind a need of one's own colleagues; kept in memory for a minute at most."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -22,6 +24,8 @@ from .quoting import Listing, covers
 FRESH_S: Final = 60
 #: Topics of colleagues' needs that are remembered in that time.
 MAX_TOPICS: Final = 1024
+#: Profiles read in one go.
+PORTION: Final = 256
 
 
 class _Mentor(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class CatalogListings:
         self._vocabulary: Final = vocabulary
         self._clock: Final = clock
         self._mentors: tuple[int, tuple[_Mentor, ...]] = (-FRESH_S, ())
+        self._statements: Counter[str] = Counter()
         self._offers: Final[dict[str, _Shown]] = {}
         #: Found for these mentors and words: who stands behind an offer, and who helps with a topic.
         self._words: Vocabulary | None = None
@@ -76,24 +81,32 @@ class CatalogListings:
         now = self._clock.now()
         words = self._vocabulary()
         if now - self._mentors[0] >= FRESH_S:
-            countries = {row.member: row.country for row in await tx.find(MemberRow, where(active=True))}
-            found = tuple(
-                _Mentor(
-                    member=row.member,
-                    country=countries[row.member],
-                    listed=row.listed,
-                    profile=parse_profile(row),
-                )
-                for row in await tx.find(MentorRow, where(opted_in=True))
-                if row.member in countries
-            )
-            self._mentors = (now, found)
-            self._words = None
+            await self._read_all(tx, now)
         if self._words is not words or len(self._helpers) > MAX_TOPICS:
             self._words = words
             self._behind.clear()
             self._helpers.clear()
         return self._mentors[1]
+
+    async def _read_all(self, tx: Reader, now: int) -> None:
+        countries = {row.member: row.country for row in await tx.find(MemberRow, where(active=True))}
+        found: list[_Mentor] = []
+        counts: Counter[str] = Counter()
+        for row in await tx.find(MentorRow, where(opted_in=True)):
+            if row.member not in countries:
+                continue
+            profile = parse_profile(row)
+            counts.update({*profile.approach, *(code for topic in profile.topics for code in topic.experience)})
+            one = _Mentor(member=row.member, country=countries[row.member], listed=row.listed, profile=profile)
+            found.append(one)
+            if len(found) % PORTION == 0:
+                await asyncio.sleep(0)  # others go on meanwhile
+        self._mentors, self._statements, self._words = (now, tuple(found)), counts, None
+
+    async def statements(self, tx: Reader) -> Counter[str]:
+        """Return how many active mentors make each statement, as of a minute ago at most."""
+        await self._all(tx)
+        return self._statements
 
     async def _shown(self, tx: Reader, peer: str, offer_id: str) -> _Shown:
         """Return the offers that `peer` is shown now; the whole catalog is read when it may have changed."""

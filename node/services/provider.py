@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from federation.agreements import note_agreement
 from federation.ports import Clock, Store, Writer, at_most, where
 from federation.rows import CandidateRow, ThreadRow
 from protocol import contexts
@@ -30,7 +31,7 @@ from . import places
 from .answering import Answering
 from .mailbox import EntryKind, Mailboxes
 from .mentor_side import DAY_S, GRACE_S, SIDE, Asked, Mentors, Notices, ProviderNotes, RequestEntry
-from .quoting import Quoting
+from .quota import Quota
 from .sessions import Sessions
 from .threads import ENDED, Desk, Peers, has_changed
 
@@ -44,7 +45,7 @@ class Provider:
         store: Store,
         desk: Desk,
         peers: Peers,
-        quoting: Quoting,
+        quota: Quota,
         answering: Answering,
         mentors: Mentors,
         notices: Notices,
@@ -55,7 +56,7 @@ class Provider:
         self._store: Final = store
         self._desk: Final = desk
         self._peers: Final = peers
-        self._quoting: Final = quoting
+        self._quota: Final = quota
         self._answering: Final = answering
         self._mentors: Final = mentors
         self._notices: Final = notices
@@ -102,7 +103,7 @@ class Provider:
         assert deadline is not None
         assert notes.asked is not None
         if not notes.ref:
-            await self._quoting.accepted(tx, row.peer, notes.asked.quoted_at)
+            await self._quota.accepted(tx, row.peer, notes.asked.quoted_at)
         await self._keep_only(tx, candidate, until=deadline + DAY_S)
         topic = notes.asked.topic
         notes = replace(notes, ref=choice.ref, choice=choice, accepted=message.hash)
@@ -149,7 +150,9 @@ class Provider:
         if not effective:
             return row
         row = replace(row, notes=encode(replace(notes, agreement=document)))
-        row, _ = await self._desk.say(tx, row, "finalize", FinalizedBody(agreement_hash=agreement_hash(document)))
+        hashed = agreement_hash(document)
+        row, _ = await self._desk.say(tx, row, "finalize", FinalizedBody(agreement_hash=hashed))
+        await note_agreement(tx, row.thread, row.side, hashed, now=self._clock.now())
         await self._entry(tx, row, "message", message.item)
         await self._notices.agreed(tx, row, signed)
         return row
@@ -163,7 +166,7 @@ class Provider:
         asked = decode(row.notes, ProviderNotes).asked
         in_time = before.deadline is None or self._clock.now() < before.deadline
         if asked is not None and row.state == State.CANCELLED.value and in_time:
-            await self._quoting.withdrawn(tx, row.peer, asked.quoted_at)
+            await self._quota.withdrawn(tx, row.peer, asked.quoted_at)
         await self._entry(tx, row, "message", message.item)
         await self._notices.ended(tx, row, message.head.type)
 

@@ -4,6 +4,7 @@ Nothing about the answer shows before its tick, and nothing that depends on peop
 been found good. Source: docs/protocol/31-handshake.md.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from federation.inbox import Guard
 from federation.ports import Clock, Reader, Store, Writer, where
 from federation.rows import CandidateRow, ThreadRow
 from protocol import contexts
-from protocol.bodies import OfferedBody, Quote, RefusedBody, Request, RequestBody
+from protocol.bodies import OfferedBody, Quote, Refusal, RefusedBody, Request, RequestBody
 from protocol.encoding import decode, encode, unb64
 from protocol.errors import ConflictError, LimitError, RefusedError
 from protocol.messages import Message, open_message, parse_item
@@ -21,6 +22,7 @@ from protocol.sealing import SealingPublicKey
 from protocol.threads import Book, is_repeat
 
 from .mentor_side import GRACE_S, SIDE, Asked, ProviderNotes, ProviderSettings, sealed_quote
+from .quota import Quota
 from .quoting import Proposed, Quoting
 from .threads import Desk, Peers
 
@@ -38,12 +40,21 @@ class Quotes:
     """Answers requests of peers, and of this node itself."""
 
     def __init__(
-        self, *, store: Store, desk: Desk, peers: Peers, quoting: Quoting, clock: Clock, settings: ProviderSettings
+        self,
+        *,
+        store: Store,
+        desk: Desk,
+        peers: Peers,
+        quoting: Quoting,
+        quota: Quota,
+        clock: Clock,
+        settings: ProviderSettings,
     ) -> None:
         self._store: Final = store
         self._desk: Final = desk
         self._peers: Final = peers
         self._quoting: Final = quoting
+        self._quota: Final = quota
         self._clock: Final = clock
         self._settings: Final = settings
 
@@ -63,39 +74,72 @@ class Quotes:
             message = open_message(unopened, keys.verify, audience=self._desk.own.entity)
             if message.head.type != "request":
                 raise RefusedError("only a request is answered here")
-            row = await tx.get(ThreadRow, message.head.thread, SIDE.value)
-            answer = await (self._again(tx, row, peer, message) if row else self._first(tx, peer, message, org))
+            context = contexts.ThreadContext(thread=message.head.thread, consumer=peer, provider=self._desk.own.entity)
+            answer = await self._received(tx, peer, message)
+            opened = self._opened(message, context) if answer is None else None
+        if opened is not None:
+            answer = await self._answer(context, *opened, org)
+        assert answer is not None
         await self._until_tick(arrived_ms)
         return answer
 
-    async def _again(self, tx: Reader, row: ThreadRow, peer: str, message: Message) -> bytes:
-        """Answer a repeated request with the bytes of the first answer."""
+    async def _received(self, tx: Writer, peer: str, message: Message) -> bytes | None:
+        """Store a request that is new; return the answer that one heard before has got, None if it has none yet."""
+        row = await tx.get(ThreadRow, message.head.thread, SIDE.value)
+        if row is None:
+            await self._check_room(tx, peer, until=message.head.deadline)
+            purge_at = message.head.deadline + KEEP_S
+            thread = message.head.thread
+            row = self._desk.open(thread, SIDE, peer, label="", notes=ProviderNotes(), purge_at=purge_at)
+            await self._desk.take(tx, row, message)
+            return None
         if row.peer != peer or not is_repeat(decode(row.book, Book), message):
             raise ConflictError("thread id is in use")
-        return (await self._desk.message(tx, row, SIDE, 1)).item
+        return await self._said(tx, row)
 
-    async def _first(self, tx: Writer, peer: str, message: Message, org: OrgProfile) -> bytes:
-        await self._check_room(tx, peer, until=message.head.deadline)
-        context = contexts.ThreadContext(thread=message.head.thread, consumer=peer, provider=self._desk.own.entity)
-        request, reply_key = self._opened(message, context)
-        purge_at = message.head.deadline + KEEP_S
-        row = self._desk.open(context.thread, SIDE, peer, label="", notes=ProviderNotes(), purge_at=purge_at)
-        row, _ = await self._desk.take(tx, row, message)
-        proposed = await self._quoting.propose(tx, peer, request, thread=context.thread, org=org)
-        if isinstance(proposed, str):
-            _, answer = await self._desk.say(tx, row, "refuse", RefusedBody(reason=proposed), send=False)
-            return answer.item
+    async def _said(self, tx: Reader, row: ThreadRow) -> bytes | None:
+        """Return the bytes of this side's first message, which answer every repeat of the request."""
+        return (await self._desk.message(tx, row, SIDE, 1)).item if decode(row.book, Book).said else None
+
+    async def _answer(
+        self, context: contexts.ThreadContext, request: Request, reply_key: SealingPublicKey, org: OrgProfile
+    ) -> bytes:
+        """Look for candidates in a snapshot, so that nobody waits for the search, then store the answer and return it.
+
+        Two of the same request may search at once; the answer is the one that was stored first.
+        """
+        peer = context.consumer
+        async with self._store.read() as snapshot:
+            proposed: Sequence[Proposed] | Refusal = "no-capacity"
+            if await self._quota.has_room(snapshot, peer, org.size_band):
+                proposed = await self._quoting.propose(snapshot, peer, request, thread=context.thread, org=org)
+        async with self._store.write() as tx:
+            row = await self._desk.find(tx, context.thread, SIDE)
+            said = await self._said(tx, row)
+            if said is not None:
+                return said
+            if not isinstance(proposed, str) and not await self._quota.spend(tx, peer, org.size_band):
+                proposed = "no-capacity"
+            if isinstance(proposed, str):
+                _, message = await self._desk.say(tx, row, "refuse", RefusedBody(reason=proposed), send=False)
+                return message.item
+            return await self._offer(tx, row, request, proposed, reply_key)
+
+    async def _offer(
+        self, tx: Writer, row: ThreadRow, request: Request, proposed: Sequence[Proposed], reply_key: SealingPublicKey
+    ) -> bytes:
         asked = self._asked(request)
-        row = replace(row, notes=encode(ProviderNotes(asked=asked)))
+        context = contexts.ThreadContext(thread=row.thread, consumer=row.peer, provider=self._desk.own.entity)
         quote = Quote(
             org=self._desk.own.org,
             candidates=tuple(one.candidate for one in proposed),
             valid_until=asked.quote_until,
         )
-        await tx.insert(*(_candidate(context.thread, one, asked.quote_until) for one in proposed))
+        await tx.insert(*(_candidate(row.thread, one, asked.quote_until) for one in proposed))
+        row = replace(row, notes=encode(ProviderNotes(asked=asked)))
         body = OfferedBody(quote=sealed_quote(quote, reply_key, context))
-        _, answer = await self._desk.say(tx, row, "offer", body, deadline=asked.quote_until, send=False)
-        return answer.item
+        _, message = await self._desk.say(tx, row, "offer", body, deadline=asked.quote_until, send=False)
+        return message.item
 
     async def _check_room(self, tx: Reader, peer: str, *, until: int) -> None:
         """Refuse what is too old to be answered, or would be kept too long, and a peer that asks without end.

@@ -4,6 +4,7 @@ The shortlist behind one (peer, offer, edition) is fixed by a keyed function, th
 asking again in other words meets the same few people. Source: docs/protocol/31-handshake.md §6.
 """
 
+import asyncio
 import hmac
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,8 +12,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from federation.ports import Clock, Entropy, Reader, Writer, where
-from federation.rows import QuotaRow, ThreadRow
+from federation.ports import Clock, Entropy, Reader, where
+from federation.rows import ThreadRow
 from node.matching.choose import choose
 from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
 from node.matching.filters import TIMED
@@ -24,12 +25,13 @@ from protocol.encoding import length_prefixed
 from protocol.handshake import Side
 from protocol.ids import random_id
 from protocol.needs import Window
-from protocol.offers import OrgProfile, SizeBand
+from protocol.offers import OrgProfile
 from protocol.vocabulary import Band, Topic
 
 from .availability import slots
 from .devices import EnrolledDevice, enrolled
-from .labels import mailbox_label
+from .labels import MAILBOX, label_for
+from .mentors import parse_profile
 from .places import FARTHEST_S, places_taken, taken
 from .profile import MentorProfile, ProfileTopic
 
@@ -37,14 +39,12 @@ SHORTLIST: Final = 6
 CANDIDATES: Final = 3
 #: Inside one organization a need is matched against so many colleagues who can help.
 COLLEAGUES: Final = 64
-MAX_SLOTS: Final = 40
+#: More times than this neither show nor count.
+MAX_SLOTS: Final = 5
 #: Statements of fewer mentors than this do not show, unless their owner chose so.
 SHARED_BY: Final = 3
 DEVICE_DAYS: Final = 30
 LOOK_AHEAD_S: Final = 14 * 86_400
-#: Members that a size band stands for when a peer's quota is counted.
-MEMBERS: Final[dict[SizeBand, int]] = {"<50": 50, "50-250": 250, "250-1k": 1000, "1k-5k": 5000, ">5k": 10_000}
-STATEMENTS_S: Final = 60
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,15 +65,17 @@ class Listings(Protocol):
         """Return what stands behind the offer that `request` names, or None when `peer` is not shown it."""
         ...
 
+    async def statements(self, tx: Reader) -> Counter[str]:
+        """Return how many active mentors make each statement about their experience and approach."""
+        ...
+
 
 class QuotingSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`secret` keys the shortlist; the quotas bound what a peer can learn by asking and never accepting."""
+    """`secret` keys the shortlist."""
 
     secret: bytes
     entity: str
     sector: str
-    quota_percent: int = 2
-    quota_least: int = 5
 
 
 class Proposed(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,67 +125,41 @@ class Quoting:
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._settings: Final = settings
-        self._statements: tuple[int, Counter[str]] = (0, Counter())
 
     async def propose(
-        self, tx: Writer, peer: str, request: Request, *, thread: str, org: OrgProfile
+        self, tx: Reader, peer: str, request: Request, *, thread: str, org: OrgProfile
     ) -> Sequence[Proposed] | Refusal:
-        """Return one to three candidates, or the neutral reason why there are none."""
+        """Return one to three candidates, or the neutral reason why there are none; nothing is written."""
         if request.target.type != "offer":
             return "unavailable"
         listing = await self._listings.behind(tx, peer, request)
-        if listing is None or not await self._within_quota(tx, peer, org.size_band):
+        if listing is None:
             return "no-capacity"
         people = await self._shortlist(tx, peer, request, listing, thread)
         asker = Asker(sector=org.sector, country=org.countries[0] if len(org.countries) == 1 else "")
         ranked = choose(request.need, [one.facts for one in people], self._vocabulary(), thread=thread, asker=asker)
         if not ranked:
             return "no-capacity"
-        await self._count(tx, peer)
         by_ref = {one.facts.ref: one for one in people}
         return [self._proposed(by_ref[one.ref], one) for one in ranked[:CANDIDATES]]
 
-    async def accepted(self, tx: Writer, peer: str, quoted_at: int) -> None:
-        """Count a quote that became a request to a person, so that it no longer weighs on the peer's quota."""
-        await self._count_accepted(tx, peer, quoted_at, 1)
-
-    async def withdrawn(self, tx: Writer, peer: str, quoted_at: int) -> None:
-        """Let a quote weigh again whose request was called off before the person could answer.
-
-        Otherwise a peer could have person after person disturbed, for nothing and without end.
-        """
-        await self._count_accepted(tx, peer, quoted_at, -1)
-
-    async def _count_accepted(self, tx: Writer, peer: str, quoted_at: int, change: int) -> None:
-        row = await tx.get(QuotaRow, peer, quoted_at // 86_400)
-        if row is not None:
-            await tx.put(msgspec.structs.replace(row, accepted=row.accepted + change))
-
-    async def _within_quota(self, tx: Reader, peer: str, size_band: SizeBand) -> bool:
-        if peer == self._settings.entity:
-            return True
-        limit = max(self._settings.quota_least, MEMBERS[size_band] * self._settings.quota_percent // 100)
-        row = await tx.get(QuotaRow, peer, self._clock.now() // 86_400)
-        return row is None or row.quoted - row.accepted < limit
-
-    async def _count(self, tx: Writer, peer: str) -> None:
-        day = self._clock.now() // 86_400
-        row = await tx.get(QuotaRow, peer, day) or QuotaRow(peer=peer, day=day, quoted=0, accepted=0)
-        await tx.put(msgspec.structs.replace(row, quoted=row.quoted + 1))
-
-    async def _shortlist(self, tx: Writer, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
+    async def _shortlist(self, tx: Reader, peer: str, request: Request, listing: Listing, thread: str) -> list[_Person]:
         asked = _Asked(
             peer=peer,
             request=request,
             listing=listing,
             secret=self._settings.secret,
-            shared=await self._shared(tx),
+            shared=await self._listings.statements(tx),
         )
         most = COLLEAGUES if peer == self._settings.entity else SHORTLIST
         excluded = await self._excluded(tx, thread) if peer == self._settings.entity else frozenset()
         members = [one for one in sorted(listing.members, key=asked.draw)[:most] if one not in excluded]
-        people = [await self._person(tx, member, asked) for member in members]
-        return [person for person in people if person is not None]
+        people: list[_Person] = []
+        for member in members:
+            person = await self._person(tx, member, asked)
+            people += [person] if person is not None else []
+            await asyncio.sleep(0)  # others go on meanwhile
+        return people
 
     async def _excluded(self, tx: Reader, thread: str) -> frozenset[str]:
         """Inside one organization nobody is proposed to themselves, and nobody's own supervisor is proposed.
@@ -198,26 +174,16 @@ class Quoting:
         above = await tx.find(MemberRow, where(hris_id=member.supervisor)) if member.supervisor else []
         return frozenset({member.member, *(one.member for one in above)})
 
-    async def _shared(self, tx: Reader) -> Counter[str]:
-        """Return how many active mentors make each statement; counted at most once a minute."""
-        now = self._clock.now()
-        if now - self._statements[0] >= STATEMENTS_S:
-            counts: Counter[str] = Counter()
-            for row in await tx.find(MentorRow, where(opted_in=True)):
-                profile = msgspec.json.decode(row.profile, type=MentorProfile)
-                counts.update({*profile.approach, *(code for topic in profile.topics for code in topic.experience)})
-            self._statements = (now, counts)
-        return self._statements[1]
-
-    async def _person(self, tx: Writer, member: str, asked: _Asked) -> _Person | None:
+    async def _person(self, tx: Reader, member: str, asked: _Asked) -> _Person | None:
         row, about = await tx.get(MentorRow, member), await tx.get(MemberRow, member)
         if row is None or about is None or not (row.opted_in and about.active):
             return None
-        profile = msgspec.json.decode(row.profile, type=MentorProfile)
-        keys = await self._sealing_keys(tx, member, asked)
-        if profile.paused(self._clock.now()) or not keys:
+        profile = parse_profile(row)
+        if profile.paused(self._clock.now()):
             return None
-        label = await mailbox_label(tx, member, self._entropy)
+        keys, label = await self._sealing_keys(tx, member, asked), await label_for(tx, member, MAILBOX)
+        if not keys or label is None:
+            return None
         facts = await self._facts(tx, label=label, profile=profile, about=about, asked=asked)
         return _Person(label=label, profile=profile, facts=facts, keys=keys)
 

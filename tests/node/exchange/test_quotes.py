@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from federation.inbox import Guard
-from federation.ports import Writer
-from federation.rows import CandidateRow, QuotaRow, ThreadRow
+from federation.ports import Writer, where
+from federation.rows import CandidateRow, MessageRow, QuotaRow, ThreadRow
 from node.housekeeping import forget_old_rows
 from node.sections import HandshakeSection
 from node.services.mentor_side import ProviderNotes
@@ -16,12 +16,14 @@ from node.services.quotes import KEEP_S, MAX_UNTAKEN
 from protocol.addresses import audience_id
 from protocol.bodies import RefusedBody, Request, RequestBody, Target
 from protocol.e2ee.sealing import seal_request
-from protocol.encoding import b64, decode
+from protocol.encoding import b64, decode, encode
 from protocol.errors import ConflictError, LimitError, MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.handshake import State
 from protocol.ids import message_id, random_id
 from protocol.messages import MessageHead, body_hash, parse_item, sign_message
 from protocol.needs import Need, Window
 from protocol.sealing import SealingPublicKey
+from protocol.threads import Book
 from tests.fakes.memory_store import MemoryStore
 
 from .conftest import Town
@@ -113,6 +115,35 @@ async def test_asking_twice_at_once_gives_one_answer_and_one_quote(town: Town) -
     item = request_item(town, town.mentee())
     assert await ask(town, item) == await ask(town, item)
     assert await rows(town) == (1, 1, 1)
+
+
+async def test_two_of_the_same_request_get_one_answer(town: Town) -> None:
+    item = request_item(town, town.mentee())
+    first, second = await asyncio.gather(ask(town, item), ask(town, item))
+    assert first == second
+    assert await rows(town) == (1, 1, 1)
+
+
+async def test_a_crash_between_request_and_answer_is_repaired_by_asking_again(town: Town) -> None:
+    mentee = town.mentee()
+    item = request_item(town, mentee)
+    await ask(town, item)
+    async with town.cobalt.store.write() as tx:
+        (row,) = await tx.find(ThreadRow)
+        book = replace(decode(row.book, Book), said=(), moved=0, state=State.REQUESTED)
+        await tx.put(replace(row, book=encode(book), state="REQUESTED"))
+        await tx.delete(MessageRow, where(sender="provider"))
+        await tx.delete(CandidateRow)
+    assert mentee.read(await ask(town, item)).head.type == "offer"
+
+
+async def test_the_last_quote_of_a_day_is_given_once_to_two_who_ask_at_once(town: Town) -> None:
+    async with town.cobalt.store.write() as tx:
+        await tx.put(QuotaRow(peer=town.aurora.entity, day=town.clock.now() // DAY_S, quoted=49, accepted=0))
+    asked = [town.mentee() for _ in range(3)]
+    answers = await asyncio.gather(*(ask(town, request_item(town, one)) for one in asked))
+    types = [mentee.read(answer).head.type for mentee, answer in zip(asked, answers, strict=True)]
+    assert sorted(types) == ["offer", "refuse", "refuse"]
 
 
 async def test_an_old_request_is_not_answered_anew_when_its_thread_is_forgotten(town: Town) -> None:
