@@ -6,6 +6,7 @@ python -m tests.simulator --mutants                  # the tests of the test
 """
 
 import argparse
+import gc
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -61,6 +62,8 @@ def main(arguments: list[str]) -> int:
         parser.error("at least one seed and two companies")
     if chosen.mutants:
         return _hunt(as_json=chosen.json)
+    gc.freeze()
+    gc.set_threshold(100_000)  # a run makes many objects and few cycles
     summary = Summary(faults={})
     for seed in range(chosen.start, chosen.start + chosen.seeds):
         outcome = run_seed(seed, scenario=chosen.scenario, nodes=chosen.nodes)

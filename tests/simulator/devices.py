@@ -26,6 +26,8 @@ class Device:
         self.person: Final = person
         self.read: Final[list[MailboxRow]] = []
         self.on_entry: Callable[[MailboxRow], None] = lambda _: None
+        #: What to do with an entry of one thread.
+        self.on_thread: Final[dict[str, Callable[[MailboxRow], None]]] = {}
         self.faults: Final = faults
         self.reading: asyncio.Task[None] | None = None
         self._news: Final[dict[str, asyncio.Event]] = {}
@@ -94,4 +96,4 @@ class Device:
     def _take(self, row: MailboxRow) -> None:
         self.read.append(row)
         self._news.setdefault(row.thread, asyncio.Event()).set()
-        self.on_entry(row)
+        self.on_thread.get(row.thread, self.on_entry)(row)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ RATES: Final[dict[FaultKind, float]] = {
     "delay": 0.15,
     "crash": 0.012,
 }
-PARTITIONS: Final = 3
+PARTITIONS: Final = 2
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,13 +39,17 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[str, ...] = ()
 
 
+#: Words and threads of a line, worked out when somebody wants to read it.
+Told = Callable[[], tuple[str, tuple[str, ...]]]
+
+
 class Faults:
     """The dice of one run; `stop` ends all faults."""
 
     def __init__(self, seed: int) -> None:
         self.dice: Final = random.Random(f"simulator {seed}")
         self.counts: Final[Counter[str]] = Counter(dict.fromkeys(KINDS, 0))
-        self.trace: Final[list[Line]] = []
+        self._told: Final[list[tuple[float, str, Told]]] = []
         self.partitions: tuple[Partition, ...] = ()
         self.active = True
 
@@ -53,7 +58,7 @@ class Faults:
         for _ in range(PARTITIONS):
             begins = after + self.dice.uniform(0, within)
             cut = self.dice.sample(entities, self.dice.randint(1, max(1, len(entities) // 2)))
-            ends = begins + self.dice.uniform(60, 600)
+            ends = begins + self.dice.choice((self.dice.uniform(60, 400), self.dice.uniform(400, 1200)))
             self.partitions += (Partition(begins=begins, ends=ends, cut=frozenset(cut)),)
 
     def hits(self, kind: FaultKind) -> bool:
@@ -73,7 +78,16 @@ class Faults:
 
     def note(self, at: float, who: str, what: str, *threads: str) -> None:
         """Write a line of the trace."""
-        self.trace.append(Line(at=at, who=who, what=what, threads=threads))
+        self.note_later(at, who, lambda: (what, threads))
+
+    def note_later(self, at: float, who: str, told: Told) -> None:
+        """Write a line that takes some work."""
+        self._told.append((at, who, told))
+
+    def trace(self) -> tuple[Line, ...]:
+        """Return what was written down."""
+        lines = ((at, who, told()) for at, who, told in self._told)
+        return tuple(Line(at=at, who=who, what=what, threads=threads) for at, who, (what, threads) in lines)
 
     def stop(self) -> None:
         """From now on everything works."""

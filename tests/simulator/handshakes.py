@@ -5,7 +5,7 @@ from typing import Final
 
 from federation.rows import MailboxRow
 from node.rows import MailRow
-from node.services.consumer import QuoteResult
+from node.services.consumer import Ask, QuoteResult
 from node.services.mentor_side import Counter, Decline, RequestEntry
 from node.services.notices import MentorRequest, decode_notice
 from protocol.bodies import AcceptedBody, OfferedBody, Quote
@@ -65,12 +65,16 @@ class Handshake:
 
     async def _try(self, provider: Company) -> bool:
         """Go through one thread; return whether the mentee wants no other one."""
-        need = need_of("text" if self._dice.random() < 0.2 else "call")
-        mentee = Mentee(self._device.person, provider, self._town.offers[provider.entity, self._company.entity], need)
+        mentee = self._request(provider)
         self.threads.append(mentee.thread)
         quote = await ask(self._device, mentee)
-        if quote is None:
-            return False
+        return quote is not None and await self._take_up(mentee, quote)
+
+    def _request(self, provider: Company) -> Mentee:
+        need = need_of("text" if self._dice.random() < 0.2 else "call")
+        return Mentee(self._device.person, provider, self._town.offers[provider.entity, self._company.entity], need)
+
+    async def _take_up(self, mentee: Mentee, quote: Quote) -> bool:
         await self._device.pause(1, 20 if self._dice.random() < 0.5 else CLOCKS.quote_valid_s * 1.02)
         if not await self._accept(mentee, quote):
             return False
@@ -81,10 +85,26 @@ class Handshake:
         slots = quote.candidates[which].slots
         chosen = tuple(self._dice.sample(slots, min(len(slots), self._dice.randint(1, 2))))
         body = mentee.accepted(quote, which=which, slots=chosen if mentee.need.format != "text" else ())
-        return await self._do(mentee, "accepts", lambda: self._send(mentee, body))
+        backups = tuple(self._backup() for _ in range(self._dice.choice((0, 0, 1, 2))))
+        return await self._do(mentee, "accepts", lambda: self._send(mentee, body, backups))
 
-    async def _send(self, mentee: Mentee, body: AcceptedBody) -> None:
-        await self._company.exchanging.consumer.accept(self._device.person.label, mentee.thread, body)
+    async def _send(self, mentee: Mentee, body: AcceptedBody, backups: tuple[Ask, ...]) -> None:
+        await self._company.exchanging.consumer.accept(self._device.person.label, mentee.thread, body, backups)
+
+    def _backup(self) -> Ask:
+        """Return a request that the node may send by itself, should the one it goes with fail."""
+        mentee = self._request(self._dice.choice(self._town.companies))
+        self._device.on_thread[mentee.thread] = lambda row: self._on_backup(mentee, row)
+        return mentee.ask()
+
+    def _on_backup(self, mentee: Mentee, row: MailboxRow) -> None:
+        if row.kind == "quote" and self._town.playing and not self.is_finalized():
+            self._device.note("finds the quote of a backup", mentee.thread)
+            self.threads.append(mentee.thread)
+            self._town.do(self._take_backup(mentee, mentee.read(row.data).as_(OfferedBody)))
+
+    async def _take_backup(self, mentee: Mentee, body: OfferedBody) -> None:
+        await self._take_up(mentee, open_quote(body.quote, mentee.reply_key, mentee.context))
 
     async def _cancel(self, mentee: Mentee) -> bool:
         async def cancel() -> None:

@@ -29,6 +29,7 @@ from protocol.messages import Outcome, open_receipt, parse_item
 from protocol.threads import Book
 
 from .company import Company
+from .devices import Device
 from .town import Town
 
 R = TypeVar("R", bound=Row)
@@ -209,21 +210,25 @@ def _other_side(town: Town, row: MessageRow) -> Company | None:
 def _mailboxes(town: Town) -> Iterator[Violation]:
     """Check that each device read every entry once, and that every message to a person is among them."""
     for device in (*town.mentors, *town.mentees):
-        cursors = [row.cursor for row in device.read]
-        if cursors != list(range(1, device.company.head(device.person.label) + 1)):
-            yield Violation(rule=f"{device.name} read the entries {cursors}")
-        doubled = [row for row, times in Counter((row.thread, row.data) for row in device.read).items() if times > 1]
-        for thread, data in doubled:
-            if len(data) > 64:  # codes of notices may come again
-                yield Violation(rule=f"{device.name} got an entry twice", threads=(thread,))
+        yield from _read_once(device)
     for device in town.mentees:
-        got: dict[str, list[bytes]] = defaultdict(list)
-        for entry in device.read:
-            if entry.kind == "message" and entry.side == "consumer":
-                got[entry.thread].append(entry.data)
         for row in rows(device.company, ThreadRow):
             if row.side == "consumer" and row.label == device.person.label:
-                yield from _told(device.company, row, got[row.thread])
+                got = [
+                    one for one in device.read if (one.thread, one.side, one.kind) == (row.thread, row.side, "message")
+                ]
+                yield from _told(device.company, row, [one.data for one in got])
+
+
+def _read_once(device: Device) -> Iterator[Violation]:
+    cursors = [row.cursor for row in device.read]
+    if cursors != list(range(1, device.company.head(device.person.label) + 1)):
+        yield Violation(rule=f"{device.name} read the entries {cursors}")
+    entries = Counter((row.thread, row.data) for row in device.read if row.kind != "notice")
+    entries += Counter((row.thread, b"quote") for row in device.read if row.kind == "quote")
+    for (thread, _), times in entries.items():
+        if times > 1:
+            yield Violation(rule=f"{device.name} got an entry twice", threads=(thread,))
 
 
 def _told(company: Company, row: ThreadRow, got: list[bytes]) -> Iterator[Violation]:

@@ -18,6 +18,8 @@ from .loop import LoopClock
 
 #: A sender waits so many seconds for an answer.
 TIMEOUT_S: Final = 10.0
+#: And so many for a connection to a node that it is cut off from.
+CUT_OFF_S: Final = 30.0
 #: A copy, or a request that its sender has given up, arrives up to so many seconds later.
 LATE_S: Final = 120.0
 
@@ -71,7 +73,7 @@ class FaultyCalls(Calls):
         to = peer.entity
         if faults.parted(self._sender, to, at=clock.elapsed()):
             self._note(to, target, body, "is cut off from")
-            await self._silence()
+            await self._silence(CUT_OFF_S)
         if faults.hits("drop"):
             self._note(to, target, body, "is not heard by")
             await self._silence()
@@ -91,8 +93,8 @@ class FaultyCalls(Calls):
         await clock.sleep(latency_s)
         return answer
 
-    async def _silence(self) -> None:
-        await self._wires.clock.sleep(TIMEOUT_S)
+    async def _silence(self, seconds: float = TIMEOUT_S) -> None:
+        await self._wires.clock.sleep(seconds)
         raise UnavailableError("no answer", code="peer-down")
 
     async def _late(self, peer: Peer, target: str, body: bytes, content_type: str) -> None:
@@ -113,20 +115,20 @@ class FaultyCalls(Calls):
         return await company.serve(receive)
 
     def _note(self, to: str, target: str, body: bytes, what: str) -> None:
-        items = split_batch(body) if target == MESSAGES_PATH else [body]
-        told: list[str] = []
-        threads: list[str] = []
-        for item in items:
-            if item[0] == KIND_SESSION:
-                header = parse_envelope(item).header
-                told.append(f"envelope {header.seq} of the {header.side}")
-                threads.append(header.thread)
-            else:
-                head = parse_item(item).claimed
-                told.append(f"{head.type} {head.seq}")
-                threads.append(head.thread)
-        name = self._wires.company(self._sender).name
-        receiver = self._wires.company(to).name
-        self._wires.faults.note(
-            self._wires.clock.elapsed(), name, f"{what} {receiver}: {', '.join(told)}", *dict.fromkeys(threads)
-        )
+        name, receiver = self._wires.company(self._sender).name, self._wires.company(to).name
+
+        def told() -> tuple[str, tuple[str, ...]]:
+            heads = [_head(item) for item in (split_batch(body) if target == MESSAGES_PATH else [body])]
+            words = ", ".join(words for words, _ in heads)
+            return f"{what} {receiver}: {words}", tuple(dict.fromkeys(thread for _, thread in heads))
+
+        self._wires.faults.note_later(self._wires.clock.elapsed(), name, told)
+
+
+def _head(item: bytes) -> tuple[str, str]:
+    """Return what an item is and its thread."""
+    if item[0] == KIND_SESSION:
+        header = parse_envelope(item).header
+        return f"envelope {header.seq} of the {header.side}", header.thread
+    head = parse_item(item).claimed
+    return f"{head.type} {head.seq}", head.thread

@@ -31,11 +31,18 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     trace: tuple[Line, ...]
 
 
-def run_seed(seed: int, *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES) -> Outcome:
-    """Return what happened in one run; the same seed gives the same run."""
+def run_seed(
+    seed: int, *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES, trace: bool = False
+) -> Outcome:
+    """Return what happened in one run; the same seed gives the same run.
+
+    Args:
+        trace: tell everything that happened, also when nothing is wrong.
+    """
     loop = SteppedLoop()
     with kept_keys(), asyncio.Runner(loop_factory=lambda: loop) as runner:
         town = Town(seed, nodes, loop)
+        town.told = trace
         try:
             return runner.run(_run(town, seed, scenario))
         except EndlessRunError as error:
@@ -67,5 +74,5 @@ def _outcome(town: Town, seed: int, violations: list[Violation], *played: Handsh
         finalized=sum(one.is_finalized() for one in played),
         faults=dict(town.faults.counts),
         violations=tuple(violations),
-        trace=tuple(town.faults.trace),
+        trace=town.faults.trace() if violations or town.told else (),
     )

@@ -55,6 +55,7 @@ class Town:
         self.mentors: Final[list[Device]] = []
         self.mentees: Final[list[Device]] = []
         self.capacities: Final[dict[str, int]] = {}
+        self.told = False
         self._doing: Final[list[asyncio.Task[None]]] = []
 
     async def open(self) -> None:
