@@ -155,6 +155,8 @@ class Sessions:
         if session is None or session.peer != peer:
             await self._require_nothing_to_come(tx, peer, header.thread, side)
             raise MissingError("no such session")
+        if session.state == CLOSED and header.kind == "close":
+            return  # the hub's echo of the last word, which both sides know already
         if session.state != OPEN:
             raise RefusedError("this session is over", code="session-over")
         if to_hub and header.side != Side.CONSUMER.value:

@@ -174,3 +174,30 @@ async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> 
     )
     assert b'"stale"' in answer
     assert len(await shown(town.ben)) == 1
+
+
+async def test_the_echo_of_the_last_close_is_taken_and_tells_nothing(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    for person, side in ((town.ana, Side.CONSUMER), (town.ben, Side.PROVIDER)):
+        await submit(person, thread, side, sent(person.node, b"", kind="close"))
+    await settle(town.aurora, town.cobalt)
+    before = await town.ana.entries()
+    header = EnvelopeHeader(
+        mid=message_id(3, bytes(10)),
+        id=message_id(3, bytes(10)),
+        thread=thread,
+        side="consumer",
+        kind="close",
+        seq=9,
+        number=9,
+    )
+    item = render_envelope(Envelope(header=header, ciphertext=b""))
+
+    async def unguarded(_tx: object) -> None:
+        """The request's own signature is not the matter here."""
+
+    answer = await town.aurora.exchanging.inbox.receive(
+        town.cobalt.entity, len(item).to_bytes(4, "big") + item, unguarded
+    )
+    assert b'"stored"' in answer
+    assert await town.ana.entries() == before
