@@ -8,7 +8,6 @@ python -m tests.simulator --mutants                  # the tests of the test
 import argparse
 import gc
 import sys
-from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -27,7 +26,7 @@ class Summary(msgspec.Struct, kw_only=True):
     seeds: int = 0
     handshakes: int = 0
     finalized: int = 0
-    faults: dict[str, int]
+    faults: dict[str, int] = {}
     violations: int = 0
 
     def add(self, outcome: Outcome) -> None:
@@ -35,7 +34,7 @@ class Summary(msgspec.Struct, kw_only=True):
         self.seeds += 1
         self.handshakes += outcome.handshakes
         self.finalized += outcome.finalized
-        self.faults = dict(Counter(self.faults) + Counter(outcome.faults)) if self.faults else outcome.faults
+        self.faults = {kind: self.faults.get(kind, 0) + times for kind, times in outcome.faults.items()}
         self.violations += len(outcome.violations)
 
     def complaints(self) -> list[str]:
@@ -64,7 +63,7 @@ def main(arguments: list[str]) -> int:
         return _hunt(as_json=chosen.json)
     gc.freeze()
     gc.set_threshold(100_000)  # a run makes many objects and few cycles
-    summary = Summary(faults={})
+    summary = Summary()
     for seed in range(chosen.start, chosen.start + chosen.seeds):
         outcome = run_seed(seed, scenario=chosen.scenario, nodes=chosen.nodes)
         summary.add(outcome)

@@ -36,8 +36,9 @@ R = TypeVar("R", bound=Row)
 
 ENDED: Final = frozenset(state.value for state in TERMINAL)
 FINALIZED: Final = State.FINALIZED.value
-#: Where a quote that nobody took up may stay at the mentor's node, when the mentee's node has forgotten it.
-DROPPED: Final = frozenset({State.OFFERED.value, State.TERMINATED.value})
+#: Where a quote that nobody took up may stay at the mentor's node, when the mentee's node has forgotten it; without
+#: an answer when the mentor's node crashed before it had one.
+DROPPED: Final = frozenset({State.REQUESTED.value, State.OFFERED.value, State.TERMINATED.value})
 #: What a node never counts when all nodes are honest.
 MISHAPS: Final = ("item-failed", "dead-letter", "receipt-refused")
 

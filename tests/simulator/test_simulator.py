@@ -4,11 +4,13 @@ from collections import Counter
 
 import pytest
 
+from .__main__ import Summary, told
 from .faults import KINDS
+from .invariants import Violation
 from .mutants import MUTANTS, SEEDS, Mutant, find
 from .run import SCENARIOS, Outcome, Scenario, run_seed
 
-FEW = 8
+FEW = 6
 MANY = 1000
 #: Found by the first seed within a second; the others are looked for in the long run.
 QUICK = ("a row is deleted before the answer", "half hours are not held", "the hub counts in memory")
@@ -35,7 +37,7 @@ def test_whatever_fails_both_sides_end_alike_and_nothing_is_lost_or_doubled(scen
 
 @pytest.mark.slow
 def test_two_companies_are_enough() -> None:
-    assert failures([run_seed(seed, nodes=2) for seed in (1, 2)]) == []
+    assert failures([run_seed(1, nodes=2)]) == []
 
 
 @pytest.mark.slow
@@ -49,6 +51,46 @@ def test_the_same_seed_is_the_same_run() -> None:
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.name in QUICK], ids=lambda one: one.name)
 def test_a_planted_bug_is_found(mutant: Mutant) -> None:
     assert find(mutant, seeds=2)[0] is not None
+
+
+@pytest.mark.slow
+def test_a_violation_is_told_with_what_happened_to_its_thread() -> None:
+    (mutant,) = [one for one in MUTANTS if one.name == "an expiry is not sent"]
+    with mutant.plant():
+        outcome = run_seed(1)
+    lines = list(told(outcome))
+    assert lines[0].startswith("seed 1: ")
+    assert any("the two books differ" in line for line in lines)
+    assert any("accept 2" in line for line in lines)
+    assert any("faults end" in line for line in lines)
+
+
+def outcome(*, finalized: int = 10, faults: int = 1, violations: int = 0) -> Outcome:
+    return Outcome(
+        seed=1,
+        handshakes=20,
+        finalized=finalized,
+        faults=dict.fromkeys(KINDS, faults),
+        violations=(Violation(rule="something"),) * violations,
+        trace=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ran", "complaints"),
+    [
+        (outcome(), 0),
+        (outcome(violations=2), 1),
+        (outcome(finalized=9), 1),
+        (outcome(faults=0), 1),
+        (outcome(finalized=0, faults=0, violations=1), 3),
+    ],
+)
+def test_a_run_that_shows_too_little_counts_as_failed(ran: Outcome, complaints: int) -> None:
+    summary = Summary()
+    summary.add(ran)
+    assert len(summary.complaints()) == complaints
+    assert summary.seeds == 1
 
 
 @pytest.mark.long
