@@ -179,5 +179,6 @@ def _proven_lines(proven: ProvenOffer) -> list[str]:
     issued, until = (datetime.fromtimestamp(each, UTC).isoformat() for each in (head.issued_at, head.not_after))
     return [
         f"Good: {head.origin} listed this offer in set head {head.seq}, signed {issued}, good until {until}.",
+        f"The head stands in {proven.checkpoint.origin}, checkpoint of {proven.checkpoint.size} entries.",
         msgspec.json.format(msgspec.json.encode(proven.offer)).decode(),
     ]

@@ -8,10 +8,12 @@ from msgspec.structs import replace
 from protocol.addresses import parse_api
 from protocol.encoding import encode
 from protocol.ids import entity_host
+from protocol.logleaves import log_origin
 from protocol.offers import OrgProfile
 from protocol.peers import PROTOCOLS, NodeDocument, NodeKeys, log_vkey, open_document, sign_document
 from protocol.signing import SigningKey, VerifyKey
 
+from .logbook import current_log
 from .ports import Store
 from .rows import OwnDocumentRow
 
@@ -58,9 +60,11 @@ def draft(*, entity: str, api: str, keys: NodeKeys, org: OrgProfile, limits: dic
 async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) -> Own:
     """Return the signed document that says what the draft `said` says: the stored one, or the next in number.
 
-    `key` is the federation key. The profile's version grows when the profile changes.
+    `key` is the federation key. The log named is the one that grows: the first or a successor. The profile's version
+    grows when the profile changes.
     """
     async with store.write() as tx:
+        said = _with_log(said, await current_log(tx))
         row = await tx.get(OwnDocumentRow, said.entity)
         if row is None:
             document = replace(said, issued_at=now)
@@ -72,6 +76,11 @@ async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) 
         text = sign_document(document, key)
         await tx.put(OwnDocumentRow(entity=said.entity, document=text.encode("ascii")))
     return Own(document=document, text=text)
+
+
+def _with_log(said: NodeDocument, log: int) -> NodeDocument:
+    origin = log_origin(said.entity, log)
+    return replace(said, log_origin=origin, log_vkey=log_vkey(origin, VerifyKey.parse(said.keys.log).raw))
 
 
 def _next(known: NodeDocument, said: NodeDocument, now: int) -> NodeDocument:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from protocol.encoding import b64
-from protocol.errors import MissingError
+from protocol.errors import MalformedError, MissingError
+from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
 from protocol.tlog.checkpoint import Checkpoint, parse_checkpoint
 from protocol.tlog.merkle import HASH_BYTES
@@ -93,6 +94,23 @@ class Logbook:
             if isinstance(name, Bundle):
                 return await _bundle(rows, log, name)
             return (await stored_tiles(rows, log, [name]))[name]
+
+    async def stored(self, log: int, start: int) -> tuple[Checkpoint, dict[Tile, bytes], dict[Bundle, bytes]]:
+        """Return the newest checkpoint of a log and the stored resources of its portion from `start` on, for a check.
+
+        Raises: MissingError: no such log; MalformedError: there is no portion at `start`.
+        """
+        async with self._store.read() as rows:
+            row = await newest_row(rows, log)
+            if row is None:
+                raise MissingError("no such log, or nothing is signed in it yet")
+            checkpoint = checkpoint_of(row)
+            if not 0 <= start < checkpoint.size or start % WIDTH:
+                raise MalformedError("start must be the first entry of a bundle of the log")
+            wanted = portion(start, checkpoint.size)
+            tiles = await stored_tiles(rows, log, wanted.tiles)
+            bundles = {name: await _bundle(rows, log, name) for name in wanted.bundles}
+        return checkpoint, tiles, bundles
 
     async def prove(self, entry: bytes) -> str:
         """Return the C2SP log proof that an entry stands under the newest checkpoint of its log.

@@ -23,11 +23,13 @@ from protocol.heads import (
     sign_head,
 )
 from protocol.jws import parse
+from protocol.logleaves import head_leaf
 from protocol.pages import Snapshot, snapshot
 from protocol.signing import SigningKey
 
 from .ports import Clock, Reader, Store, Writer, at_most, below, where
 from .rows import MirrorRow, SetHeadRow, SetPageRow
+from .sequencer import Sequencer
 from .sets import NUDGES_PATH, AudienceBook, Post
 
 KINDS: Final[tuple[SetKind, ...]] = get_args(SetKind)
@@ -61,6 +63,7 @@ class PublisherService:
     Args:
         own: this node's entity.
         key: its `log` key.
+        log: lists every head, in the transaction that stores it.
         generation: grows when the database comes back from a backup (`MetaRow.generation`).
     """
 
@@ -73,6 +76,7 @@ class PublisherService:
         own: str,
         key: SigningKey,
         policy: HeadPolicy,
+        log: Sequencer,
         generation: int = 1,
     ) -> None:
         self._store = store
@@ -81,6 +85,7 @@ class PublisherService:
         self._own = own
         self._key = key
         self._policy = policy
+        self._log = log
         self._generation = generation
 
     async def publish(self, tx: Writer, audience: str, kind: SetKind, openings: Iterable[Opening]) -> Published:
@@ -96,6 +101,7 @@ class PublisherService:
             return Published(outcome="kept", seq=last.seq)
         row = self._signed(audience, kind, fresh, last, now, changed=changed)
         await tx.insert(row)
+        await self._log.append(tx, head_leaf(own_head(row), row.head))
         if changed:
             await tx.insert(
                 *(

@@ -22,6 +22,7 @@ from . import outside
 from .clock import SystemClock, SystemEntropy
 from .health import Health
 from .housekeeping import DOCUMENTS_EVERY_S, RETENTION_EVERY_S, every, forget_old_rows, refresh_documents
+from .nodelog import NodeLog
 from .operations import Operations
 from .parts import Base, Catalog, Handshakes, Peering, People
 from .rows import MailRow, MemberRow
@@ -52,7 +53,8 @@ class Node:
         self.base: Final = base
         self.vocabulary: Final = vocabulary
         self.peering: Final = Peering(base, identity, client)
-        self.catalog: Final = Catalog(base, self.peering, vocabulary, families)
+        self.log: Final = NodeLog(base, families)
+        self.catalog: Final = Catalog(base, self.peering, vocabulary, families, log=self.log.sequencer)
         self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
         self.people: Final = People(base, vocabulary, self.handshakes)
         self.health: Final = Health(base.store, base.jobs)
@@ -64,6 +66,7 @@ class Node:
                 *self.peering.operations.operations(),
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
+                *self.log.operations(),
             )
         )
 
@@ -85,6 +88,8 @@ class Node:
         """Start all background work; `base.jobs.stop` ends it."""
         jobs = self.base.jobs
         jobs.start("outbox", self.handshakes.outbox.run)
+        jobs.start("log", self.log.run)
+        jobs.start("agreements", self._end_periods)
         jobs.start("catalogs", self.catalog.catalogs.run)
         jobs.start("mirror", self.catalog.mirror.run)
         jobs.start("mail", self._send_mail)
@@ -103,6 +108,9 @@ class Node:
         provider, consumer = self.handshakes.provider, self.handshakes.consumer
         seconds = self.base.config.handshake.sweep_s
         await every(self.base.clock, seconds, provider.sweep, consumer.sweep, consumer.send_backups)
+
+    async def _end_periods(self) -> None:
+        await every(self.base.clock, self.base.config.editions.head_every_s, self.log.periods.end)
 
     async def _retain(self) -> None:
         """Erase what has been kept long enough."""

@@ -70,6 +70,11 @@ class Events:
         self._count("mail")
         self.log.info("mails", sent=sent, retried=retried, refused=refused, expired=expired)
 
+    def log_refused(self, error_code: str) -> None:
+        """The node's log cannot be signed; it is served as it was until the operator acts."""
+        self._count("log-refused")
+        self.log.error("log-refused", error_code=error_code)
+
     def document_refused(self, error_code: str) -> None:
         """A peer's document could not be had or may not follow the pinned one."""
         self._count("document-refused")

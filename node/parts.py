@@ -20,6 +20,7 @@ from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
 from federation.publisher import HeadPolicy, PublisherService
 from federation.rows import PeerRow
+from federation.sequencer import Sequencer
 from protocol.crowd import FamilyMap
 from protocol.editions import Policy
 from protocol.minimize import Rules
@@ -138,7 +139,9 @@ class Peering:
 class Catalog:
     """What this node lists, and what its peers do."""
 
-    def __init__(self, base: Base, peering: Peering, vocabulary: VocabularyService, families: FamilyMap) -> None:
+    def __init__(
+        self, base: Base, peering: Peering, vocabulary: VocabularyService, families: FamilyMap, *, log: Sequencer
+    ) -> None:
         store, clock, settings = base.store, base.clock, base.config.editions
         rules = Rules(k=settings.k, ratio_percent=settings.ratio_percent, smallest_members=settings.smallest_members)
         self.publisher: Final = PublisherService(
@@ -148,6 +151,7 @@ class Catalog:
             own=base.entity,
             key=base.keys.log,
             policy=HeadPolicy(every_s=settings.head_every_s, valid_s=settings.head_valid_s),
+            log=log,
             generation=store.generation,
         )
         self.catalogs: Final = Catalogs(
@@ -186,6 +190,7 @@ class Catalog:
             self.catalogs,
             self.mirror,
             peering.audiences,
+            log=log,
             vocabulary=lambda: vocabulary.vocabulary,
             own=base.entity,
             log_key=base.keys.log.public,

@@ -1,7 +1,7 @@
-"""A file that proves offline that an offer was listed: the offer, its opening, the way to the root, the signed head.
+"""A file that proves offline that an offer was listed: offer, opening, way to the root, signed head, log proof.
 
-It says who listed it, for which audience, and from when until when; it does not say that the offer is listed now. The
-proof that the head stands in the origin's log joins with the log. Source: docs/protocol/11-offers.md §8.
+It says who listed it, for which audience, and from when until when; it does not say that the offer is listed now.
+Source: docs/protocol/11-offers.md §8.
 """
 
 from typing import Annotated, Final, Literal
@@ -9,23 +9,30 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from .commitments import Opening, commit
-from .encoding import Wire, decode_loose, unb64
+from .encoding import Wire, b64, decode_loose, unb64
 from .errors import LimitError, UnverifiedError
 from .heads import ENTRY_PURPOSE, MAX_ENTRIES, MAX_SHARDS, SetHead, open_any_head, size_bucket
 from .ids import Bytes32, RandomId, id_bytes
+from .logleaves import head_leaf, is_log_of, render_leaf
 from .offers import Offer, encode_offer
 from .signing import VerifyKey
+from .tlog.checkpoint import OtherOriginError, open_checkpoint
 from .tlog.merkle import leaf_hash, verify_inclusion
+from .tlog.note import LogKey
+from .tlog.proof import parse_log_proof
 
 MAX_PROOF_BYTES: Final = 64 * 1024
+#: A log proof of 63 hashes and a checkpoint with a dozen witnesses.
+MAX_LOG_PROOF: Final = 16 * 1024
 
 Siblings = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_ENTRIES.bit_length())]
 
 
 class OfferProof(Wire, frozen=True, kw_only=True):
-    """`{"head":"<JWS>","index":3,"offer":{…},"proof":["…43…"],"salt":"…22…","shard":0,"size":12,"type":"…"}`.
+    """`{"head":"<JWS>","index":3,"log":"c2sp.org/tlog-proof@v1…","offer":{…},"proof":["…43…"],"salt":"…22…",…}`.
 
-    `index` and `size` are the place of the offer and the number of entries in its shard.
+    `index` and `size` are the place of the offer and the number of entries in its shard; `log` is the log proof of the
+    head's leaf.
     """
 
     type: Literal["mentormesh/offer-proof/v1"]
@@ -36,13 +43,23 @@ class OfferProof(Wire, frozen=True, kw_only=True):
     index: Annotated[int, msgspec.Meta(ge=0, lt=MAX_ENTRIES)]
     size: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)]
     proof: Siblings = ()
+    log: Annotated[str, msgspec.Meta(max_length=MAX_LOG_PROOF)]
+
+
+class LoggedAt(msgspec.Struct, frozen=True, kw_only=True):
+    """The checkpoint under which a head stands in its log; `root` is base64url."""
+
+    origin: str
+    size: int
+    root: str
 
 
 class ProvenOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer that the origin of `head` listed when it signed."""
+    """An offer that the origin of `head` listed when it signed; the head stands in the log of `checkpoint`."""
 
     offer: Offer
     head: SetHead
+    checkpoint: LoggedAt
 
 
 def parse_proof(data: bytes) -> OfferProof:
@@ -55,7 +72,7 @@ def parse_proof(data: bytes) -> OfferProof:
 def verify_proof(proof: OfferProof, log_key: VerifyKey) -> ProvenOffer:
     """Return what the proof shows once every step of it holds under the origin's log key.
 
-    Raises: MalformedError; UnverifiedError: signature, kind of set, shard, size, or path to the root.
+    Raises: MalformedError; UnverifiedError: signature, kind of set, shard, size, path to the root, or the log proof.
     """
     head = open_any_head(proof.head, log_key)
     if head.kind != "offers":
@@ -72,4 +89,21 @@ def verify_proof(proof: OfferProof, log_key: VerifyKey) -> ProvenOffer:
         size=proof.size,
         proof=[unb64(each) for each in proof.proof],
     )
-    return ProvenOffer(offer=proof.offer, head=head)
+    return ProvenOffer(offer=proof.offer, head=head, checkpoint=_logged(proof, head, log_key))
+
+
+def _logged(proof: OfferProof, head: SetHead, log_key: VerifyKey) -> LoggedAt:
+    """Return under which checkpoint of the origin's log the head stands."""
+    log_proof = parse_log_proof(proof.log.encode())
+    origin = log_proof.checkpoint.checkpoint.origin
+    if not is_log_of(head.origin, origin):
+        raise OtherOriginError("checkpoint is of another log than that of the head's origin")
+    checkpoint = open_checkpoint(log_proof.checkpoint, [LogKey(name=origin, key=log_key)]).checkpoint
+    verify_inclusion(
+        checkpoint.root,
+        leaf=leaf_hash(render_leaf(head_leaf(head, proof.head))),
+        index=log_proof.index,
+        size=checkpoint.size,
+        proof=log_proof.hashes,
+    )
+    return LoggedAt(origin=origin, size=checkpoint.size, root=b64(checkpoint.root))

@@ -14,6 +14,7 @@ from .bodies import BODY_LIMITS, BodyLimits
 from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
 from .hosts import HOSTS, Hosts
+from .log import LOG, LogServices
 from .middleware import Edge, hide_software
 from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
@@ -98,6 +99,7 @@ def _add_peers(app: web.Application, node: Node) -> None:
         entropy=base.entropy,
         batch_bytes=base.config.limits.batch_bytes,
     )
+    app[LOG] = LogServices(book=node.log.book, authenticator=peering.authenticator)
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
         outbox=node.handshakes.outbox,

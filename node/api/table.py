@@ -6,6 +6,7 @@ from .accounts import ACCOUNT_ROUTES
 from .answers import ANSWER_ROUTES
 from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
+from .log import LOG_ROUTES
 from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
@@ -21,4 +22,5 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,
     *RELAY_ROUTES,
+    *LOG_ROUTES,
 )

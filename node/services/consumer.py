@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from federation.agreements import note_agreement
 from federation.ports import Clock, Reader, Store, Writer, is_in, where
 from federation.rows import OutboxRow, ThreadRow
 from protocol.agreement import agreement_hash, countersign, open_proposed
@@ -285,9 +286,12 @@ class Consumer:
             raise UnverifiedError("agreement names a time that nobody can have asked for", code="wrong-agreement")
 
     async def _finalized(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
-        if message.as_(FinalizedBody).agreement_hash != agreement_hash(decode(row.notes, ConsumerNotes).agreement):
+        hashed = agreement_hash(decode(row.notes, ConsumerNotes).agreement)
+        if message.as_(FinalizedBody).agreement_hash != hashed:
             raise UnverifiedError("acknowledgement names another agreement", code="wrong-agreement")
-        row, _ = await self._desk.take(tx, row, message)
+        row, effective = await self._desk.take(tx, row, message)
+        if effective:
+            await note_agreement(tx, row.thread, row.side, hashed, now=self._clock.now())
         return row
 
     async def _ended(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:

@@ -6,15 +6,19 @@ from typing import Final, Literal
 import msgspec
 
 from federation.index import MirrorIndex, ShownSet
+from federation.logbook import Logbook
 from federation.mirror import MirrorService, MirrorStatus
 from federation.ports import Clock, Store
 from federation.publisher import newest_head, own_head, own_pages
+from federation.sequencer import Sequencer
 from federation.sets import SourceBook
 from node.matching.facts import MirroredOffer
 from protocol.concepts import Vocabulary
 from protocol.editions import CellState
 from protocol.encoding import b64
 from protocol.errors import MissingError, RefusedError, UnverifiedError
+from protocol.heads import SetHead
+from protocol.logleaves import head_leaf, render_leaf
 from protocol.minimize import Explanation, explain, minimize
 from protocol.offerproof import OfferProof, ProvenOffer, parse_proof, verify_proof
 from protocol.offers import Offer, open_offer
@@ -108,6 +112,7 @@ class Offers:
     """Answers about the offers of one node and its peers.
 
     Args:
+        log: proves that a head stands in the node's log.
         own: this node's entity; `log_key` its public log key.
         works_council: no operator sees what one person declared.
     """
@@ -120,6 +125,7 @@ class Offers:
         mirror: MirrorService,
         sources: SourceBook,
         *,
+        log: Sequencer,
         vocabulary: Callable[[], Vocabulary],
         own: str,
         log_key: VerifyKey,
@@ -130,6 +136,7 @@ class Offers:
         self._catalogs = catalogs
         self._mirror = mirror
         self._sources = sources
+        self._log = log
         self._vocabulary = vocabulary
         self._own = own
         self._log_key = log_key
@@ -216,7 +223,10 @@ class Offers:
         raise MissingError("no offer with this id is shown now: see `offer list`")
 
     async def prove(self, offer_id: str) -> OfferProof:
-        """Return the proof of an own offer under the newest head that shows it. Raises: MissingError."""
+        """Return the proof of an own offer under the newest head that shows it.
+
+        Raises: MissingError; whatever keeps the log from being signed.
+        """
         for audience in sorted(await self._catalogs.current()):
             async with self._store.read() as rows:
                 row = await newest_head(rows, audience, "offers")
@@ -227,8 +237,14 @@ class Offers:
             entries = [one for one in open_pages(head, [decode_page(page) for page in pages]) if one.shard == 0]
             for index, entry in enumerate(entries):
                 if open_offer(entry.opening.body).offer_id == offer_id:
-                    return _proof(row.head, entries, index)
+                    log = await self._log_proof(head, row.head)
+                    return _proof(row.head, entries, index, log)
         raise MissingError("no own offer with this id is published now: see `offer list`")
+
+    async def _log_proof(self, head: SetHead, jws: str) -> str:
+        """Return the proof that a head stands in the log, which is signed now if it was not yet."""
+        await self._log.sequence()
+        return await Logbook(self._store).prove(render_leaf(head_leaf(head, jws)))
 
     async def verify(self, data: bytes) -> ProvenOffer:
         """Return what a proof file shows, by the log key of this node or of the peer it is from.
@@ -257,7 +273,7 @@ def _least_missing(why: tuple[Explanation, ...]) -> int | None:
     return min((one.missing for one in why if one.missing), default=None)
 
 
-def _proof(head: str, entries: list[Entry], index: int) -> OfferProof:
+def _proof(head: str, entries: list[Entry], index: int, log: str) -> OfferProof:
     tree = Tree([leaf_hash(each.commitment) for each in entries])
     opening = entries[index].opening
     return OfferProof(
@@ -268,4 +284,5 @@ def _proof(head: str, entries: list[Entry], index: int) -> OfferProof:
         index=index,
         size=tree.size,
         proof=tuple(b64(each) for each in tree.inclusion_proof(index)),
+        log=log,
     )

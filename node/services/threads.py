@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from federation.logbook import newest_ref
 from federation.ports import Clock, Reader, Writer, at_least, at_most, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
 from protocol.encoding import Wire, decode, encode
@@ -129,6 +130,7 @@ class Desk:
             key=self.own.message_key,
             mid=self._queue.next_id(),
             deadline=deadline if deadline is not None else now_ms // 1000 + DELIVER_S,
+            checkpoint=await newest_ref(tx),
         )
         row = self._moved(row, book, deadline)
         await tx.put(row)

@@ -6,6 +6,7 @@ from typing import Final
 from federation.mirror import MirrorPolicy, MirrorService
 from federation.ports import Store
 from federation.publisher import HeadPolicy, Published, PublisherService
+from federation.sequencer import Sequencer
 from federation.sets import NUDGES_PATH, Audience, Fetched, Source
 from protocol.addresses import audience_id
 from protocol.commitments import Opening
@@ -77,7 +78,10 @@ class Pair:
     def publisher(
         self, store: Store, book: Book, own: str, key: SigningKey, *, generation: int = 1
     ) -> PublisherService:
-        return PublisherService(store, self.clock, book, own=own, key=key, policy=HeadPolicy(), generation=generation)
+        log = Sequencer(store, self.clock, own=own, key=key, generation=generation)
+        return PublisherService(
+            store, self.clock, book, own=own, key=key, policy=HeadPolicy(), log=log, generation=generation
+        )
 
     def mirroring(self, policy: MirrorPolicy | None = None) -> MirrorService:
         return MirrorService(

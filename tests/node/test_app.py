@@ -34,12 +34,14 @@ async def node(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Node]:
 
 async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
     node.start_jobs()
-    await clock.until_sleeping(6)
+    await clock.until_sleeping(7)
     reports = node.base.jobs.report()
     assert {report.job for report in reports} == {
+        "agreements",
         "catalogs",
         "deadlines",
         "documents",
+        "log",
         "mail",
         "mirror",
         "outbox",
@@ -52,7 +54,7 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
 
 async def test_the_jobs_survive_a_day(node: Node, clock: SteppedClock) -> None:
     node.start_jobs()
-    await clock.until_sleeping(6)
+    await clock.until_sleeping(7)
     for _ in range(24):
         await clock.elapse(30, turns=5)
         clock.advance(3570)
@@ -126,4 +128,4 @@ async def test_steps_are_done_in_order_after_each_pause(clock: SteppedClock) -> 
 
 async def test_operations_of_every_part_are_in_the_table(node: Node) -> None:
     nouns = {name.partition(".")[0] for name in node.operations.by_name}
-    assert nouns == {"member", "node", "offer", "peer", "vocabulary"}
+    assert nouns == {"log", "member", "node", "offer", "peer", "vocabulary"}

@@ -119,7 +119,7 @@ REFUSALS: dict[Auth, set[int]] = {
     "operator": {401},
     "peer": {400, 401, 403},
     "local": {200},
-    "public": {200, 400, 401, 415},
+    "public": {200, 400, 401, 404, 415},
     "page": {200, 404, 415},
 }
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from protocol import jws
 from protocol.signing import SigningKey
+from tests.vectors import c2sp, rfc6962
 
 Case = dict[str, Any]
 
@@ -147,6 +148,12 @@ def _b64(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+def _unpadded(text: str) -> bytes:
+    from base64 import urlsafe_b64decode
+
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
 def _proof(**changes: object) -> dict[str, Any]:
     """Return a proof of the first of three entries, made from the specification alone."""
     salt = bytes(range(16))
@@ -168,9 +175,11 @@ def _proof(**changes: object) -> dict[str, Any]:
         "size_bucket": 4,
     }
     head.update({name: each for name, each in changes.items() if name in head})
+    signed = jws.sign(canonical(head).encode(), KEY, "mentormesh-head+jws")
     made = {
-        "head": jws.sign(canonical(head).encode(), KEY, "mentormesh-head+jws"),
+        "head": signed,
         "index": 0,
+        "log": _log_proof(head, signed),
         "offer": _OFFER,
         "proof": [_b64(second), _b64(third)],
         "salt": _b64(salt),
@@ -180,8 +189,21 @@ def _proof(**changes: object) -> dict[str, Any]:
     return {**made, **{name: each for name, each in changes.items() if name not in head}}
 
 
+def _log_proof(head: dict[str, Any], signed: str, *, origin: str = "aurora.example/log", index: int = 1) -> str:
+    """Return the log proof of a head that is the second of three entries."""
+    chain = _hash(b"mentormesh/chain/v1\n", f"{head['origin']}{head['audience']}{head['kind']}".encode())
+    commitment = _hash(b"mentormesh/head-leaf/v1\n", signed.encode())
+    leaf = canonical({"chain": _b64(chain), "commitment": _b64(commitment), "seq": head["seq"], "type": "set-head"})
+    hashes = [rfc6962.leaf(each) for each in (b"first", leaf.encode(), b"third")]
+    text = f"{origin}\n3\n{c2sp.b64(rfc6962.mth(hashes))}\n"
+    note = c2sp.note(text, c2sp.line(origin, c2sp.key_id(origin, 1, KEY.public.raw) + KEY.sign(text.encode())))
+    path = [c2sp.b64(each) for each in rfc6962.path(1, hashes)]
+    return "\n".join(["c2sp.org/tlog-proof@v1", f"index {index}", *path, "", note])
+
+
 def _proofs() -> list[Case]:
     good = _proof()
+    claims = json.loads(_unpadded(good["head"].split(".")[1]))
     head, payload, signature = good["head"].split(".")
     flipped = f"{head}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"
     accepted = [
@@ -189,6 +211,12 @@ def _proofs() -> list[Case]:
         {
             "name": "the same file laid out for people",
             "input": json.dumps(good, indent=2),
+            "key": KEY.public.text,
+            "result": _OFFER,
+        },
+        {
+            "name": "in the successor of a log",
+            "input": canonical(_proof(log=_log_proof(claims, good["head"], origin="aurora.example/log/2"))),
             "key": KEY.public.text,
             "result": _OFFER,
         },
@@ -204,9 +232,15 @@ def _proofs() -> list[Case]:
         "a head over other entries": _proof(shards=[_b64(_hash(b"other"))]),
         "a head of another kind of set": _proof(kind="keys"),
         "a changed signature": {**good, "head": flipped},
+        "another place in the log": _proof(log=_log_proof(claims, good["head"], index=0)),
+        "the log proof of another head": _proof(log=_log_proof(claims, f"{good['head']}A")),
+        "the log of another node": _proof(log=_log_proof(claims, good["head"], origin="birch.example/log")),
+        "a checkpoint of another size": _proof(log=good["log"].replace("\n3\n", "\n4\n")),
     }
     malformed = {
         "no salt": _without(good, "salt"),
+        "no log proof": _without(good, "log"),
+        "a log proof that is none": _proof(log="c2sp.org/tlog-proof@v1\n"),
         "another type": _proof(type="mentormesh/offer-proof/v2"),
         "a field that no proof has": {**good, "mentor": "x"},
         "a head valid for more than a day": _proof(not_after=NOW + 86_401),

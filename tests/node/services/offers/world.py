@@ -8,6 +8,7 @@ import msgspec
 
 from federation.mirror import MirrorPolicy, MirrorService
 from federation.publisher import HeadPolicy, PublisherService
+from federation.sequencer import Sequencer
 from federation.sets import NUDGES_PATH, Audience, Fetched, Source
 from node.rows import MemberRow, MentorRow
 from node.services.catalogs import Catalogs
@@ -130,8 +131,9 @@ class World:
         self.peers = Peers(own, *peers)
         self.families = FamilyMap(families={"Finance": ("ext:t:finance",), "Sales": ()})
         self.key = log_key(own)
+        self.log = Sequencer(self.store, self.clock, own=own, key=self.key, generation=1)
         self.publisher = PublisherService(
-            self.store, self.clock, self.peers, own=own, key=self.key, policy=HeadPolicy()
+            self.store, self.clock, self.peers, own=own, key=self.key, policy=HeadPolicy(), log=self.log
         )
         self.call = call = Call(wire, own)
         self.catalogs = Catalogs(
@@ -156,6 +158,7 @@ class World:
             self.catalogs,
             self.mirror,
             self.peers,
+            log=self.log,
             vocabulary=lambda: VOCABULARY,
             own=own,
             log_key=self.key.public,
