@@ -1,0 +1,158 @@
+"""`mentormesh log`: show and check the node's own log, verify any node's log over HTTP, start a successor."""
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+import click
+import msgspec
+
+from node.nodelog import CheckLog, LogChecked, LogStatus, ShowLog, SucceedLog
+from protocol.errors import RefusedError, UnverifiedError
+from protocol.logaudit import LogAudit
+from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, open_document
+from protocol.tlog.checkpoint import open_checkpoint, parse_checkpoint
+from protocol.tlog.lines import base64_text
+from protocol.tlog.note import MAX_NOTE_BYTES, LogKey, parse_vkey
+from protocol.tlog.tiles import MAX_BUNDLE_BYTES, Bundle, Tile, tile_path
+
+from .log_reader import LogReader
+from .node_access import NodeAccess, operator_command
+from .output import Output, json_option
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """A log that was read whole: every entry and tile leads to the signed root (base64)."""
+
+    origin: str
+    size: int
+    root: str
+    vkey: str
+
+
+@click.group()
+def log() -> None:
+    """Show, check and verify transparency logs."""
+
+
+@log.command()
+@operator_command
+async def show(node: NodeAccess, output: Output) -> None:
+    """Show the newest checkpoint of this node's log, and what keeps it from growing."""
+    found = await node.call("log.show", ShowLog(), LogStatus)
+    output.result(found, _status_lines(found))
+
+
+@log.command()
+@operator_command
+async def check(node: NodeAccess, output: Output) -> None:
+    """Read the stored log whole and compare every tile and entry with the newest checkpoint."""
+    if not (await node.call("log.show", ShowLog(), LogStatus)).size:
+        raise RefusedError("the log has no checkpoint yet: start the node, then check again")
+    start = 0
+    with _Bar(output, "Checking") as bar:
+        while True:
+            found = await node.call("log.check", CheckLog(start=start), LogChecked)
+            bar.show(found.checked, found.size)
+            if found.checked == found.size:
+                break
+            start = found.checked
+    output.result(found, f"Good: all {found.size} entries of {found.origin} belong to its checkpoint.")
+
+
+@log.command()
+@click.argument("url")
+@click.option("--key", "vkey", metavar="VKEY", help="Verifier key of the log; without it, that of the node's document.")
+@json_option
+def verify(url: str, vkey: str | None, *, as_json: bool) -> None:
+    """Read the log of the node at URL whole and recompute its root; needs no node of one's own.
+
+    Without --key the node vouches for its key itself: compare the key that is shown with what you know of it.
+    """
+    output = Output(as_json=as_json)
+    with LogReader(url) as reader:
+        found = _verified(reader, _key(reader, vkey), output)
+    output.result(
+        found,
+        [f"Good: all {found.size} entries of {found.origin} belong to its signed checkpoint.", f"key: {found.vkey}"],
+    )
+
+
+@log.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def successor(node: NodeAccess, output: Output, *, yes: bool) -> None:
+    """Start a new log after the database came back from a backup; the old one stays readable as it is."""
+    if not yes:
+        click.confirm("Everybody will see that this log ended. Start a successor?", abort=True, err=True)
+    found = await node.call("log.successor", SucceedLog(), LogStatus)
+    output.result(found, _status_lines(found))
+    if node.runs:
+        output.say("Restart the node, so that its document names the new log.")
+
+
+def _key(reader: LogReader, vkey: str | None) -> LogKey:
+    if vkey is None:
+        document = open_document(reader.get(DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES).decode("ascii", "replace"))
+        vkey = document.log_vkey
+    key = parse_vkey(vkey)
+    if not isinstance(key, LogKey):
+        raise UnverifiedError("the key is that of a witness, not of a log")
+    return key
+
+
+def _verified(reader: LogReader, key: LogKey, output: Output) -> Verified:
+    # A log is served where its origin says: below the host, such as /log, or /log/2 for a successor.
+    prefix = f"/{key.name.partition('/')[2]}"
+    note = reader.get(f"{prefix}/checkpoint", limit=MAX_NOTE_BYTES)
+    checkpoint = open_checkpoint(parse_checkpoint(note), [key]).checkpoint
+    audit = LogAudit(checkpoint)
+    tiles: dict[Tile, bytes] = {}
+    with _Bar(output, "Verifying") as bar:
+        while (wanted := audit.next) is not None:
+            # The tiles of higher levels come up in every portion, those of the lowest in one.
+            tiles = {name: data for name, data in tiles.items() if name.level and name in wanted.tiles}
+            for name in wanted.tiles:
+                tiles[name] = tiles.get(name) or reader.get(f"{prefix}/{tile_path(name)}", limit=MAX_BUNDLE_BYTES)
+            bundles: dict[Bundle, bytes] = {
+                each: reader.get(f"{prefix}/{tile_path(each)}", limit=MAX_BUNDLE_BYTES) for each in wanted.bundles
+            }
+            audit.take(wanted, tiles, bundles)
+            bar.show(audit.size, checkpoint.size)
+    return Verified(origin=checkpoint.origin, size=checkpoint.size, root=base64_text(checkpoint.root), vkey=key.vkey)
+
+
+def _status_lines(found: LogStatus) -> list[str]:
+    lines = [f"log: {found.origin}, {found.size} entries, {found.waiting} waiting", f"key: {found.vkey}"]
+    if found.problem:
+        lines.append(f"not signed: {found.problem}; `mentormesh log check` looks closer, `log successor` starts anew")
+    return lines
+
+
+class _Bar:
+    """A progress bar on standard error, for people at a terminal only."""
+
+    def __init__(self, output: Output, what: str) -> None:
+        self._shown: Final = not output.as_json
+        self._what: Final = what
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Self:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        if self._shown and console.is_terminal:
+            self._bar = Progress(console=console, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=None)
+        return self
+
+    def show(self, done: int, total: int) -> None:
+        """Move the bar, if there is one."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
