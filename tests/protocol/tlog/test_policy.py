@@ -25,7 +25,7 @@ from protocol.tlog.policy import (
     parse_policy,
     policy_text,
 )
-from protocol.tlog.proof import LogProof, ProofLimitError, parse_log_proof, render_log_proof
+from protocol.tlog.proof import MAX_EXTRA_BYTES, LogProof, ProofLimitError, parse_log_proof, render_log_proof
 from tests.vectors.c2sp import LEAVES, ORIGIN
 
 KEYS = [SigningKey(bytes([number + 1]) * 32).public for number in range(8)]
@@ -104,6 +104,13 @@ def test_a_proof_is_read_as_written(size: int, data: st.DataObject, extra: bytes
     found = parse_log_proof(render_log_proof(proof))
     assert (found.extra, found.index, found.hashes) == (extra, index, proof.hashes)
     assert found.checkpoint.note == signed.note
+
+
+def test_a_proof_of_63_hashes_can_be_read() -> None:
+    signed = sign_checkpoint(Checkpoint(origin=ORIGIN, size=1, root=LEAVES[0]), SigningKey(bytes(32)))
+    proof = LogProof(extra=bytes(MAX_EXTRA_BYTES), index=0, hashes=(LEAVES[0],) * 63, checkpoint=signed)
+    found = parse_log_proof(render_log_proof(proof))
+    assert (found.extra, found.hashes) == (proof.extra, proof.hashes)
 
 
 def test_a_proof_that_is_too_long_is_refused_before_it_is_read() -> None:
