@@ -17,7 +17,7 @@ from protocol.errors import MalformedError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Outcome, join_batch
 
 from .inbox import outcomes_of
-from .pauses import LONGEST_PAUSE_S, PeerStatus, note_failure
+from .pauses import LEAST_BETWEEN_S, LONGEST_PAUSE_S, PeerStatus, note_failure
 from .ports import Clock, Entropy, Reader, Store, Writer, above, where
 from .rows import OutboxRow
 
@@ -127,10 +127,16 @@ class Outbox:
                 wait_s = self._paused(self._status(peer), error)
             if wait_s is None:
                 await signals.new.wait()
+            elif self._status(peer).pausing:
+                # Whoever asks us something and never takes our items must not set the pace of our tries.
+                await self._clock.sleep(min(wait_s, LEAST_BETWEEN_S))
+                await self._sleep_or_wake(signals.back, wait_s - LEAST_BETWEEN_S)
             elif wait_s > 0:
-                await self._sleep_or_wake(signals.back if self._status(peer).pausing else signals.new, wait_s)
+                await self._sleep_or_wake(signals.new, wait_s)
 
     async def _sleep_or_wake(self, event: asyncio.Event, seconds: float) -> None:
+        if seconds <= 0:
+            return
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
         woken = asyncio.ensure_future(event.wait())
         try:

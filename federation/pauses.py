@@ -13,6 +13,8 @@ from protocol.errors import LimitError, MeshError, UnavailableError
 PAUSES: Final = ((900, 5.0), (86_400, 60.0))
 LONGEST_PAUSE_S: Final = 900.0
 SHORTEST_PAUSE_S: Final = 0.25
+#: A peer that says it is back is tried at most this often.
+LEAST_BETWEEN_S: Final = 1.0
 #: Nobody is believed who wants us to wait longer; a peer that is back earlier says so by asking us something.
 LONGEST_WAIT_S: Final = 3600.0
 

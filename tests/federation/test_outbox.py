@@ -385,8 +385,19 @@ async def test_a_peer_that_is_back_gets_what_waited_at_once(running: Sender) -> 
     task = await _run(running)
     running.peers.fails[PEER] = None
     running.outbox.back(PEER)
+    await running.clock.elapse(1)
     await _turns()
     assert mid(1) in running.peers.delivered
+    await _stop(task)
+
+
+async def test_a_peer_that_says_it_is_back_without_end_is_tried_once_a_second(running: Sender) -> None:
+    running.peers.fails[PEER] = LimitError("slow down", retry_at=NOW + 3600)
+    task = await _run(running)
+    for _ in range(100):
+        running.outbox.back(PEER)
+        await running.clock.elapse(0.1)
+    assert [peer for peer, _ in running.peers.batches].count(PEER) <= 11
     await _stop(task)
 
 
