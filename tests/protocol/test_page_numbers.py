@@ -4,7 +4,7 @@ import pytest
 
 from federation import inbox, outbox, pauses
 from node.sections import HandshakeSection, PrivacySection
-from node.services import consumer, mentor_side, quoting, sessions, threads
+from node.services import consumer, mentor_side, quota, quoting, sessions, threads
 from node.services.mailbox import MAX_PAGE
 from protocol import bodies, envelope, handshake, jws, messages, sealing, session
 from protocol.threads import MAX_MESSAGES
@@ -34,7 +34,7 @@ def page(name: str) -> str:
         ("31", f"At most {quoting.CANDIDATES} of them are proposed"),
         ("31", f"at least {quoting.SHARED_BY} mentors"),
         ("31", f"used last within {quoting.DEVICE_DAYS} days"),
-        ("31", f"({', '.join(f'{most:,}' for most in quoting.MEMBERS.values())}), and at least {SETTINGS.quota_least}"),
+        ("31", f"({', '.join(f'{most:,}' for most in quota.MEMBERS.values())}), and at least {SETTINGS.quota_least}"),
         ("31", f"at most {SETTINGS.quota_percent} % of the members"),
         ("31", f"next multiple of {SETTINGS.tick_ms} ms"),
         ("31", f"A quote is valid for {SETTINGS.quote_valid_s // 60} minutes"),
