@@ -132,6 +132,17 @@ async def test_other_times_are_chosen_on_the_page(town: Town, browser: TestClien
     assert await states(town, mentee.thread) == ("OFFERED", "OFFERED")
 
 
+@pytest.mark.parametrize("times", [["9" * 400], ["1"], ["253402299000"], ["0", "1800"]])
+async def test_times_that_the_page_never_showed_change_nothing(
+    town: Town, browser: TestClient[Any, Any], times: list[str]
+) -> None:
+    mentee = await requested(town)
+    link = path((await notice(town)).other_time)
+    answer = await browser.post(link, data=[("time", one) for one in times])
+    assert answer.status == 409
+    assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")
+
+
 async def test_decline_and_pause_takes_no_requests_for_a_while(town: Town, browser: TestClient[Any, Any]) -> None:
     await requested(town)
     await browser.post(path((await notice(town)).decline_and_pause), data={})

@@ -246,6 +246,20 @@ async def test_a_provider_cannot_make_a_mentee_wait_for_ever(town: Town, named: 
     assert (await kinds(town.ana))[-1] == "notice"
 
 
+async def test_a_receipt_that_does_not_verify_is_reported_and_changes_nothing(town: Town) -> None:
+    mentee = town.mentee()
+    await mentee.accept(await mentee.quote())
+    before = await thread(town.aurora, mentee.thread)
+    town.network.tamper = lambda answer: encode(
+        Outcomes(outcomes=(replace(decode(answer, Outcomes).outcomes[0], receipt="x"),))
+    )
+    await settle(town.aurora)
+    assert await thread(town.aurora, mentee.thread) == before
+    async with town.aurora.store.read() as tx:
+        assert await tx.count(OutboxRow) == 0
+    assert town.aurora.metrics.registry.get_sample_value("mentormesh_events_total", {"event": "receipt-refused"}) == 1
+
+
 async def test_a_counter_waits_for_the_mentee_no_longer_than_is_sane(town: Town) -> None:
     mentee = await requested(town)
     slot = (await waiting_request(town.ben)).held[0] + 7 * DAY_S

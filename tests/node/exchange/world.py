@@ -212,6 +212,7 @@ class TestNode(Site):
         keys = _keys(entropy)
         self.document: Final = sign_document(_document(entity, keys), keys.federation)
         self.directory: Final = PeerDirectory()
+        self.metrics: Final = Metrics()
         config = Config(
             node=NodeSection(entity=entity),
             org=OrgSection(display_name=name.title(), countries=("DE",)),
@@ -225,7 +226,7 @@ class TestNode(Site):
             store=store,
             clock=clock,
             entropy=entropy,
-            events=Events(make_log(clock, level="critical"), Metrics()),
+            events=Events(make_log(clock, level="critical"), self.metrics),
             directory=self.directory,
             calls=network.calls(entity),
             vocabulary=lambda: vocabulary,
