@@ -4,6 +4,7 @@ An item is taken whole or not at all. A repeat is answered with the stored outco
 refused and kept as evidence. Source: docs/protocol/33-delivery.md.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
@@ -104,6 +105,7 @@ class Inbox:
 
     async def _answered(self, tx: Writer, peer: str, item: Item, put_off: dict[str, str]) -> Outcome:
         """Return the outcome of one item; in a thread of `put_off` nothing overtakes what is to come again."""
+        await asyncio.sleep(0)  # others go on meanwhile: a batch is long
         mid, thread = _place(item)
         if thread in put_off:
             return Outcome(mid=mid, status="later", code=put_off[thread])

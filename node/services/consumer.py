@@ -44,6 +44,8 @@ SIDE: Final = Side.CONSUMER
 OPEN: Final = (State.REQUESTED.value, State.OFFERED.value, State.ACCEPTED.value)
 #: Requests that one person may have open at once.
 MAX_OPEN: Final = 24
+#: Acceptances that one person may call off in that time: each has disturbed a mentor.
+MAX_WITHDRAWN: Final = 30
 #: Requests of one person that are kept at once, open or ended.
 MAX_KEPT: Final = 200
 DAY_S: Final = 86_400
@@ -192,13 +194,16 @@ class Consumer:
         Args:
             backups: further requests, sealed in advance, that the node sends one after the other if this one fails
                 while no device of the person is connected.
-        Raises: MissingError, IllegalStepError.
+        Raises: MissingError, IllegalStepError; LimitError: this person has called off too many.
         """
         async with self._store.write() as tx:
             row = await self._desk.find(tx, thread, SIDE, label=label)
             said = await self._said(tx, row)
             if row.state == State.ACCEPTED.value and said.body == body:
                 return said
+            withdrawn = where(label=label, side=SIDE.value, state=State.CANCELLED.value)
+            if await tx.count(ThreadRow, withdrawn) >= MAX_WITHDRAWN:
+                raise LimitError(f"at most {MAX_WITHDRAWN} requests may be withdrawn in {KEEP_S // DAY_S} days")
             row, message = await self._desk.say(tx, row, "accept", body)
             notes = replace(decode(row.notes, ConsumerNotes), accepted=message.hash, backups=backups)
             # The provider's receipt names a nearer deadline; without one nobody waits for ever.

@@ -43,4 +43,6 @@ class PeerBook:
 
     async def post(self, peer: str, path: str, body: bytes, content_type: str) -> bytes:
         """Return the body of a peer's signed answer. Raises: MeshError."""
-        return (await self._calls.post(self._directory.get(peer), path, body, content_type)).body
+        found = self._directory.get(peer)
+        found.require("continue", now=self._clock.now())
+        return (await self._calls.post(found, path, body, content_type)).body

@@ -33,6 +33,8 @@ OVER: Final = frozenset({"missing", "session-over", "expired"})
 #: Envelopes that one person may have waiting on the way to the other side.
 MAX_WAITING: Final = 2000
 DELIVER_S: Final = LIFE_S
+#: A session that both sides have closed is erased so long afterwards.
+CLOSED_S: Final = 3600
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,14 +239,22 @@ class Sessions:
         async with self._store.write() as tx:
             over = await tx.find(SessionRow, at_most("destroy_at", now), limit=500)
             for session in over:
-                await tx.delete(MailboxRow, where(thread=session.thread, side=session.side))
-                await tx.delete(OutboxRow, where(thread=session.thread, side=session.side))
-                await tx.delete(SessionRow, where(thread=session.thread, side=session.side))
+                await self._destroy(tx, session, now)
         return len(over)
+
+    async def _destroy(self, tx: Writer, session: SessionRow, now: int) -> None:
+        """Erase a session, but a closed one not while last words wait for a peer that is away."""
+        mine = where(thread=session.thread, side=session.side)
+        last = session.ends_at + LIFE_S
+        if session.state == CLOSED and now < last and await tx.count(OutboxRow, mine):
+            await tx.put(replace(session, destroy_at=min(now + CLOSED_S, last)))
+            return
+        for kind in (MailboxRow, OutboxRow, SessionRow):
+            await tx.delete(kind, mine)
 
 
 def _settled(session: SessionRow, now: int) -> SessionRow:
     """Return the session, closed if both sides have closed: then it is erased within the hour."""
     if session.closed_own and session.closed_their and session.state == OPEN:
-        return replace(session, state=CLOSED, destroy_at=min(session.destroy_at, now + 3600))
+        return replace(session, state=CLOSED, destroy_at=min(session.destroy_at, now + CLOSED_S))
     return session

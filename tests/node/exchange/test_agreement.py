@@ -5,7 +5,7 @@ import pytest
 from federation.ports import where
 from federation.rows import MessageRow, PlaceRow, SessionRow, SlotRow, ThreadRow
 from node.services.answering import Answering
-from node.services.consumer import MAX_OPEN, ConsumerNotes
+from node.services.consumer import MAX_OPEN, MAX_WITHDRAWN, ConsumerNotes
 from node.services.mentor_side import Counter, Decline, ProviderNotes
 from protocol.addresses import audience_id
 from protocol.agreement import open_agreement
@@ -274,3 +274,29 @@ async def test_what_has_ended_does_not_count_as_open(town: Town) -> None:
         assert (await town.mentee().quote()).candidates
     with pytest.raises(LimitError, match="open requests"):
         await town.mentee().quote()
+
+
+async def test_nobody_disturbs_mentors_by_withdrawing_without_end(town: Town) -> None:
+    """Inside one company no quota stands between people."""
+    consumer = town.aurora.exchanging.consumer
+    for _ in range(MAX_WITHDRAWN):
+        mentee = town.mentee()
+        await mentee.accept(await mentee.quote())
+        await consumer.cancel(town.ana.label, mentee.thread, "not-needed")
+        await settle(town.aurora, town.cobalt)
+    mentee = town.mentee()
+    quote = await mentee.quote()
+    with pytest.raises(LimitError, match="withdrawn"):
+        await mentee.accept(quote)
+
+
+async def test_a_peer_that_was_blocked_is_sent_nothing_until_it_is_not(town: Town) -> None:
+    mentee = town.mentee()
+    await mentee.accept(await mentee.quote())
+    town.aurora.meet(town.cobalt, mode="blocked")
+    before = len(town.network.delivered)
+    await settle(town.aurora, town.cobalt)
+    assert len(town.network.delivered) == before
+    town.aurora.meet(town.cobalt)
+    await settle(town.aurora, town.cobalt)
+    assert await states(town, mentee.thread) == ("ACCEPTED", "ACCEPTED")

@@ -15,6 +15,8 @@ from .conftest import Town
 from .people import Mentee, agree, waiting_request
 from .world import Site, Somebody, settle
 
+DAY_S = 86_400
+
 
 async def agreed(town: Town) -> Mentee:
     """Return a thread with an agreed session."""
@@ -201,3 +203,35 @@ async def test_the_echo_of_the_last_close_is_taken_and_tells_nothing(town: Town)
     )
     assert b'"stored"' in answer
     assert await town.ana.entries() == before
+
+
+async def test_last_words_to_a_peer_that_is_away_outlive_the_closing(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"", kind="close"))
+    await settle(town.aurora, town.cobalt)
+    town.network.down.add(town.cobalt.entity)
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"thank you"))
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"", kind="close"))
+    for _ in range(5):
+        town.clock.advance(3600)
+        await town.aurora.exchanging.sweep()
+    town.network.down.clear()
+    await settle(town.aurora, town.cobalt)
+    assert [text for _, _, text in await shown(town.ben)] == [b"", b"thank you", b""]
+    town.clock.advance(3601)
+    await town.aurora.exchanging.sweep()
+    async with town.aurora.store.read() as tx:
+        assert await tx.count(SessionRow) == 0
+
+
+async def test_last_words_that_nobody_takes_end_with_the_session(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"", kind="close"))
+    await settle(town.aurora, town.cobalt)
+    town.network.down.add(town.cobalt.entity)
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"", kind="close"))
+    for _ in range(20):
+        town.clock.advance(DAY_S)
+        await town.aurora.exchanging.sweep()
+    async with town.aurora.store.read() as tx:
+        assert (await tx.count(SessionRow), await tx.count(OutboxRow)) == (0, 0)

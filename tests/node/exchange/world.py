@@ -242,14 +242,14 @@ class TestNode(Site):
         self.around = replace(self.around, store=store, entropy=entropy)
         self.exchanging = Exchanging(self.around)
 
-    def meet(self, other: "TestNode") -> None:
-        """Pin another node as a peer."""
+    def meet(self, other: "TestNode", *, mode: str = "full") -> None:
+        """Pin another node as a peer, or change how it is treated."""
         row = PeerRow(
             entity=other.entity,
             keyid=other.keys.http.public.keyid,
             federation_key=other.keys.federation.public.text,
             document=other.document.encode("ascii"),
-            mode="full",
+            mode=mode,
             added_at=self.clock.now(),
             fetched_at=self.clock.now(),
         )
