@@ -25,6 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 ID: Final = "A" * 22
 #: A command for each operation; WHO stands for the id of a member. A new operation fails the test until it stands here.
 COMMANDS: Final[dict[str, dict[str, Any]]] = {
+    "log.check": {},
+    "log.show": {},
+    "log.successor": {},
     "member.export": {"id": "WHO"},
     "member.import": {"packed": "FILE", "digest": ""},
     "member.link": {"id": "WHO"},
@@ -53,8 +56,8 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     # The last one: there is nobody to ask about afterwards.
     "member.erase": {"id": "WHO"},
 }
-#: A sign-in link and a ticket are random; they are made by asking and tell nothing.
-MADE: Final = frozenset({"member.link", "peer.invite"})
+#: Links, tickets and the hashes of a log are random; they are made by asking or by the clock and tell nothing.
+MADE: Final = frozenset({"log.check", "log.show", "log.successor", "member.link", "peer.invite"})
 #: Of the status: what this process and machine are at this moment.
 MOMENTARY: Final = frozenset({"database_bytes", "listen", "pages", "jobs", "mails waiting", "messages waiting"})
 

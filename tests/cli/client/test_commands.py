@@ -79,6 +79,14 @@ async def until_open(home: Home, thread: str) -> None:
     raise AssertionError("the session never opened")
 
 
+async def until_shown(home: Home, thread: str, words: str) -> str:
+    """Return what a session shows, as soon as `words` are in it."""
+    for _ in range(60):
+        if words in (read := await home.done("session", "show", thread)):
+            return read
+    raise AssertionError(f"{words} never came")
+
+
 async def test_a_whole_session_is_typed(aurora: Company) -> None:
     ana, ben = await Home(aurora, "aurora1").sign_in(), await mentor(aurora, "aurora2")
     shown = await ana.done(*ASK)
@@ -101,13 +109,14 @@ async def test_a_whole_session_is_typed(aurora: Company) -> None:
 
 async def chat(ana: Home, ben: Home, thread: str) -> None:
     await ana.done("session", thread, typed="Hello Ben!\n/goal Three sentences\n/useful 7\n/useful 5\n/quit\n")
-    read = await ben.done("session", "show", thread)
+    read = await until_shown(ben, thread, "[useful]")
     assert "Aurora1: Hello Ben!" in read
     assert "Aurora1 [goal]: Three sentences" in read
     assert "Aurora1 [useful]: 5/5" in read
     assert await ben.done("session", "send", thread, "Hello", "Ana!") == "Sent.\n"
     await ben.done("session", "agenda", thread, "What happened=5", "Options=15")
     await ben.done("session", "action", thread, "Send the outline", "--owner", "mentor")
+    await until_shown(ana, thread, "[action]")
     view = await ana.read("session", "show", thread)
     assert [(line["kind"], line["text"]) for line in view["lines"] if not line["mine"]][1:] == [
         ("chat", "Hello Ana!"),
