@@ -237,7 +237,7 @@ class Sessions:
         """Erase what is left of sessions whose time is over; return how many."""
         now = self._clock.now()
         async with self._store.write() as tx:
-            over = await tx.find(SessionRow, at_most("destroy_at", now), limit=500)
+            over = await tx.find(SessionRow, at_most("destroy_at", now), order="destroy_at", limit=500)
             for session in over:
                 await self._destroy(tx, session, now)
         return len(over)
