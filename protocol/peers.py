@@ -5,19 +5,19 @@ a *node* is right, so a document that arrives over TLS alone changes nothing (`r
 Source: docs/protocol/20-identity.md.
 """
 
-import binascii
 from typing import Annotated, Final, Literal
 
 import msgspec
 
 from . import jws
 from .addresses import ApiBase, parse_api
-from .encoding import Wire, decode, encode, sha256
+from .encoding import Wire, decode, encode
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, entity_host
 from .offers import OrgProfile
 from .sealing import SealingPublicKey, SealingText
 from .signing import SigningKey, VerifyKey
+from .tlog.note import LogKey
 
 DOCUMENT_TYP: Final = "mentormesh-node+jws"
 DOCUMENT_PATH: Final = "/.well-known/mentormesh"
@@ -31,8 +31,6 @@ Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(?!\n)$"
 LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}(?!\n)$")]
 LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}(?!\n)$", max_length=300)]
 Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
-
-_ED25519_NOTE_KEY: Final = b"\x01"
 
 
 class NodeKeys(Wire, frozen=True, kw_only=True):
@@ -118,9 +116,7 @@ def common_protocol(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str | Non
 
 def log_vkey(origin: str, public: bytes) -> str:
     """Return the verifier key of a log in C2SP signed-note form: `origin+hash+base64(0x01 ‖ key)`."""
-    typed = _ED25519_NOTE_KEY + public
-    short_hash = sha256(origin.encode("ascii"), b"\n", typed)[:4].hex()
-    return f"{origin}+{short_hash}+{binascii.b2a_base64(typed, newline=False).decode('ascii')}"
+    return LogKey(name=origin, key=VerifyKey(public)).vkey
 
 
 def _check(document: NodeDocument) -> None:
