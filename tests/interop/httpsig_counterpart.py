@@ -69,7 +69,7 @@ def answer(question: dict[str, Any]) -> object:
             expires=dt.datetime.fromtimestamp(question["created"] + 300, tz=dt.UTC),
             nonce=question["nonce"],
             label="sig1",
-            tag="mentormesh",
+            tag=question["tag"],
             covered_component_ids=tuple(question["covered"]),
             body=body,
         )

@@ -1,12 +1,19 @@
-"""http-message-signatures and our own profile agree on requests and responses (RFC 9421, RFC 9530)."""
+"""Three libraries and our own profile agree on requests and responses (RFC 9421, RFC 9530).
+
+They are http-message-signatures of PyPI, http-message-signatures of npm and http-message-sig, on which readers of Web
+Bot Auth directories are built.
+"""
 
 import base64
+import json
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from protocol.encoding import b64
+from protocol.encoding import b64, unb64
 from protocol.httpsig import (
     Asked,
     RequestLine,
@@ -17,12 +24,17 @@ from protocol.httpsig import (
     verify_request,
     verify_response,
 )
-from protocol.keydirectory import DIRECTORY_TAG, sign_directory
+from protocol.keydirectory import DIRECTORY_PATH, DIRECTORY_TAG, directory, sign_directory
 from protocol.signing import SigningKey
 
 from .counterpart import ask
+from .node_counterpart import ask_node
 
-SCRIPT = "httpsig_counterpart.py"
+LIBRARIES = {
+    "http-message-signatures (PyPI)": partial(ask, "httpsig_counterpart.py"),
+    "http-message-signatures (npm)": partial(ask_node, "http_message_signatures.cjs"),
+    "http-message-sig (npm)": partial(ask_node, "http_message_sig.cjs"),
+}
 CALLER = SigningKey(bytes(range(32)))
 SERVER = SigningKey(bytes(range(1, 33)))
 AUTHORITY = "birch.example"
@@ -46,7 +58,14 @@ REQUESTS = [
     ("GET", "/a%2fb/%41?q=%20a%3d", ""),
 ]
 
+Library = Callable[[object], Any]
+
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> Library:
+    return LIBRARIES[request.param]
 
 
 def question(do: str, key: SigningKey, message: dict[str, Any], **more: object) -> dict[str, Any]:
@@ -80,10 +99,10 @@ def our_request(method: str, target: str, body: str) -> tuple[dict[str, str], As
 
 
 @pytest.mark.parametrize(("method", "target", "body"), REQUESTS)
-def test_the_library_verifies_a_request_that_we_sign(method: str, target: str, body: str) -> None:
+def test_the_library_verifies_a_request_that_we_sign(library: Library, method: str, target: str, body: str) -> None:
     headers, _ = our_request(method, target, body)
     asked = question("verify", CALLER, message(method, target, headers), covered=covered(body), body=body)
-    verified = ask(SCRIPT, asked)
+    verified = library(asked)
     assert isinstance(verified, dict)
     assert verified["parameters"]["nonce"] == b64(NONCE)
     assert verified["parameters"]["expires"] - verified["parameters"]["created"] == 300
@@ -94,16 +113,16 @@ def test_the_library_verifies_a_request_that_we_sign(method: str, target: str, b
     [("PUT", "/x?a=1", "body"), ("POST", "/y?a=1", "body"), ("POST", "/x?a=2", "body"), ("POST", "/x?a=1", "other")],
     ids=["method", "path", "query", "body"],
 )
-def test_the_library_refuses_what_we_did_not_sign(method: str, target: str, body: str) -> None:
+def test_the_library_refuses_what_we_did_not_sign(library: Library, method: str, target: str, body: str) -> None:
     headers, _ = our_request("POST", "/x?a=1", "body")
     asked = question("verify", CALLER, message(method, target, headers), covered=covered(body), body=body)
-    refused = ask(SCRIPT, asked)
+    refused = library(asked)
     assert isinstance(refused, dict)
     assert "error" in refused
 
 
 @pytest.mark.parametrize(("method", "target", "body"), REQUESTS)
-def test_we_verify_a_request_that_the_library_signs(method: str, target: str, body: str) -> None:
+def test_we_verify_a_request_that_the_library_signs(library: Library, method: str, target: str, body: str) -> None:
     now = int(time.time())
     headers = {"Content-Type": JSON} if body else {}
     signing = question(
@@ -115,7 +134,7 @@ def test_we_verify_a_request_that_the_library_signs(method: str, target: str, bo
         created=now,
         nonce=b64(NONCE),
     )
-    signed = ask(SCRIPT, signing)
+    signed = library(signing)
     assert isinstance(signed, dict)
     asked = verify_request(
         parse_request(signed.items()), line(method, target), body.encode(), key=CALLER.public, now=now
@@ -123,42 +142,61 @@ def test_we_verify_a_request_that_the_library_signs(method: str, target: str, bo
     assert asked.nonce == b64(NONCE)
 
 
-def test_the_library_verifies_a_response_that_we_sign() -> None:
+def test_the_library_verifies_a_response_that_we_sign(library: Library) -> None:
     headers, asked = our_request(*REQUESTS[0])
     body = '{"ok":true}'
     answer = sign_response(200, body.encode(), asked=asked, key=SERVER, now=int(time.time()))
     response = {"status_code": 200, "headers": answer, "request": message("POST", REQUESTS[0][1], headers)}
-    verified = ask(SCRIPT, question("verify", SERVER, response, covered=RESPONSE, body=body))
+    verified = library(question("verify", SERVER, response, covered=RESPONSE, body=body))
     assert isinstance(verified, dict)
     assert verified["parameters"]["keyid"] == SERVER.public.keyid
 
 
-def test_the_library_refuses_our_response_for_another_request() -> None:
+def test_the_library_refuses_our_response_for_another_request(library: Library) -> None:
     _, asked = our_request(*REQUESTS[0])
     other, _ = our_request("POST", REQUESTS[0][1], "another body")
     answer = sign_response(200, b"{}", asked=asked, key=SERVER, now=int(time.time()))
     response = {"status_code": 200, "headers": answer, "request": message("POST", REQUESTS[0][1], other)}
-    refused = ask(SCRIPT, question("verify", SERVER, response, covered=RESPONSE, body="{}"))
+    refused = library(question("verify", SERVER, response, covered=RESPONSE, body="{}"))
     assert isinstance(refused, dict)
     assert "error" in refused
 
 
-def test_we_verify_a_response_that_the_library_signs() -> None:
+def test_we_verify_a_response_that_the_library_signs(library: Library) -> None:
     headers, asked = our_request(*REQUESTS[0])
     now, body = int(time.time()), '{"ok":true}'
     response = {"status_code": 200, "headers": {}, "request": message("POST", REQUESTS[0][1], headers)}
     signing = question("sign", SERVER, response, covered=RESPONSE, body=body, created=now, nonce=b64(NONCE))
-    signed = ask(SCRIPT, signing)
+    signed = library(signing)
     assert isinstance(signed, dict)
     parsed = parse_response(signed.items())
     verify_response(parsed, 200, body.encode(), asked=asked, key=SERVER.public, now=now)
 
 
-def test_the_library_verifies_our_key_directory() -> None:
+def directory_question(authority: str) -> dict[str, Any]:
+    """Return what a reader asks who fetched our key directory at `authority` and knows nothing else of us."""
     answer = sign_directory(AUTHORITY, key=SERVER, now=int(time.time()), nonce=NONCE)
-    request = message("GET", "/.well-known/http-message-signatures-directory", {})
-    response = {"status_code": 200, "headers": answer, "request": request}
-    asked = question("verify", SERVER, response, covered=['"@authority";req'], tag=DIRECTORY_TAG)
-    verified = ask(SCRIPT, {**asked, "tag": DIRECTORY_TAG})
-    assert isinstance(verified, dict)
+    (listed,) = json.loads(directory(SERVER.public))["keys"]
+    request = {"method": "GET", "url": f"https://{authority}{DIRECTORY_PATH}", "headers": {}}
+    return {
+        "do": "verify",
+        "keyid": listed["kid"],
+        "public": base64.b64encode(unb64(listed["x"], what="key")).decode(),
+        "tag": DIRECTORY_TAG,
+        "covered": ['"@authority";req'],
+        "message": {"status_code": 200, "headers": answer, "request": request},
+    }
+
+
+def test_the_library_verifies_our_key_directory_by_the_key_in_it(library: Library) -> None:
+    verified = library(directory_question(AUTHORITY))
     assert verified["parameters"]["tag"] == DIRECTORY_TAG
+
+
+def test_the_library_refuses_our_key_directory_at_another_authority(library: Library) -> None:
+    assert "error" in library(directory_question("cobalt.example"))
+
+
+def test_the_key_directory_names_its_key_by_the_thumbprint_that_jose_computes() -> None:
+    (listed,) = json.loads(directory(SERVER.public))["keys"]
+    assert ask_node("jose.cjs", {"do": "thumbprint", "jwk": json.dumps(listed)}) == listed["kid"]
