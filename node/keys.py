@@ -20,8 +20,16 @@ from protocol.errors import MalformedError, RefusedError
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SEED_BYTES, SigningKey, VerifyKey
 
-Role = Literal["federation", "http", "log", "envelope-sign", "envelope-seal", "attest"]
-ROLES: Final[tuple[Role, ...]] = ("federation", "http", "log", "envelope-sign", "envelope-seal", "attest")
+Role = Literal["federation", "http", "log", "envelope-sign", "envelope-seal", "attest", "witness"]
+ROLES: Final[tuple[Role, ...]] = (
+    "federation",
+    "http",
+    "log",
+    "envelope-sign",
+    "envelope-seal",
+    "attest",
+    "witness",
+)
 
 KEY_FOLDER: Final = "keys"
 RECOVERY_FILE: Final = "recovery.key"
@@ -39,6 +47,7 @@ class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
     envelope_sign: SigningKey
     envelope_seal: NodeSealingKey
     attest: SigningKey
+    witness: SigningKey
     recovery: VerifyKey
 
 
@@ -70,6 +79,7 @@ def load_keys(directory: Path) -> KeyRing:
         envelope_sign=SigningKey(seeds["envelope-sign"]),
         envelope_seal=NodeSealingKey(seeds["envelope-seal"]),
         attest=SigningKey(seeds["attest"]),
+        witness=SigningKey(seeds["witness"]),
         recovery=_recovery(folder / "recovery.pub"),
     )
 

@@ -154,6 +154,7 @@ def _key_leaves(keys: KeyRing) -> tuple[NodeKeyLeaf, ...]:
         "http": keys.http.public.text,
         "log": keys.log.public.text,
         "recovery": keys.recovery.text,
+        "witness": keys.witness.public.text,
     }
     return tuple(NodeKeyLeaf(role=role, key=key) for role, key in public.items())
 

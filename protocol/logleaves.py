@@ -22,7 +22,7 @@ MAX_LEAF_BYTES: Final = 1024
 #: A period has at least so many agreement commitments, or the next power of two; what is missing is random.
 PERIOD_LEAST: Final = 16
 
-Role = Literal["attest", "envelope_seal", "envelope_sign", "federation", "http", "log", "recovery"]
+Role = Literal["attest", "envelope_seal", "envelope_sign", "federation", "http", "log", "recovery", "witness"]
 LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]{3,253}/log(/[1-9][0-9]{0,8})?(?!\n)$")]
 _Signature = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{85}[AQgw](?!\n)$")]
 _Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]

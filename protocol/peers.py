@@ -17,7 +17,7 @@ from .ids import Bytes32, Entity, Seconds, entity_host
 from .offers import OrgProfile
 from .sealing import SealingPublicKey, SealingText
 from .signing import SigningKey, VerifyKey
-from .tlog.note import LogKey
+from .tlog.note import LogKey, WitnessKey
 
 DOCUMENT_TYP: Final = "mentormesh-node+jws"
 DOCUMENT_PATH: Final = "/.well-known/mentormesh"
@@ -36,7 +36,8 @@ Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 class NodeKeys(Wire, frozen=True, kw_only=True):
     """Public keys by role; no key has two roles, so that nothing signed in one role can be passed off in another.
 
-    {"attest":"…","envelope_seal":"…","envelope_sign":"…","federation":"…","http":"…","log":"…","recovery":"…"}
+    {"attest":"…","envelope_seal":"…","envelope_sign":"…","federation":"…","http":"…","log":"…","recovery":"…",
+     "witness":"…"}
     """
 
     federation: Bytes32
@@ -45,10 +46,19 @@ class NodeKeys(Wire, frozen=True, kw_only=True):
     envelope_sign: Bytes32
     envelope_seal: SealingText
     attest: Bytes32
+    witness: Bytes32
     recovery: Bytes32
 
     def __post_init__(self) -> None:
-        signing = (self.federation, self.http, self.log, self.envelope_sign, self.attest, self.recovery)
+        signing = (
+            self.federation,
+            self.http,
+            self.log,
+            self.envelope_sign,
+            self.attest,
+            self.witness,
+            self.recovery,
+        )
         if len(set(signing)) != len(signing):
             raise ValueError("every role needs a key of its own")
 
@@ -119,12 +129,22 @@ def log_vkey(origin: str, public: bytes) -> str:
     return LogKey(name=origin, key=VerifyKey(public)).vkey
 
 
+def log_key(document: NodeDocument) -> LogKey:
+    """Return what the node signs the checkpoints of its current log with."""
+    return LogKey(name=document.log_origin, key=VerifyKey.parse(document.keys.log))
+
+
+def witness_key(document: NodeDocument) -> WitnessKey:
+    """Return what the node cosigns checkpoints of other logs with, under the name `HOST/witness`."""
+    return WitnessKey(name=f"{entity_host(document.entity)}/witness", key=VerifyKey.parse(document.keys.witness))
+
+
 def _check(document: NodeDocument) -> None:
     """Return if the parts of a document fit together and every key is a usable one. Raises: MalformedError."""
     host = entity_host(document.entity)
     parse_api(document.api)
     keys = document.keys
-    for text in (keys.http, keys.log, keys.envelope_sign, keys.attest, keys.recovery):
+    for text in (keys.http, keys.log, keys.envelope_sign, keys.attest, keys.witness, keys.recovery):
         VerifyKey.parse(text)
     SealingPublicKey.parse(keys.envelope_seal)
     if document.log_origin != f"{host}/log" and not document.log_origin.startswith(f"{host}/log/"):

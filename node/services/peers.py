@@ -28,6 +28,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
             envelope_sign=keys.envelope_sign.public.text,
             envelope_seal=keys.envelope_seal.public.text,
             attest=keys.attest.public.text,
+            witness=keys.witness.public.text,
             recovery=keys.recovery.text,
         ),
         org=OrgProfile(

@@ -71,7 +71,7 @@ async def grow(node: Running, count: int) -> None:
 
 
 async def test_a_log_is_verified_over_http(node: Running) -> None:
-    await grow(node, 592)
+    await grow(node, 591)
     found = json.loads(await text("verify", node.url, "--json"))
     assert (found["origin"], found["size"]) == ("aurora.example/log", 600)
     told = await text("verify", node.url, "--key", found["vkey"])
@@ -116,7 +116,7 @@ async def test_a_reader_waits_when_it_is_told_to(tmp_path: Path, monkeypatch: py
             loop.call_soon_threadsafe(clock.advance, int(seconds))  # type: ignore[attr-defined]
 
         monkeypatch.setattr(time, "sleep", sleep)
-        assert (await text("verify", node.url)).startswith("Good: all 8 entries")
+        assert (await text("verify", node.url)).startswith("Good: all 9 entries")
     assert waited
     assert max(waited) <= log_reader.LONGEST_WAIT_S
 
@@ -125,8 +125,8 @@ async def test_an_operator_sees_and_checks_the_log(node: Running) -> None:
     assert "no checkpoint yet" in await error(RefusedError, "check")
     assert "aurora.example/log, 0 entries, 0 waiting" in await text("show")
     await grow(node, 300)
-    assert json.loads(await text("show", "--json"))["size"] == 308
-    assert await text("check") == "Good: all 308 entries of aurora.example/log belong to its checkpoint.\n"
+    assert json.loads(await text("show", "--json"))["size"] == 309
+    assert await text("check") == "Good: all 309 entries of aurora.example/log belong to its checkpoint.\n"
 
 
 async def test_a_successor_is_started_only_for_a_log_that_cannot_go_on(node: Running) -> None:
@@ -135,7 +135,7 @@ async def test_a_successor_is_started_only_for_a_log_that_cannot_go_on(node: Run
     async with node.node.base.store.write() as tx:
         await tx.delete(LogTileRow)
     assert "aurora.example/log/2" in await text("successor", "--yes")
-    assert json.loads(await text("verify", node.url, "--key", (await status(node)), "--json"))["size"] == 9
+    assert json.loads(await text("verify", node.url, "--key", (await status(node)), "--json"))["size"] == 10
     assert (await run("successor")).exit_code == 1
 
 

@@ -56,6 +56,7 @@ def key_ring(name: str) -> KeyRing:
         envelope_sign=SigningKey(seed("envelope_sign")),
         envelope_seal=NodeSealingKey(seed("sealing")),
         attest=SigningKey(seed("attest")),
+        witness=SigningKey(seed("witness")),
         recovery=SigningKey(seed("recovery")).public,
     )
 

@@ -31,9 +31,9 @@ def test_every_file_of_a_new_node_is_readable_by_its_owner_alone(directory: Path
 
 def test_every_role_has_a_key_of_its_own(directory: Path) -> None:
     keys = load_keys(directory)
-    signing = [keys.federation, keys.http, keys.log, keys.envelope_sign, keys.attest]
+    signing = [keys.federation, keys.http, keys.log, keys.envelope_sign, keys.attest, keys.witness]
     publics = {key.public.text for key in signing} | {keys.recovery.text}
-    assert len(publics) == 6
+    assert len(publics) == 7
 
 
 def test_the_recovery_key_is_needed_only_as_its_public_half(directory: Path) -> None:

@@ -101,7 +101,7 @@ async def test_a_log_of_several_bundles_verifies_over_http(node: Running, reader
     await periods(node, 300)
     found = await node.node.log.sequencer.sequence()
     assert found == await reader.checkpoint()
-    assert await reader.audit() == 308
+    assert await reader.audit() == 309
 
 
 async def test_keys_and_policy_begin_the_log_and_are_not_repeated(node: Running) -> None:
@@ -110,12 +110,12 @@ async def test_keys_and_policy_begin_the_log_and_are_not_repeated(node: Running)
         leaves = [parse_leaf(row.entry) for row in await rows.find(LogEntryRow)]
     keys = [leaf for leaf in leaves if isinstance(leaf, NodeKeyLeaf)]
     assert sorted(leaf.role for leaf in keys) == [
-        "attest", "envelope_seal", "envelope_sign", "federation", "http", "log", "recovery",
+        "attest", "envelope_seal", "envelope_sign", "federation", "http", "log", "recovery", "witness",
     ]  # fmt: skip
     assert {leaf.key for leaf in keys} >= {node.node.base.keys.http.public.text, node.node.base.keys.log.public.text}
     (policy,) = [leaf for leaf in leaves if isinstance(leaf, PolicyLeaf)]
     assert (policy.k, policy.map_version) == (8, 1)
-    assert len(leaves) == 8
+    assert len(leaves) == 9
 
 
 async def test_tiles_may_be_kept_for_a_year_and_checkpoints_for_seconds(
@@ -135,7 +135,7 @@ async def test_tiles_may_be_kept_for_a_year_and_checkpoints_for_seconds(
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
-        ("/log/tile/0/000.p/9", 404, "missing"),
+        ("/log/tile/0/000.p/10", 404, "missing"),
         ("/log/tile/0/000", 404, "missing"),
         ("/log/tile/0/0", 400, "tile-path"),
         ("/log/tile/0/%3000.p/8", 404, "missing"),
@@ -199,10 +199,10 @@ async def show(operations: Operations) -> LogStatus:
 
 async def test_an_operator_sees_how_the_log_is_and_has_it_checked(node: Running) -> None:
     operations = node.node.operations
-    assert (await show(operations)).waiting == 8
+    assert (await show(operations)).waiting == 9
     with pytest.raises(MissingError):
         await operations.call("log.check", CheckLog(), LogChecked)
-    await periods(node, 292)
+    await periods(node, 291)
     await node.node.log.sequencer.sequence()
     status = await show(operations)
     assert (status.origin, status.size, status.waiting, status.problem) == ("aurora.example/log", 300, 0, "")
@@ -253,7 +253,7 @@ async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tm
             await node.log.sequencer.sequence()
         assert (await show(node.operations)).problem == "log-restored"
         status = await node.operations.call("log.successor", SucceedLog(), LogStatus)
-        assert (status.origin, status.size, status.problem) == ("aurora.example/log/2", 10, "")
+        assert (status.origin, status.size, status.problem) == ("aurora.example/log/2", 11, "")
         with pytest.raises(RefusedError):
             await node.operations.call("log.successor", SucceedLog(), LogStatus)
         async with node.base.store.read() as rows:
@@ -278,12 +278,12 @@ async def test_a_foreign_program_verifies_the_log_of_a_running_node(node: Runnin
     note = (await reader.get("/log/checkpoint")).decode()
     opened = ask_go(script, {"do": "open", "note": note, "keys": [key.vkey]})
     assert opened == {"text": checkpoint.text, "signed": [key.name]}
-    names = (Tile(0, 0), Tile(0, 1, 52), Tile(1, 0, 1))
+    names = (Tile(0, 0), Tile(0, 1, 53), Tile(1, 0, 1))
     tiles = {tile_path(name): base64.b64encode(await reader.get(f"/log/{tile_path(name)}")).decode() for name in names}
     indexes = [0, 255, 256, 307]
     root = base64.b64encode(checkpoint.root).decode()
     proved = ask_go(
-        script, {"do": "prove", "size": 308, "root": root, "tiles": tiles, "indexes": indexes, "old": [8, 308]}
+        script, {"do": "prove", "size": 309, "root": root, "tiles": tiles, "indexes": indexes, "old": [9, 309]}
     )
     assert isinstance(proved, dict)
     assert len(proved["inclusion"]) == len(indexes)

@@ -65,7 +65,8 @@ class Org:
         self.seal: Final = NodeSealingKey(seed(f"{name} seal"))
         federation = SigningKey(seed(f"{name} federation"))
         log = SigningKey(seed(f"{name} log")).public
-        public = {role: SigningKey(seed(f"{name} {role}")).public.text for role in ("http", "attest", "recovery")}
+        roles = ("http", "attest", "witness", "recovery")
+        public = {role: SigningKey(seed(f"{name} {role}")).public.text for role in roles}
         keys = NodeKeys(
             federation=federation.public.text,
             log=log.text,

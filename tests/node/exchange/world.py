@@ -315,6 +315,7 @@ def _keys(entropy: Entropy) -> KeyRing:
         envelope_sign=key(),
         envelope_seal=NodeSealingKey(entropy.take(32)),
         attest=key(),
+        witness=key(),
         recovery=key().public,
     )
 
@@ -333,6 +334,7 @@ def _document(entity: str, keys: KeyRing) -> NodeDocument:
             envelope_sign=keys.envelope_sign.public.text,
             envelope_seal=keys.envelope_seal.public.text,
             attest=keys.attest.public.text,
+            witness=keys.witness.public.text,
             recovery=keys.recovery.text,
         ),
         log_origin=f"{host}/log",

@@ -156,7 +156,7 @@ def _audiences() -> list[Case]:
 
 
 def _keys(prefix: str = "aurora", **changes: str) -> dict[str, str]:
-    names = ("federation", "http", "log", "envelope_sign", "attest", "recovery")
+    names = ("federation", "http", "log", "envelope_sign", "attest", "witness", "recovery")
     sealing = NodeSealingKey(hashlib.sha256(f"{prefix} sealing".encode()).digest()).public.text
     return {**{name: text_of(key(f"{prefix} {name}")) for name in names}, "envelope_seal": sealing, **changes}
 
@@ -274,7 +274,10 @@ def _documents() -> list[Case]:
         _refused("padding in the JWS", federation_key=known, document=good + "="),
         _refused("two parts", federation_key=known, document=f"{header}.{payload}"),
         bad("one key in two roles", http=text_of(key("aurora log"))),
+        bad("a witness with the key of the log", witness=text_of(key("aurora log"))),
         bad("a key of small order", attest=b64u(SMALL_ORDER)),
+        bad("a witness key of small order", witness=b64u(SMALL_ORDER)),
+        bad("no witness key", {"keys": {name: each for name, each in _keys().items() if name != "witness"}}),
         bad("a sealing key cut short", envelope_seal=_keys()["envelope_seal"][:-4]),
         bad("an API without TLS", {"api": "http://aurora.example"}),
         bad("an entity with a path", {"entity": "https://aurora.example/node"}),
