@@ -61,4 +61,8 @@ class Operations:
     async def call_json(self, name: str, command: bytes) -> bytes:
         """Return the JSON result for a JSON command. Raises: MalformedError, MissingError, the operation's own."""
         operation = self.get(name)
-        return _encoder.encode(await operation.run(decode_loose(command, operation.request, what="command")))
+        return await self.answer(operation, decode_loose(command, operation.request, what="command"))
+
+    async def answer(self, operation: Operation, command: object) -> bytes:
+        """Return the JSON result for a command that was read. Raises: MeshError: the operation's own."""
+        return _encoder.encode(await operation.run(command))

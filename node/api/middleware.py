@@ -111,6 +111,9 @@ def check_request(request: web.Request) -> None:
         raise MissingError("there is no such address here")
     if "Content-Encoding" in request.headers:
         raise MalformedError("Content-Encoding is not taken: send the body as it is", code="media-type")
+    if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        # aiohttp looks for "chunked" at the end and leaves what else was done to the body to others.
+        raise MalformedError("Transfer-Encoding must be chunked and nothing else")
     if request.method not in SAFE and route is not None and route.auth != "peer":
         _same_site(request)
 

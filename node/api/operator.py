@@ -10,7 +10,7 @@ from node.keys import same_token
 from node.operations import Operations
 from protocol.errors import MeshError, UnverifiedError
 
-from .bodies import read_bytes
+from .bodies import parse_json, read_bytes
 from .hosts import HOSTS
 from .routes import JSON, Handler, Route
 
@@ -75,7 +75,7 @@ async def call_operation(request: web.Request) -> web.Response:
     operation = operator.operations.get(request.match_info["operation"])
     command = await read_bytes(request, limit=operator.body_bytes, content_type=JSON)
     try:
-        result = await operator.operations.call_json(operation.name, command)
+        result = await operator.operations.answer(operation, parse_json(command, operation.request))
     except MeshError as error:
         operator.events.operator_acted(operation.name, outcome=error.code)
         raise
