@@ -1,8 +1,9 @@
 """Tickets: one line of text by which one node invites another, and what the other node answers with.
 
 The ticket names the inviting node, the thumbprint of its federation key and a secret code that works once. It grants
-contact, so it travels by a channel the two administrators trust; they compare `fingerprint_words` by phone.
-Source: docs/protocol/20-identity.md §5.
+contact, so it travels by a channel the two administrators trust; they compare `fingerprint_words` by phone. A ticket
+with `consortium` is a registry's: who accepts it also asks to be admitted as a member.
+Source: docs/protocol/20-identity.md §5, 22-members.md §2.
 """
 
 from typing import Annotated, Final, Literal
@@ -13,9 +14,10 @@ from .addresses import ApiBase, parse_api, parse_loopback
 from .encoding import Wire, b64, decode, encode, label, sha256, unb64
 from .errors import MalformedError
 from .ids import Bytes32, Entity, RandomId, Seconds, parse_entity
+from .text import check_displayable
 
 PREFIX: Final = "mm1-"
-MAX_TICKET: Final = 2048
+MAX_TICKET: Final = 4096
 PEERINGS_PATH: Final = "/federation/v1/peerings"
 
 _MISTYPED: Final = "ticket is cut short or mistyped: copy it again as one line"
@@ -25,6 +27,21 @@ _CHECK_BYTES: Final = 4
 Mode = Literal["full", "no-new-requests", "catalog-hidden", "blocked"]
 #: `127.0.0.1:PORT` for nodes on one machine, or empty.
 Loopback = Annotated[str, msgspec.Meta(max_length=21)]
+
+
+class Consortium(Wire, frozen=True, kw_only=True):
+    """What a registry says about its consortium: `{"charter":"…","charter_url":"https://…","name":"Freight guild"}`.
+
+    One line each; `charter` says in a sentence what members promise, `charter_url` where it stands whole.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    charter: Annotated[str, msgspec.Meta(max_length=280)] = ""
+    charter_url: Annotated[str, msgspec.Meta(pattern=r"^(https://[!-~]{1,192})?(?!\n)$", max_length=200)] = ""
+
+    def __post_init__(self) -> None:
+        for field, text in (("name", self.name), ("charter", self.charter)):
+            check_displayable(text, f"consortium {field}", lines=False)
 
 
 class Ticket(Wire, frozen=True, kw_only=True):
@@ -40,6 +57,7 @@ class Ticket(Wire, frozen=True, kw_only=True):
     code: RandomId
     policy: Mode = "full"
     expires_at: Seconds
+    consortium: Consortium | None = None
     connect_to: Loopback = ""
 
 

@@ -457,6 +457,15 @@ def _tickets() -> list[Case]:
         accept("with a proposed mode", policy="no-new-requests"),
         accept("with another mode", policy="catalog-hidden"),
         accept("in development", connect_to="127.0.0.1:8441"),
+        accept("of a registry", consortium={"name": "Freight guild"}),
+        accept(
+            "of a registry with a charter",
+            consortium={
+                "name": "Gilde für Fracht",
+                "charter": "Members answer within two working days.",
+                "charter_url": "https://guild.example/charter",
+            },
+        ),
         _refused("cut short", ticket=good[:-5]),
         _refused("one letter mistyped", ticket=good[:40] + ("A" if good[40] != "A" else "B") + good[41:]),
         _refused("another checksum", ticket=_ticket(said, checked=b"\0\0\0\0")),
@@ -476,6 +485,13 @@ def _tickets() -> list[Case]:
         refuse("an address of another machine", connect_to="192.0.2.1:8441"),
         refuse("a time before 1970", expires_at=-1),
         refuse("an unknown field", note="hello"),
+        refuse("a consortium without a name", consortium={"charter": "We help."}),
+        refuse("a consortium with an empty name", consortium={"name": ""}),
+        refuse("a consortium with an empty charter written out", consortium={"charter": "", "name": "Guild"}),
+        refuse("a name of two lines", consortium={"name": "Freight\nguild"}),
+        refuse("a name with a direction mark", consortium={"name": "Freight \u202eguild"}),
+        refuse("a charter without TLS", consortium={"charter_url": "http://guild.example", "name": "Guild"}),
+        refuse("an unknown field of the consortium", consortium={"members": 3, "name": "Guild"}),
     ]
 
 
