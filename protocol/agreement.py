@@ -10,7 +10,7 @@ from . import jws
 from .bodies import Agreement
 from .encoding import b64, decode, encode, sha256
 from .errors import UnverifiedError
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 
 AGREEMENT_TYP: Final = "mentormesh-agreement+jws"
 
@@ -20,7 +20,7 @@ def propose(agreement: Agreement, provider: SigningKey) -> str:
     return jws.sign_general(encode(agreement), provider, AGREEMENT_TYP).decode("ascii")
 
 
-def open_proposed(document: str, provider: VerifyKey) -> Agreement:
+def open_proposed(document: str, provider: Signer) -> Agreement:
     """Return the agreement that `provider` alone signed so far. Raises: MalformedError, UnverifiedError."""
     payload = jws.verify_general(document.encode("utf-8"), (provider,), AGREEMENT_TYP)
     return decode(payload, Agreement, what="agreement")
@@ -31,7 +31,7 @@ def countersign(document: str, consumer: SigningKey) -> str:
     return jws.add_signature(document.encode("utf-8"), consumer, AGREEMENT_TYP).decode("ascii")
 
 
-def open_agreement(document: str, provider: VerifyKey, consumer: VerifyKey) -> Agreement:
+def open_agreement(document: str, provider: Signer, consumer: Signer) -> Agreement:
     """Return the agreement that both signed, in this order. Raises: MalformedError, UnverifiedError."""
     payload = jws.verify_general(document.encode("utf-8"), (provider, consumer), AGREEMENT_TYP)
     return decode(payload, Agreement, what="agreement")

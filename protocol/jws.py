@@ -12,7 +12,7 @@ import msgspec
 from .encoding import Wire, b64, decode, encode, unb64
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32
-from .signing import SIGNATURE_BYTES, SigningKey, VerifyKey
+from .signing import SIGNATURE_BYTES, Signer, SigningKey
 
 MAX_JWS_BYTES: Final = 64 * 1024
 
@@ -35,10 +35,12 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True):
     signing_input: bytes
     signature: bytes
 
-    def verify(self, key: VerifyKey) -> bytes:
-        """Return the payload once `key` verified it. Raises: UnverifiedError."""
-        if self.header.kid != key.keyid:
-            raise UnverifiedError("JWS names another key")
+    def verify(self, signer: Signer) -> bytes:
+        """Return the payload once the key that the header names, which is one of `signer`'s, verified it.
+
+        Raises: UnverifiedError.
+        """
+        key = signer.named(self.header.kid)
         key.verify(self.signature, self.signing_input, what="JWS signature")
         return self.payload
 
@@ -105,7 +107,7 @@ def add_signature(document: bytes, key: SigningKey, typ: str) -> bytes:
     return encode(_General(payload=general.payload, signatures=(*general.signatures, _one(payload, key, typ))))
 
 
-def verify_general(document: bytes, keys: tuple[VerifyKey, ...], typ: str) -> bytes:
+def verify_general(document: bytes, keys: tuple[Signer, ...], typ: str) -> bytes:
     """Return the payload once every one of `keys`, in order, signed it, and nobody else.
 
     All key ids are required: libraries that are content with one good signature of several would accept half an

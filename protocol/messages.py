@@ -21,11 +21,12 @@ from .bodies import (
     RequestBody,
     VerifiedBody,
 )
+from .delivery import Cursor
 from .encoding import Wire, b64, decode, encode, sha256
 from .errors import MalformedError, UnverifiedError
 from .handshake import Side, State, Verb
 from .ids import Bytes32, Entity, MessageId, RandomId, Seconds
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 
 MESSAGE_TYP: Final = "mentormesh-msg+jws"
 RECEIPT_TYP: Final = "mentormesh-receipt+jws"
@@ -159,7 +160,7 @@ def parse_item(item: bytes) -> UnopenedMessage:
     )
 
 
-def open_message(unopened: UnopenedMessage, key: VerifyKey, *, audience: str) -> Message:
+def open_message(unopened: UnopenedMessage, key: Signer, *, audience: str) -> Message:
     """Return the message once `key` signed its head, the head is meant for `audience`, and the body matches.
 
     Raises: UnverifiedError: signature, audience or body hash; MalformedError: the body.
@@ -215,7 +216,7 @@ def sign_receipt(receipt: Receipt, key: SigningKey) -> str:
     return jws.sign(encode(receipt), key, RECEIPT_TYP)
 
 
-def open_receipt(text: str, key: VerifyKey) -> Receipt:
+def open_receipt(text: str, key: Signer) -> Receipt:
     """Return the receipt once `key` signed it. Raises: MalformedError, UnverifiedError."""
     return decode(jws.parse(text, RECEIPT_TYP).verify(key), Receipt, what="receipt")
 
@@ -236,9 +237,10 @@ class Outcome(Wire, frozen=True, kw_only=True):
 
 
 class Outcomes(Wire, frozen=True, kw_only=True):
-    """Answer to a batch: one outcome an item."""
+    """Answer to a batch: one outcome an item, and what the receiver holds of the sender's items after it."""
 
     outcomes: Annotated[tuple[Outcome, ...], msgspec.Meta(min_length=1, max_length=MAX_BATCH_ITEMS)]
+    cursor: Cursor | None = None
 
 
 def join_batch(items: list[bytes]) -> bytes:

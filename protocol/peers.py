@@ -23,6 +23,8 @@ DOCUMENT_TYP: Final = "mentormesh-node+jws"
 DOCUMENT_PATH: Final = "/.well-known/mentormesh"
 DOCUMENT_TYPE: Final = "application/jose"
 MAX_DOCUMENT_BYTES: Final = 32 * 1024
+#: Statements about changed keys in one document.
+MAX_ROTATIONS: Final = 8
 #: What this program speaks, best first.
 PROTOCOLS: Final = ("mentormesh/1",)
 
@@ -31,6 +33,7 @@ Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(?!\n)$"
 LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}(?!\n)$")]
 LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}(?!\n)$", max_length=300)]
 Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+Statement = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
 class NodeKeys(Wire, frozen=True, kw_only=True):
@@ -86,7 +89,7 @@ class NodeDocument(Wire, frozen=True, kw_only=True):
     issued_at: Seconds
     seq: Counter
     #: Compact JWS of `mentormesh-rotation+jws`, oldest first: how the keys came from earlier ones.
-    rotations: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=1024)], ...], msgspec.Meta(max_length=8)] = ()
+    rotations: Annotated[tuple[Statement, ...], msgspec.Meta(max_length=MAX_ROTATIONS)] = ()
 
 
 def sign_document(document: NodeDocument, key: SigningKey) -> str:

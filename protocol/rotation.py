@@ -1,7 +1,7 @@
 """Changes of a node's federation and recovery key, and which refetched document may follow a pinned one.
 
 A statement `mentormesh-rotation+jws` is signed by the old federation key, or by the recovery key, which is kept offline
-and wins over everything else. Without either, a changed key is refused.
+and wins over everything else: its statement ends all keys from before. Without either, a changed key is refused.
 Source: docs/protocol/20-identity.md §4.
 """
 
@@ -13,7 +13,7 @@ from . import jws
 from .encoding import Wire, decode, encode
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds
-from .peers import DOCUMENT_TYP, Counter, NodeDocument, open_document
+from .peers import DOCUMENT_TYP, MAX_ROTATIONS, Counter, NodeDocument, NodeKeys, open_document
 from .signing import SigningKey, VerifyKey
 
 ROTATION_TYP: Final = "mentormesh-rotation+jws"
@@ -23,6 +23,12 @@ class KeyChangedError(UnverifiedError):
     """The document names keys that nobody who is known vouches for."""
 
     code = "federation-key-changed"
+
+
+class RevokedKeyError(UnverifiedError):
+    """The document uses a key again that a statement of the recovery key has ended."""
+
+    code = "revoked-key"
 
 
 class StaleDocumentError(UnverifiedError):
@@ -56,24 +62,53 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
     recovered: int = 0
 
 
+def online_keys(keys: NodeKeys) -> frozenset[str]:
+    """Return the public keys whose private halves lie on the node: all but the recovery key."""
+    return frozenset(getattr(keys, role) for role in NodeKeys.__struct_fields__ if role != "recovery")
+
+
 def sign_rotation(rotation: Rotation, key: SigningKey) -> str:
     """Return the statement as a compact JWS; `key` is the old federation key or the recovery key."""
     return jws.sign(encode(rotation), key, ROTATION_TYP)
 
 
+def open_recovery(text: str, *, entity: str, recovery: VerifyKey) -> Rotation:
+    """Return a statement about `entity` that its recovery key signed. Raises: MalformedError, UnverifiedError."""
+    return _open(jws.parse(text, ROTATION_TYP), recovery, entity)
+
+
+def with_statement(statements: tuple[str, ...], text: str) -> tuple[str, ...]:
+    """Return the statements of a document with one more; the oldest go."""
+    return (*statements, text)[-MAX_ROTATIONS:]
+
+
 def pin(text: str, key: VerifyKey) -> Pinned:
     """Return the pin of a document met for the first time, once it is signed by `key`, known from elsewhere.
 
+    Its own statements count as followed: none of them can be played to the newcomer once more.
+
     Raises: MalformedError, UnverifiedError.
     """
-    return Pinned(text=text, document=open_document(text, expected_key=key))
+    document = open_document(text, expected_key=key)
+    recovery = VerifyKey.parse(document.keys.recovery)
+    numbers = [_recovery_number(one, recovery) for one in document.rotations]
+    return Pinned(text=text, document=document, recovered=max(numbers, default=0))
+
+
+def _recovery_number(text: str, recovery: VerifyKey) -> int:
+    """Return the number of a statement that `recovery` signed, or that made it the recovery key; else 0."""
+    parsed = jws.parse(text, ROTATION_TYP)
+    if parsed.header.kid == recovery.keyid:
+        parsed.verify(recovery)
+    said = decode(parsed.payload, Rotation, what="rotation statement")
+    return said.number if recovery.keyid == parsed.header.kid or said.recovery == recovery.text else 0
 
 
 def follow(pinned: Pinned, text: str) -> Pinned:
     """Return the pin after a refetched document: the same one if nothing changed.
 
     Raises: MalformedError; KeyChangedError: nobody known vouches for its keys; StaleDocumentError: it is older, or
-    differs under one `seq`.
+    differs under one `seq`. RevokedKeyError: it was recovered and has a key from before.
     """
     if text == pinned.text:
         return pinned
@@ -86,9 +121,17 @@ def follow(pinned: Pinned, text: str) -> Pinned:
     document = open_document(text, expected_key=chain.federation)
     if document.entity != pinned.document.entity:
         raise KeyChangedError("document is about another entity")
-    if chain.recovered == pinned.recovered and document.seq <= pinned.document.seq:
+    if chain.recovered > pinned.recovered:
+        _check_revoked(pinned.document.keys, document.keys)
+    elif document.seq <= pinned.document.seq:
         raise StaleDocumentError("document must have a higher seq than the one known")
     return Pinned(text=text, document=document, recovered=chain.recovered)
+
+
+def _check_revoked(before: NodeKeys, after: NodeKeys) -> None:
+    """Return if nothing is used any more that may have been stolen. Raises: RevokedKeyError."""
+    if online_keys(before) & frozenset(msgspec.structs.astuple(after)):
+        raise RevokedKeyError("document has a key from before the statement of the recovery key")
 
 
 class _Chain:

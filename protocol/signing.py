@@ -6,6 +6,7 @@ Source: docs/protocol/03-keys-and-signatures.md §1–§2.
 """
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -37,6 +38,12 @@ class VerifyKey:
         """Return the key of its base64url text. Raises: MalformedError."""
         return cls(unb64(text, size=PUBLIC_BYTES, what="public key"))
 
+    def named(self, keyid: str) -> "VerifyKey":
+        """Return this key if it has that thumbprint. Raises: UnverifiedError."""
+        if keyid != self.keyid:
+            raise UnverifiedError("JWS names another key")
+        return self
+
     def verify(self, signature: bytes, message: bytes, *, what: str = "signature") -> None:
         """Return when `signature` over exactly `message` holds. Raises: UnverifiedError."""
         if len(signature) != SIGNATURE_BYTES:
@@ -64,6 +71,32 @@ class VerifyKey:
 
     def __repr__(self) -> str:
         return f"VerifyKey({self.keyid})"
+
+
+class VerifyKeys:
+    """The keys of somebody in one role: the present one, and earlier ones that still count for what is under way."""
+
+    __slots__ = ("_by_keyid", "present")
+
+    def __init__(self, present: VerifyKey, earlier: Iterable[VerifyKey] = ()) -> None:
+        self.present: Final = present
+        self._by_keyid: Final = {key.keyid: key for key in (*earlier, present)}
+
+    def named(self, keyid: str) -> VerifyKey:
+        """Return the key with that thumbprint. Raises: UnverifiedError: none of them."""
+        if keyid not in self._by_keyid:
+            raise UnverifiedError("JWS names another key")
+        return self._by_keyid[keyid]
+
+    def __contains__(self, keyid: object) -> bool:
+        return keyid in self._by_keyid
+
+    def __repr__(self) -> str:
+        return f"VerifyKeys({', '.join(self._by_keyid)})"
+
+
+#: Whoever may have signed: one key, or several of one role.
+Signer = VerifyKey | VerifyKeys
 
 
 class SigningKey:

@@ -21,16 +21,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
     return draft(
         entity=config.node.entity,
         api=config.api_base,
-        keys=NodeKeys(
-            federation=keys.federation.public.text,
-            http=keys.http.public.text,
-            log=keys.log.public.text,
-            envelope_sign=keys.envelope_sign.public.text,
-            envelope_seal=keys.envelope_seal.public.text,
-            attest=keys.attest.public.text,
-            witness=keys.witness.public.text,
-            recovery=keys.recovery.text,
-        ),
+        keys=public_keys(keys),
         org=OrgProfile(
             display_name=config.org.display_name,
             kind=config.org.kind,
@@ -45,6 +36,20 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
             "open_quotes_percent": config.handshake.quota_percent,
             "requests_per_minute": config.limits.peer_per_minute,
         },
+    )
+
+
+def public_keys(keys: KeyRing) -> NodeKeys:
+    """Return the public halves as the node document names them."""
+    return NodeKeys(
+        federation=keys.federation.public.text,
+        http=keys.http.public.text,
+        log=keys.log.public.text,
+        envelope_sign=keys.envelope_sign.public.text,
+        envelope_seal=keys.envelope_seal.public.text,
+        attest=keys.attest.public.text,
+        witness=keys.witness.public.text,
+        recovery=keys.recovery.text,
     )
 
 

@@ -12,13 +12,14 @@ from federation.calls import Answer, Contact
 from federation.checkup import Checkup
 from federation.discovery import REFETCH_S, document_text
 from federation.rows import PeerRow
+from node.services.peers import public_keys
 from protocol.errors import LimitError, MalformedError, MissingError
-from protocol.peers import sign_document
+from protocol.peers import log_vkey, sign_document
 from protocol.rotation import KeyChangedError, Rotation, StaleDocumentError, sign_rotation
-from protocol.signing import SigningKey
+from protocol.signing import SigningKey, VerifyKey
 from tests.fakes.clock import SteppedClock
 
-from .stations import Station, befriend, station
+from .stations import Station, befriend, key_ring, station
 
 NEW_HTTP = SigningKey(hashlib.sha256(b"aurora http 2").digest())
 NEW_FEDERATION = SigningKey(hashlib.sha256(b"aurora federation 2").digest())
@@ -50,14 +51,24 @@ def say(
     http: SigningKey | None = None,
     statement: str = "",
     seq: int = 2,
+    recovered: bool = False,
 ) -> None:
-    """Let Aurora serve another document."""
+    """Let Aurora serve another document; after a recovery with new keys throughout."""
     keys = aurora.own.document.keys
+    origin = aurora.own.document.log_origin
+    if recovered:
+        keys = replace(public_keys(key_ring("aurora recovered")), recovery=keys.recovery)
     signer = federation or aurora.keys.federation
     if http is not None:
         keys = replace(keys, http=http.public.text)
     keys = replace(keys, federation=signer.public.text)
-    document = replace(aurora.own.document, keys=keys, seq=seq, rotations=(statement,) if statement else ())
+    document = replace(
+        aurora.own.document,
+        keys=keys,
+        log_vkey=log_vkey(origin, VerifyKey.parse(keys.log).raw),
+        seq=seq,
+        rotations=(statement,) if statement else (),
+    )
     aurora.own.text = sign_document(document, signer)
 
 
@@ -104,7 +115,7 @@ async def test_a_changed_federation_key_with_a_statement_is_followed(
     aurora: Station, birch: Station, *, by_recovery: bool
 ) -> None:
     statement = rotation(RECOVERY if by_recovery else aurora.keys.federation, aurora)
-    say(aurora, federation=NEW_FEDERATION, statement=statement)
+    say(aurora, federation=NEW_FEDERATION, statement=statement, recovered=by_recovery)
     peer = await birch.discovery.refresh(aurora.entity)
     assert peer.document.keys.federation == NEW_FEDERATION.public.text
     assert peer.pinned.recovered == int(by_recovery)

@@ -53,6 +53,28 @@ def test_a_peer_that_was_just_pinned_has_followed_no_recovery() -> None:
 
 
 @pytest.mark.parametrize(
+    ("statement", "recovered"),
+    [
+        (made.rotation(made.FEDERATION, "aurora federation", "aurora federation 2"), 0),
+        (made.rotation(made.key("aurora recovery"), "aurora federation 0", "aurora federation", number=3), 3),
+        (made.rotation(made.key("aurora recovery 0"), "aurora federation 0", "aurora federation", number=4), 0),
+        (made.rotation(made.key("recovery 0"), "old", "aurora federation", number=5, recovery="aurora recovery"), 5),
+    ],
+    ids=["a step", "a recovery", "of an earlier recovery key", "a new recovery key"],
+)
+def test_statements_from_before_the_first_sight_cannot_be_played_again(statement: str, recovered: int) -> None:
+    text = made.signed(made.document({"rotations": [statement]}))
+    assert pin(text, SigningKey(made.FEDERATION.encode()).public).recovered == recovered
+
+
+def test_a_document_that_claims_a_recovery_it_has_not_is_not_pinned() -> None:
+    forged = made.rotation(made.key("aurora recovery"), "aurora federation 0", "aurora federation")[:-4] + "AAAA"
+    text = made.signed(made.document({"rotations": [forged]}))
+    with pytest.raises(MeshError):
+        pin(text, SigningKey(made.FEDERATION.encode()).public)
+
+
+@pytest.mark.parametrize(
     ("ours", "theirs", "common"),
     [
         (("mentormesh/1",), ("mentormesh/1",), "mentormesh/1"),

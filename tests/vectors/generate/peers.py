@@ -322,6 +322,11 @@ def _rotations() -> list[Case]:
         said = document({"seq": seq, "rotations": statements or None}, federation=text_of(key(by)), **keys)
         return signed(said, key(by))
 
+    def recovered_as(statements: list[str], *, by: str = second, seq: int = 6, **keys: str) -> str:
+        """Return a document all of whose keys are new, but for the recovery key."""
+        kept = {"recovery": text_of(recovery), **keys}
+        return fetched(statements, by=by, seq=seq, prefix="aurora recovered", **kept)
+
     by_federation = rotation(key(first), first, second)
     by_recovery = rotation(recovery, first, second)
     new_recovery = text_of(key("aurora recovery 2"))
@@ -337,12 +342,12 @@ def _rotations() -> list[Case]:
         accept("the same document", pinned, by=first),
         accept("a newer document by the same key", fetched([], by=first), by=first),
         accept("a new key that the old one vouches for", fetched([by_federation]), by=second),
-        accept("a new key that the recovery key vouches for", fetched([by_recovery]), by=second, recovered=1),
+        accept("a new key that the recovery key vouches for", recovered_as([by_recovery]), by=second, recovered=1),
         accept("two steps at once", fetched([by_federation, rotation(key(second), second, third)], by=third), by=third),
-        accept("the recovery key wins over a lower number", fetched([by_recovery], seq=1), by=second, recovered=1),
+        accept("the recovery key wins over a lower number", recovered_as([by_recovery], seq=1), by=second, recovered=1),
         accept(
             "the recovery key overrules a step of the old key",
-            fetched([rotation(key(first), first, third), by_recovery]),
+            recovered_as([rotation(key(first), first, third), by_recovery]),
             by=second,
             recovered=1,
         ),
@@ -353,9 +358,29 @@ def _rotations() -> list[Case]:
         ),
         accept(
             "the recovery key names its own successor",
-            fetched([rotation(recovery, first, second, recovery="aurora recovery 2")], recovery=new_recovery),
+            recovered_as([rotation(recovery, first, second, recovery="aurora recovery 2")], recovery=new_recovery),
             by=second,
             recovered=1,
+        ),
+        accept(
+            "a step of the recovered key after the recovery",
+            recovered_as([by_recovery, rotation(key(second), second, third)], by=third),
+            by=third,
+            recovered=1,
+        ),
+        accept(
+            "a recovery from a key that a thief made of the old one",
+            recovered_as([rotation(recovery, third, second, number=7)]),
+            by=second,
+            recovered=7,
+            before=6,
+        ),
+        accept(
+            "an old recovery statement is passed over",
+            fetched([by_recovery, by_federation]),
+            by=second,
+            recovered=2,
+            before=2,
         ),
         refuse("an older document", fetched([], by=first, seq=4), "stale-document"),
         refuse("another document of the same number", signed(document({"seq": 5, "limits": None})), "stale-document"),
@@ -382,6 +407,27 @@ def _rotations() -> list[Case]:
         ),
         refuse(
             "a recovery statement that was acted on before", fetched([by_recovery]), "federation-key-changed", before=1
+        ),
+        refuse("a recovered node with its old keys", fetched([by_recovery]), "revoked-key"),
+        refuse(
+            "a recovered node with an old key in another role",
+            recovered_as([by_recovery], attest=text_of(key("aurora http"))),
+            "revoked-key",
+        ),
+        refuse(
+            "a recovered node whose recovery key is the stolen federation key",
+            recovered_as([rotation(recovery, first, second, recovery=first)], recovery=text_of(key(first))),
+            "revoked-key",
+        ),
+        refuse(
+            "the old federation key after a recovery",
+            fetched([by_recovery, rotation(key(first), first, third)], by=first, seq=99),
+            "federation-key-changed",
+        ),
+        refuse(
+            "a step of the old federation key after a recovery",
+            fetched([by_recovery, rotation(key(first), first, third)], by=third, seq=99),
+            "federation-key-changed",
         ),
         refuse(
             "a new recovery key without its word",
