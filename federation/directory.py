@@ -1,6 +1,7 @@
 """The peers a node lets in, in memory: who signs with which key, and what each may do.
 
 Default deny: who is not here is nobody. The rows are the truth (`PeerRow`); whoever changes one tells the directory.
+A peer met through registries has a seat in their consortia; without a seat that lasts it is as good as blocked.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,7 @@ from typing import Final, Literal, cast
 
 import msgspec
 
+from protocol.addresses import audience_id
 from protocol.errors import MissingError, RefusedError
 from protocol.peers import NodeDocument
 from protocol.rotation import Pinned, pin
@@ -34,14 +36,23 @@ class PeerModeError(RefusedError):
     code = "peer-mode"
 
 
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """A peer's place in the consortium of `registry`, before the second `until`."""
+
+    registry: str
+    until: int
+
+
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """One peer as pinned: its document is verified."""
+    """One peer as pinned: its document is verified. `via` names a registry unless this is a bilateral pair."""
 
     pinned: Pinned
     http_key: VerifyKey
     connect_to: str
     mode: Mode
     mode_until: int | None
+    via: str = ""
+    seats: tuple[Seat, ...] = ()
 
     @property
     def document(self) -> NodeDocument:
@@ -53,8 +64,19 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
         """The peer's entity identifier."""
         return self.pinned.document.entity
 
+    def registries(self, now: int) -> tuple[str, ...]:
+        """Return the registries in whose consortia the peer has a seat at `now`, by name."""
+        return tuple(sorted(seat.registry for seat in self.seats if now < seat.until))
+
+    def audiences(self, own: str, now: int) -> tuple[str, ...]:
+        """Return the ids of the audiences that the peer shares with `own`, the one to prefer first."""
+        pair = () if self.via else (audience_id(own, self.entity),)
+        return (*pair, *sorted(audience_id(registry) for registry in self.registries(now)))
+
     def mode_at(self, now: int) -> Mode:
-        """Return the mode in force; one that has ended counts as `full`."""
+        """Return the mode in force; one that has ended counts as `full`, and a lost seat as `blocked`."""
+        if self.via and not self.registries(now):
+            return "blocked"
         return "full" if self.mode_until is not None and now >= self.mode_until else self.mode
 
     def require(self, action: Action, *, now: int) -> None:
@@ -63,7 +85,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
             raise PeerModeError("the administrator here does not allow this peer that at the moment")
 
 
-def peer_of(row: PeerRow, *, connect_to: str = "") -> Peer:
+def peer_of(row: PeerRow, *, connect_to: str = "", seats: tuple[Seat, ...] = ()) -> Peer:
     """Return the peer of a stored row, its document verified again. Raises: MalformedError, UnverifiedError."""
     pinned = pin(row.document.decode("ascii"), VerifyKey.parse(row.federation_key))
     return Peer(
@@ -72,6 +94,8 @@ def peer_of(row: PeerRow, *, connect_to: str = "") -> Peer:
         connect_to=connect_to or row.connect_to,
         mode=cast("Mode", row.mode),
         mode_until=row.mode_until,
+        via=row.via,
+        seats=seats,
     )
 
 
@@ -83,6 +107,7 @@ class PeerDirectory:
         self._connect_to: Final = dict(connect_to or {})
         self._by_entity: Final[dict[str, Peer]] = {}
         self._by_keyid: Final[dict[str, Peer]] = {}
+        self._seats: Mapping[str, tuple[Seat, ...]] = {}
 
     def loopback(self, entity: str) -> str:
         """Return the loopback address that the configuration gives for `entity`; empty when there is none."""
@@ -97,10 +122,22 @@ class PeerDirectory:
 
     def put(self, row: PeerRow) -> Peer:
         """Add or replace one peer; call it after the row is committed."""
-        peer = peer_of(row, connect_to=self.loopback(row.entity))
+        peer = peer_of(row, connect_to=self.loopback(row.entity), seats=self._seats.get(row.entity, ()))
         self.remove(row.entity)
-        self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
+        self._keep(peer)
         return peer
+
+    def seat(self, seats: Mapping[str, tuple[Seat, ...]]) -> bool:
+        """Give every peer its seats, by entity, and take all others away; return whether that changed anything."""
+        if seats == self._seats:
+            return False
+        self._seats = seats
+        for peer in self.all():
+            self._keep(msgspec.structs.replace(peer, seats=seats.get(peer.entity, ())))
+        return True
+
+    def _keep(self, peer: Peer) -> None:
+        self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
 
     def remove(self, entity: str) -> None:
         """Forget one peer; it is nobody from now on."""

@@ -24,6 +24,7 @@ from .log import (
     LogStatedRow,
     LogTileRow,
 )
+from .members import FellowRow, MembershipRow, RegistrationRow
 from .offers import (
     CatalogRow,
     MirrorBodyRow,
@@ -49,6 +50,7 @@ __all__ = [
     "CandidateRow",
     "CatalogRow",
     "EvidenceRow",
+    "FellowRow",
     "InboxRow",
     "InviteRow",
     "LogAgreementRow",
@@ -60,6 +62,7 @@ __all__ = [
     "MailboxAckRow",
     "MailboxHeadRow",
     "MailboxRow",
+    "MembershipRow",
     "MessageRow",
     "MirrorBodyRow",
     "MirrorRow",
@@ -70,6 +73,7 @@ __all__ = [
     "PeerRow",
     "PlaceRow",
     "QuotaRow",
+    "RegistrationRow",
     "SessionRow",
     "SetHeadRow",
     "SetPageRow",

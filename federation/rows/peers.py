@@ -6,9 +6,10 @@ from federation.ports import Row
 
 
 class PeerRow(Row, frozen=True, kw_only=True):
-    """Another organization's node, met by ticket: nobody else is let in.
+    """Another organization's node, met by ticket or stated by a registry: nobody else is let in.
 
-    `document` is its node document as signed; the columns beside it are what queries and the pin need.
+    `document` is its node document as signed; the columns beside it are what queries and the pin need. `via` is the
+    registry it was met through; it is let in as long as statements about it count.
     """
 
     table = "peer"
@@ -26,6 +27,7 @@ class PeerRow(Row, frozen=True, kw_only=True):
         "mode_until": "peering: when the mode ends",
         "added_at": "accountability: when it was let in",
         "fetched_at": "security: age of the document",
+        "via": "peering: registry it was met through; empty: a bilateral pair",
     }
 
     entity: str
@@ -39,6 +41,7 @@ class PeerRow(Row, frozen=True, kw_only=True):
     mode_until: int | None = None
     added_at: int
     fetched_at: int
+    via: str = ""
 
 
 class NonceRow(Row, frozen=True, kw_only=True):
@@ -69,6 +72,7 @@ class InviteRow(Row, frozen=True, kw_only=True):
         "created_at": "accountability: when it was given out",
         "expires_at": "security: end of the ticket",
         "used_by": "security: a ticket works for one organization",
+        "consortium": "peering: whoever uses it also asks to be admitted as a member",
     }
 
     code_hash: bytes
@@ -77,6 +81,7 @@ class InviteRow(Row, frozen=True, kw_only=True):
     created_at: int
     expires_at: int
     used_by: str | None = None
+    consortium: bool = False
 
 
 class OwnDocumentRow(Row, frozen=True, kw_only=True):
