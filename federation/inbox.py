@@ -35,6 +35,8 @@ from protocol.messages import (
 from protocol.signing import SigningKey, VerifyKey
 from protocol.threads import ForkError, OutOfOrderError
 
+from .breaker import MALFORMED_FAULTS, Breaker
+from .delivery import count_received, cursor_for
 from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
@@ -87,6 +89,7 @@ class Inbox:
         self._clock: Final = clock
         self._own: Final = own
         self._key: Final = key
+        self.breaker: Final = Breaker()
 
     async def receive(self, peer: str, batch: bytes, guard: Guard) -> bytes:
         """Return the canonical `Outcomes` of a batch from the authenticated `peer`, after the durable commit.
@@ -94,14 +97,30 @@ class Inbox:
         Args:
             guard: runs first inside the transaction and may raise (the request's nonce).
         Raises: MalformedError: an item has no readable head; UnavailableError: the disk fails. Nothing of the batch has
-            happened then.
+            happened then. LimitError: the peer has sent too much that cannot be taken.
         """
-        items = [_parse(item) for item in split_batch(batch)]
+        now = self._clock.now()
+        self.breaker.check(peer, now=now)
+        try:
+            items = [_parse(item) for item in split_batch(batch)]
+        except MalformedError:
+            self.breaker.fault(peer, MALFORMED_FAULTS, now=now)
+            raise
         put_off: dict[str, str] = {}
         async with self._store.write() as tx:
             await guard(tx)
             outcomes = [await self._answered(tx, peer, item, put_off) for item in items]
-        return encode(Outcomes(outcomes=tuple(outcomes)))
+            answer = await self._counted(tx, peer, outcomes, now)
+        self.breaker.fault(peer, _refused(outcomes), now=now)
+        return encode(answer)
+
+    async def _counted(self, tx: Writer, peer: str, outcomes: Sequence[Outcome], now: int) -> Outcomes:
+        """Return the answer to a batch, with what is stored of the peer after it."""
+        if peer == self._own:
+            return Outcomes(outcomes=tuple(outcomes))
+        stored = sum(one.status == "stored" for one in outcomes)
+        await count_received(tx, peer, stored=stored, refused=_refused(outcomes), now=now)
+        return Outcomes(outcomes=tuple(outcomes), cursor=await cursor_for(tx, self._own, peer))
 
     async def _answered(self, tx: Writer, peer: str, item: Item, put_off: dict[str, str]) -> Outcome:
         """Return the outcome of one item; in a thread of `put_off` nothing overtakes what is to come again."""
@@ -181,6 +200,10 @@ def _place(item: Item) -> tuple[str, str]:
     return head.mid, head.thread
 
 
+def _refused(outcomes: Sequence[Outcome]) -> int:
+    return sum(one.status == "refused" for one in outcomes)
+
+
 def _digest(item: Item) -> str:
     return b64(sha256(encode(item.header), item.ciphertext)) if isinstance(item, Envelope) else item.hash
 
@@ -195,12 +218,17 @@ def _refusal(mid: str, error: MeshError) -> Outcome:
     )
 
 
-def outcomes_of(answer: bytes, mids: Sequence[str]) -> tuple[Outcome, ...]:
-    """Return the outcomes of a peer's answer, one for each of `mids` in order.
+def read_answer(answer: bytes, mids: Sequence[str]) -> Outcomes:
+    """Return a peer's answer, which has one outcome for each of `mids` in order.
 
     Raises: MalformedError: not an answer to this batch.
     """
-    outcomes = decode(answer, Outcomes, what="answer to a batch").outcomes
-    if [outcome.mid for outcome in outcomes] != list(mids):
+    outcomes = decode(answer, Outcomes, what="answer to a batch")
+    if [outcome.mid for outcome in outcomes.outcomes] != list(mids):
         raise MalformedError("answer to a batch must name its items in order")
     return outcomes
+
+
+def outcomes_of(answer: bytes, mids: Sequence[str]) -> tuple[Outcome, ...]:
+    """Return the outcomes of a peer's answer. Raises: MalformedError: not an answer to this batch."""
+    return read_answer(answer, mids).outcomes

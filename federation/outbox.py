@@ -1,36 +1,43 @@
 """Sends stored items to peers: at least once, in order within a thread, soon after a peer is back.
 
 The item and its row are written in the transaction that explains them (`OutboxRow`); here they only travel. One
-transfer carries up to 64 items under one signature; a peer that does not answer is asked again after a full-jitter
-pause whose cap grows with the length of the outage. What one peer or one thread does never holds up another.
-Source: docs/protocol/33-delivery.md.
+transfer carries up to 64 items under one signature, and a few transfers to one peer may be under way; a peer that does
+not answer is asked again after a full-jitter pause whose cap grows with the length of the outage. What one peer or one
+thread does never holds up another. Source: docs/protocol/33-delivery.md.
 """
 
 import asyncio
 import re
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from protocol.delivery import Cursor
 from protocol.errors import MalformedError, MeshError, UnavailableError
-from protocol.messages import MAX_BATCH_BYTES, MAX_BATCH_ITEMS, Outcome, join_batch
+from protocol.messages import MAX_BATCH_ITEMS, Outcome, join_batch
 
-from .inbox import outcomes_of
+from .delivery import count_sent
+from .inbox import read_answer
+from .lanes import AT_ONCE, Lane, batch_of, due_ms, free, lane_of, overtaking
 from .pauses import LEAST_BETWEEN_S, LONGEST_PAUSE_S, PeerStatus, note_failure
-from .ports import Clock, Entropy, Reader, Store, Writer, above, where
+from .ports import Clock, Entropy, Store, Writer, above, where
 from .rows import OutboxRow
 
 #: First pause of a thread whose item is to come again; it doubles with each try.
 THREAD_PAUSE_MS: Final = 1000
-
-#: `due_ms` of what waits for no beat, whatever the clock says.
-AT_ONCE: Final = 0
-#: A clock that goes back by less is one that is kept right.
-SKEW_MS: Final = 60_000
+#: Transfers to one peer that may be under way at once, if the configuration says nothing else.
+IN_FLIGHT: Final = 4
+#: While a transfer is under way, what comes in waits so long to travel together.
+LINGER_S: Final = 0.02
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
-_Lane = tuple[str, str, int]
+#: A transfer to send now, or the seconds until the next look, None if nothing waits.
+_Found = list[OutboxRow] | float | None
+#: What became of an item.
+_End = Literal["stored", "dead", "again", "gone"]
+T = TypeVar("T")
 
 
 class Transport(Protocol):
@@ -61,39 +68,72 @@ class Results(Protocol):
         ...
 
 
-class _Signals:
-    """What the sender to one peer waits for: something new to send, or word that the peer is back."""
+class _Line:
+    """The way to one peer: what wakes its sender, and which lanes have an item under way."""
 
     def __init__(self) -> None:
-        self.new: Final = asyncio.Event()
+        #: Something to send, or a transfer has ended; and the latter alone.
+        self.stir: Final = asyncio.Event()
+        self.landed: Final = asyncio.Event()
         self.back: Final = asyncio.Event()
+        self.busy: Final[set[Lane]] = set()
+        self.under_way = 0
+        #: The last look found more than one transfer takes.
+        self.more = False
+
+    @contextmanager
+    def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
+        """Keep the lanes of `rows` for one transfer."""
+        lanes = {lane_of(row) for row in rows}
+        self.busy.update(lanes)
+        self.under_way += 1
+        try:
+            yield
+        finally:
+            self.busy.difference_update(lanes)
+            self.under_way -= 1
+            self.landed.set()
+            self.stir.set()
 
 
 class Outbox:
     """Sends for one node; `run` is one long job, `wake` says that there is something new."""
 
-    def __init__(self, store: Store, transport: Transport, results: Results, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        store: Store,
+        transport: Transport,
+        results: Results,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        in_flight: int = IN_FLIGHT,
+    ) -> None:
         self._store: Final = store
         self._transport: Final = transport
         self._results: Final = results
         self._clock: Final = clock
         self._entropy: Final = entropy
-        self._signals: Final[dict[str, _Signals]] = {}
+        self._in_flight: Final = in_flight
+        self._lines: Final[dict[str, _Line]] = {}
         self._new_peer: Final = asyncio.Event()
         self.status: Final[dict[str, PeerStatus]] = {}
+        #: When each peer last answered us or asked us something.
+        self.contacts: Final[dict[str, int]] = {}
 
     def wake(self, peer: str) -> None:
         """Look at the rows for `peer` soon; a pause after a failure goes on."""
-        signals = self._signals.get(peer)
-        if signals is None:
-            self._signals[peer] = signals = _Signals()
+        line = self._lines.get(peer)
+        if line is None:
+            line = self._line(peer)
             self._new_peer.set()
-        signals.new.set()
+        line.stir.set()
 
     def back(self, peer: str) -> None:
         """End the pause of a peer that showed that it is there."""
-        if peer in self._signals:
-            self._signals[peer].back.set()
+        self.contacts[peer] = self._clock.now()
+        if peer in self._lines:
+            self._lines[peer].back.set()
 
     async def run(self) -> None:
         """Send until cancelled, each peer on its own."""
@@ -101,11 +141,14 @@ class Outbox:
         async with asyncio.TaskGroup() as group:
             served: set[str] = set()
             while True:
-                for peer in sorted(self._signals.keys() - served):
+                for peer in sorted(self._lines.keys() - served):
                     served.add(peer)
                     group.create_task(self._serve(peer), name=f"outbox {peer}")
                 self._new_peer.clear()
                 await self._new_peer.wait()
+
+    def _line(self, peer: str) -> _Line:
+        return self._lines.setdefault(peer, _Line())
 
     async def _wake_all(self) -> None:
         """Wake every peer that has rows, without reading them all."""
@@ -116,25 +159,47 @@ class Outbox:
                 self.wake(last)
 
     async def _serve(self, peer: str) -> None:
-        signals = self._signals[peer]
-        while True:
-            signals.new.clear()
-            signals.back.clear()
-            try:
-                wait_s = await self.step(peer)
-            except Exception as error:  # noqa: BLE001 -- the outermost loop of this peer: the others go on
-                self._results.on_mistake(error)
-                wait_s = self._paused(self._status(peer), error)
-            if wait_s is None:
-                await signals.new.wait()
-            elif self._status(peer).pausing:
-                # Whoever asks us something and never takes our items must not set the pace of our tries.
-                await self._clock.sleep(min(wait_s, LEAST_BETWEEN_S))
-                await self._sleep_or_wake(signals.back, wait_s - LEAST_BETWEEN_S)
-            elif wait_s > 0:
-                await self._sleep_or_wake(signals.new, wait_s)
+        """Send to one peer, a few transfers at a time."""
+        line = self._line(peer)
+        async with asyncio.TaskGroup() as transfers:
+            while True:
+                line.stir.clear()
+                line.back.clear()
+                line.landed.clear()
+                status = self._status(peer)
+                if status.pausing:
+                    await self._sit_out(line, status)
+                elif line.under_way >= (1 if status.singly else self._in_flight):
+                    await line.landed.wait()
+                else:
+                    await self._launch(peer, line, transfers)
 
-    async def _sleep_or_wake(self, event: asyncio.Event, seconds: float) -> None:
+    async def _launch(self, peer: str, line: _Line, transfers: asyncio.TaskGroup) -> None:
+        found = await self._guarded(peer, self._look(peer, line))
+        if isinstance(found, list):
+            transfers.create_task(self._carry(peer, line, found))
+            await asyncio.sleep(0)  # it marks its lanes first
+            if not line.more:
+                await self._gather(line)
+        elif found is None:
+            await line.stir.wait()
+        elif found > 0 and not self._status(peer).pausing:
+            await self._until(line.stir, found)
+
+    async def _gather(self, line: _Line) -> None:
+        """Wait until the transfer has ended, or for something new and then a little longer for its company."""
+        if line.under_way:
+            await line.stir.wait()
+        if line.under_way:
+            await self._until(line.landed, LINGER_S)
+
+    async def _sit_out(self, line: _Line, status: PeerStatus) -> None:
+        # Whoever asks us something and never takes our items must not set the pace of our tries.
+        await self._clock.sleep(min(status.wait_s, LEAST_BETWEEN_S))
+        await self._until(line.back, status.wait_s - LEAST_BETWEEN_S)
+        status.pausing = False
+
+    async def _until(self, event: asyncio.Event, seconds: float) -> None:
         if seconds <= 0:
             return
         timer = asyncio.ensure_future(self._clock.sleep(seconds))
@@ -147,28 +212,52 @@ class Outbox:
 
     async def step(self, peer: str) -> float | None:
         """Send what is due for `peer` once; return the seconds until the next look, None if nothing waits."""
-        now_ms = self._clock.now_ms()
-        status = self._status(peer)
+        line, status = self._line(peer), self._status(peer)
         status.pausing = False
+        found = await self._look(peer, line)
+        if not isinstance(found, list):
+            return found
+        with line.carrying(found):
+            return await self._send(peer, status, found)
+
+    async def _carry(self, peer: str, line: _Line, rows: list[OutboxRow]) -> None:
+        with line.carrying(rows):
+            await self._guarded(peer, self._send(peer, self._status(peer), rows))
+
+    async def _guarded(self, peer: str, work: Coroutine[Any, Any, T]) -> T | float:
+        """Return what `work` returns, or how long to wait after a mistake: the other peers go on."""
+        try:
+            return await work
+        except Exception as error:  # noqa: BLE001 -- the outermost loop of this peer
+            self._results.on_mistake(error)
+            return self._paused(self._status(peer), error)
+
+    async def _look(self, peer: str, line: _Line) -> _Found:
+        """Return the next transfer to `peer`, after what is due for other reasons was done."""
+        now_ms = self._clock.now_ms()
         async with self._store.read() as tx:
-            waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=MAX_BATCH_ITEMS)
-            due = [row for row in waiting if _due_ms(row, now_ms) <= now_ms]
-            overtaking = await _overtaking(tx, due)
+            most = MAX_BATCH_ITEMS * (1 + line.under_way)
+            waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=most)
+            due = free(waiting, line.busy, now_ms)
+            held = await overtaking(tx, due)
+        idle = [row for row in waiting if lane_of(row) not in line.busy]
+        line.more = False
         if not due:
-            return (_due_ms(waiting[0], now_ms) - now_ms) / 1000.0 if waiting else None
+            return (due_ms(idle[0], now_ms) - now_ms) / 1000.0 if idle else None
         expired = [row for row in due if row.expires_at <= self._clock.now()]
         if expired:
-            await self._give_up(expired)
-        elif overtaking:
-            await self._put_off(overtaking)
+            await self._give_up(peer, expired)
+        elif held:
+            await self._put_off(held)
         else:
-            return await self._send(peer, status, _batch(due, most=1 if status.singly else MAX_BATCH_ITEMS))
+            batch = _batch(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
+            line.more = len(batch) < len(due)
+            return batch
         return 0
 
-    async def _give_up(self, rows: Sequence[OutboxRow]) -> None:
+    async def _give_up(self, peer: str, rows: Sequence[OutboxRow]) -> None:
         async with self._store.write() as tx:
-            for row in rows:
-                await self._settle(tx, row, Outcome(mid=row.mid, status="refused", code="expired"))
+            await self._settle_all(tx, peer, [(row, _given_up(row, "expired")) for row in rows], cursor=None)
 
     async def _put_off(self, rows: Sequence[OutboxRow]) -> None:
         async with self._store.write() as tx:
@@ -176,20 +265,25 @@ class Outbox:
 
     async def _send(self, peer: str, status: PeerStatus, rows: list[OutboxRow]) -> float:
         try:
-            answer = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
+            sent = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
         except MalformedError as error:
             return await self._not_understood(status, rows, error)
         except MeshError as error:
             return self._paused(status, error)
         try:
-            outcomes = outcomes_of(answer, [row.mid for row in rows])
+            answer = read_answer(sent, [row.mid for row in rows])
         except MalformedError as error:
             return self._paused(status, error)
-        self.status[peer] = PeerStatus(singly=max(0, status.singly - len(rows)))
+        self._answered(peer, status, len(rows))
         async with self._store.write() as tx:
-            for row, outcome in zip(rows, outcomes, strict=True):
-                await self._settle(tx, row, outcome)
+            await self._settle_all(tx, peer, list(zip(rows, answer.outcomes, strict=True)), cursor=answer.cursor)
         return 0
+
+    def _answered(self, peer: str, status: PeerStatus, items: int) -> None:
+        """Forget the peer's failures; only what left one at a time brings nearer that items travel together again."""
+        alone = status.singly and items == 1
+        self.status[peer] = PeerStatus(singly=status.singly - 1 if alone else status.singly)
+        self.back(peer)
 
     async def _not_understood(self, status: PeerStatus, rows: list[OutboxRow], error: MalformedError) -> float:
         """Find the item that the peer cannot read, by sending one at a time; it alone is given up.
@@ -203,7 +297,7 @@ class Outbox:
             return 0
         status.singly = max(0, status.singly - 1)
         async with self._store.write() as tx:
-            await self._settle(tx, rows[0], Outcome(mid=rows[0].mid, status="refused", code=error.code))
+            await self._settle_all(tx, rows[0].peer, [(rows[0], _given_up(rows[0], error.code))], cursor=None)
         return 0
 
     def _status(self, peer: str) -> PeerStatus:
@@ -213,83 +307,58 @@ class Outbox:
         """Note a failure; return how long to wait."""
         return note_failure(status, error, now=self._clock.now(), entropy=self._entropy.take(4))
 
-    async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
+    async def _settle_all(
+        self, tx: Writer, peer: str, settled: Sequence[tuple[OutboxRow, Outcome]], *, cursor: Cursor | None
+    ) -> None:
+        """Do what the outcomes ask for, and count them."""
+        ends = [await self._settle(tx, row, outcome) for row, outcome in settled]
+        stored, dead = ends.count("stored"), ends.count("dead")
+        await count_sent(tx, peer, stored=stored, dead=dead, cursor=cursor, now=self._clock.now())
+
+    async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
         """Do what the outcome of one item asks for; a mistake of ours puts off its thread alone."""
         if await tx.get(OutboxRow, row.peer, row.mid) is None:
-            return  # its thread has ended meanwhile, perhaps by an earlier item of this batch
+            return "gone"  # its thread has ended meanwhile, perhaps by an earlier item of this batch
         try:
             async with tx.savepoint():
-                await self._done(tx, row, outcome)
+                return await self._done(tx, row, outcome)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 -- one item's outcome must not hold up those of all others
             self._results.on_mistake(error)
             await tx.put(self._later(row))
+            return "again"
 
-    async def _done(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
+    async def _done(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
         if outcome.status == "later":
             await tx.put(self._later(row))
-            return
+            return "again"
         await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
         if outcome.status in ("stored", "duplicate"):
             await self._results.on_delivered(tx, row, outcome)
-        elif outcome.expected_seq is not None:
-            await self._again(tx, row, outcome.expected_seq)
-        else:
-            code = outcome.code if _CODE.fullmatch(outcome.code) else "refused"
-            await self._results.on_undelivered(tx, row, code)
+            return "stored"
+        if outcome.expected_seq is not None and await self._again(tx, row, outcome.expected_seq):
+            return "again"
+        code = "out-of-order" if outcome.expected_seq is not None else outcome.code
+        await self._results.on_undelivered(tx, row, code if _CODE.fullmatch(code) else "refused")
+        return "dead"
 
-    async def _again(self, tx: Writer, row: OutboxRow, from_seq: int) -> None:
-        """Queue what the peer lacks; the first time at once, and ever later if that does not help."""
+    async def _again(self, tx: Writer, row: OutboxRow, from_seq: int) -> bool:
+        """Queue what the peer lacks, if we have it; the first time at once, and ever later if that does not help."""
         missing = await self._results.replay(tx, row, from_seq)
-        if not missing:
-            await self._results.on_undelivered(tx, row, "out-of-order")
-            return
         later = self._later(row)
-        due_ms = later.due_ms if row.attempts else AT_ONCE
-        await tx.put(*(replace(one, attempts=later.attempts, due_ms=due_ms) for one in missing))
+        at_ms = later.due_ms if row.attempts else AT_ONCE
+        await tx.put(*(replace(one, attempts=later.attempts, due_ms=at_ms) for one in missing))
+        return bool(missing)
 
     def _later(self, row: OutboxRow) -> OutboxRow:
         wait_ms = min(THREAD_PAUSE_MS * 2 ** min(row.attempts, 20), round(LONGEST_PAUSE_S * 1000))
         return replace(row, attempts=row.attempts + 1, due_ms=self._clock.now_ms() + wait_ms)
 
 
-def _due_ms(row: OutboxRow, now_ms: int) -> int:
-    """Return when a row is to be sent; one from the future was made before the clock was set back."""
-    return row.due_ms if row.created_ms <= now_ms + SKEW_MS else AT_ONCE
-
-
-async def _overtaking(tx: Reader, due: Sequence[OutboxRow]) -> list[OutboxRow]:
-    """Return those of `due` whose thread has an earlier item that was put off, to be put off as long.
-
-    Envelopes must not overtake each other: the receiver takes them by their growing number.
-    """
-    lanes: dict[_Lane, OutboxRow] = {}
-    for row in due:
-        first = lanes.setdefault(_lane(row), row)
-        if row.seq < first.seq:
-            lanes[_lane(row)] = row
-    held: list[OutboxRow] = []
-    for lane, first in lanes.items():
-        before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
-        until = [row.due_ms for row in before if _lane(row) == lane]
-        if until:
-            held += [replace(row, due_ms=until[0]) for row in due if _lane(row) == lane]
-    return held
-
-
-def _lane(row: OutboxRow) -> _Lane:
-    """Return what keeps an order of its own: messages and envelopes of one side of a thread count apart."""
-    return row.thread, row.side, row.item[0]
+def _given_up(row: OutboxRow, code: str) -> Outcome:
+    return Outcome(mid=row.mid, status="refused", code=code)
 
 
 def _batch(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
-    """Return what fits one transfer, in the order of `due`."""
-    batch: list[OutboxRow] = []
-    size = 0
-    for row in due[:most]:
-        size += 4 + len(row.item)
-        if size > MAX_BATCH_BYTES and batch:
-            break
-        batch.append(row)
-    return batch
+    return batch_of(due, most=most)

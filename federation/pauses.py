@@ -23,7 +23,7 @@ class PeerStatus(msgspec.Struct, kw_only=True):
     """How sending to one peer goes; kept in memory only.
 
     `pausing`: the last try failed, and only the end of the pause or the peer itself ends it. `singly`: so many items
-    travel one at a time.
+    travel one at a time. `wait_s` is the length of the pause, which ends at `until`.
     """
 
     failures: int = 0
@@ -31,6 +31,8 @@ class PeerStatus(msgspec.Struct, kw_only=True):
     last_error: str = ""
     pausing: bool = False
     singly: int = 0
+    wait_s: float = 0.0
+    until: int | None = None
 
 
 def pause(status: PeerStatus, *, now: int, jitter: float) -> float:
@@ -58,4 +60,6 @@ def note_failure(status: PeerStatus, error: Exception, *, now: int, entropy: byt
     retry_at = error.retry_at if isinstance(error, LimitError | UnavailableError) else None
     asked = min(retry_at - now, LONGEST_WAIT_S) if retry_at is not None else 0.0
     jitter = int.from_bytes(entropy, "big") / 256 ** len(entropy)
-    return max(pause(status, now=now, jitter=jitter), asked)
+    status.wait_s = max(pause(status, now=now, jitter=jitter), asked)
+    status.until = now + round(status.wait_s)
+    return status.wait_s

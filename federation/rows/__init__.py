@@ -3,6 +3,7 @@
 The tables themselves are made by `node/store/migrations/`; a test compares both, column by column.
 """
 
+from .delivery import DeliveryRow, LedgerRow, LifeRow
 from .handshake import (
     AnswerLinkRow,
     CandidateRow,
@@ -49,10 +50,13 @@ __all__ = [
     "AnswerLinkRow",
     "CandidateRow",
     "CatalogRow",
+    "DeliveryRow",
     "EvidenceRow",
     "FellowRow",
     "InboxRow",
     "InviteRow",
+    "LedgerRow",
+    "LifeRow",
     "LogAgreementRow",
     "LogCheckpointRow",
     "LogEntryRow",
