@@ -1,7 +1,8 @@
 """Ask a Go program, which is built once with the Go of the counterparts' environment and no network.
 
 Go's own source tree carries `golang.org/x/mod`, where `sumdb/note` and `sumdb/tlog` are: a GOPATH that links to it
-is all that the build needs. The program stays beside the environment until its source changes.
+is all that the build needs. Programs and what Go built for them stay in the environment; a program is built again when
+its source changes.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ from .counterpart import PYTHON, TIMEOUT_S
 ENVIRONMENT: Final = PYTHON.parents[1]
 MODULE: Final = Path("golang.org", "x", "mod")
 BUILD_TIMEOUT_S: Final = 240
+#: What all programs share.
+COMMON: Final = Path(__file__).with_name("c2sp_counterpart.go")
 
 
 def ask_go(source: str, question: object) -> object:
@@ -40,7 +43,7 @@ def ask_go(source: str, question: object) -> object:
 def built(source: str) -> Path:
     """Return the program of `source`, building it when its text has changed."""
     file = Path(__file__).with_name(source)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(file.read_bytes() + COMMON.read_bytes()).hexdigest()[:16]
     program = ENVIRONMENT / "counterparts" / f"{file.stem}-{digest}"
     if not program.exists():
         program.parent.mkdir(exist_ok=True)
@@ -51,16 +54,17 @@ def built(source: str) -> Path:
 
 
 def _build(file: Path, folder: Path) -> None:
-    """Leave the program of `file` as `folder/program`, with every cache of the build inside `folder`."""
+    """Leave the program of `file` as `folder/program`."""
     roots = sorted(ENVIRONMENT.glob("lib/python*/site-packages/go"))
     assert roots, "no Go among the counterparts: run `make .venv-interop/.deps`"
     link = folder / "path" / "src" / MODULE
     link.parent.mkdir(parents=True)
     link.symlink_to(roots[0] / "src" / "cmd" / "vendor" / MODULE, target_is_directory=True)
     offline = {"GO111MODULE": "off", "GOENV": "off", "GOPROXY": "off", "GOTELEMETRY": "off", "GOTOOLCHAIN": "local"}
-    places = {"GOCACHE": f"{folder}/cache", "GOPATH": f"{folder}/path", "GOROOT": str(roots[0]), "HOME": str(folder)}
+    cache = folder.with_name("cache")
+    places = {"GOCACHE": str(cache), "GOPATH": f"{folder}/path", "GOROOT": str(roots[0]), "HOME": str(folder)}
     done = subprocess.run(
-        [roots[0] / "bin" / "go", "build", "-trimpath", "-o", folder / "program", file],
+        [roots[0] / "bin" / "go", "build", "-trimpath", "-o", folder / "program", COMMON, file],
         env={"PATH": os.environ["PATH"], "CGO_ENABLED": "0", **offline, **places},
         cwd=folder,
         capture_output=True,

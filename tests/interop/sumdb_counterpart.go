@@ -3,23 +3,16 @@
 package main
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
-
-const height = 8
 
 type question struct {
 	Do      string
@@ -37,20 +30,7 @@ type question struct {
 	Entry   []byte
 }
 
-func main() {
-	var asked question
-	var answer any
-	err := json.NewDecoder(os.Stdin).Decode(&asked)
-	if err == nil {
-		answer, err = answerTo(asked)
-	}
-	if err != nil {
-		answer = map[string]string{"error": err.Error()}
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(answer); err != nil {
-		panic(err)
-	}
-}
+func main() { serve(answerTo) }
 
 func answerTo(asked question) (any, error) {
 	switch asked.Do {
@@ -66,47 +46,6 @@ func answerTo(asked question) (any, error) {
 		return verify(asked)
 	}
 	return nil, errors.New("unknown question")
-}
-
-// cosigner verifies timestamped cosignatures (type 0x04), which sumdb/note does not know.
-type cosigner struct {
-	name string
-	hash uint32
-	key  ed25519.PublicKey
-}
-
-func (c cosigner) Name() string    { return c.name }
-func (c cosigner) KeyHash() uint32 { return c.hash }
-func (c cosigner) Verify(text, signature []byte) bool {
-	if len(signature) != 8+ed25519.SignatureSize {
-		return false
-	}
-	at := binary.BigEndian.Uint64(signature)
-	return ed25519.Verify(c.key, fmt.Appendf(nil, "cosignature/v1\ntime %d\n%s", at, text), signature[8:])
-}
-
-func verifier(vkey string) (note.Verifier, error) {
-	parts := strings.SplitN(vkey, "+", 3)
-	if len(parts) == 3 {
-		hash, err := strconv.ParseUint(parts[1], 16, 32)
-		key, err64 := base64.StdEncoding.DecodeString(parts[2])
-		if err == nil && err64 == nil && len(key) == 33 && key[0] == 4 {
-			return cosigner{parts[0], uint32(hash), key[1:]}, nil
-		}
-	}
-	return note.NewVerifier(vkey)
-}
-
-func opened(data string, vkeys []string) (*note.Note, error) {
-	var keys []note.Verifier
-	for _, vkey := range vkeys {
-		key, err := verifier(vkey)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return note.Open([]byte(data), note.VerifierList(keys...))
 }
 
 // open tells who signed a note. A note that nobody known signed, but that can be read, has no names.
@@ -133,11 +72,6 @@ func sign(asked question) (any, error) {
 	}
 	data, err := note.Sign(&note.Note{Text: asked.Text}, signer)
 	return string(data), err
-}
-
-// c2spPath returns the path of a tile as C2SP has it, without the tile height.
-func c2spPath(tile tlog.Tile) string {
-	return "tile/" + strings.TrimPrefix(tile.Path(), fmt.Sprintf("tile/%d/", height))
 }
 
 // grow returns the digest of every tile that a log of the entries `entry 0`, `entry 1` and so on writes at these sizes.
