@@ -17,7 +17,8 @@ from protocol.errors import MeshError
 
 from . import config as configuration
 from .api.server import bind
-from .keys import KEY_FOLDER, RECOVERY_FILE, ROLES, TOKEN_FILE, check_private, load_keys
+from .keyfiles import ROLES, check_private
+from .keys import KEY_FOLDER, RECOVERY_FILE, TOKEN_FILE, load_keys
 from .outside import MAIL_FOLDER, family_map, smtp_settings
 from .sections import Config
 from .serving import tls_context

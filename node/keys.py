@@ -1,45 +1,42 @@
 """The node's own keys, one file for each role, made by `mentormesh init` and readable by the node's user alone.
 
-DIR/keys/federation.key   one line: mentormesh-key/1 federation <32-byte seed as base64url>
+DIR/keys/federation.key   the private key of a role, and what its last change left behind (`keyfiles.py`)
 DIR/keys/recovery.pub     one line: mentormesh-recovery/1 <public key as base64url>
+DIR/keys/next/            new keys that wait for a statement of the recovery key (`rekeying.py`)
+DIR/keys/install/         the same once the statement is there; its files count before those of the same name above
 DIR/recovery.key          the private recovery key, which the operator moves off the machine
 DIR/operator.token        the word that commands show to the running node
 """
 
 import hmac
-import os
-import stat
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from federation.ports import Entropy
-from protocol.encoding import b64, unb64
-from protocol.errors import MalformedError, RefusedError
+from protocol.encoding import b64
+from protocol.errors import MalformedError
 from protocol.sealing import NodeSealingKey
-from protocol.signing import SEED_BYTES, SigningKey, VerifyKey
+from protocol.signing import SEED_BYTES, SigningKey, VerifyKey, VerifyKeys
 
-Role = Literal["federation", "http", "log", "envelope-sign", "envelope-seal", "attest", "witness"]
-ROLES: Final[tuple[Role, ...]] = (
-    "federation",
-    "http",
-    "log",
-    "envelope-sign",
-    "envelope-seal",
-    "attest",
-    "witness",
-)
+from .keyfiles import ROLES, KeyFile, Role, check_private, read_key_file, read_private, render_key_file, write_private
 
 KEY_FOLDER: Final = "keys"
+NEXT_FOLDER: Final = "next"
+INSTALL_FOLDER: Final = "install"
 RECOVERY_FILE: Final = "recovery.key"
+RECOVERY_PUBLIC_FILE: Final = "recovery.pub"
 TOKEN_FILE: Final = "operator.token"  # noqa: S105 -- the name of a file
-_KEY_LABEL: Final = "mentormesh-key/1"
 _RECOVERY_LABEL: Final = "mentormesh-recovery/1"
 
 
 class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of a node by role; of the recovery key only the public half, the other is offline."""
+    """The keys of a node by role; of the recovery key only the public half, the other is offline.
+
+    Earlier keys still open what was sealed to them, verify what this node signed itself, and end the log they signed.
+    `rotations` are the statements by which the federation key came from earlier ones.
+    """
 
     federation: SigningKey
     http: SigningKey
@@ -49,6 +46,15 @@ class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
     attest: SigningKey
     witness: SigningKey
     recovery: VerifyKey
+    earlier_log: tuple[SigningKey, ...] = ()
+    earlier_sign: tuple[VerifyKey, ...] = ()
+    earlier_seal: tuple[NodeSealingKey, ...] = ()
+    rotations: tuple[str, ...] = ()
+
+    @property
+    def own_messages(self) -> VerifyKeys:
+        """The keys by which this node signs and signed its handshake messages."""
+        return VerifyKeys(self.envelope_sign.public, self.earlier_sign)
 
 
 def create_keys(directory: Path, entropy: Entropy) -> KeyRing:
@@ -56,12 +62,17 @@ def create_keys(directory: Path, entropy: Entropy) -> KeyRing:
     folder = directory / KEY_FOLDER
     folder.mkdir(mode=0o700)
     for role in ROLES:
-        write_private(folder / f"{role}.key", f"{_KEY_LABEL} {role} {b64(entropy.take(SEED_BYTES))}\n")
+        write_new_key(folder, role, entropy.take(SEED_BYTES))
     recovery = entropy.take(SEED_BYTES)
-    write_private(directory / RECOVERY_FILE, f"{_KEY_LABEL} recovery {b64(recovery)}\n")
-    write_private(folder / "recovery.pub", f"{_RECOVERY_LABEL} {SigningKey(recovery).public.text}\n")
+    write_new_key(directory, "recovery", recovery)
+    write_private(folder / RECOVERY_PUBLIC_FILE, render_recovery(SigningKey(recovery).public))
     write_private(directory / TOKEN_FILE, b64(entropy.take(32)) + "\n")
     return load_keys(directory)
+
+
+def write_new_key(folder: Path, role: str, seed: bytes) -> None:
+    """Write the key file of a role where there is none. Raises: FileExistsError."""
+    write_private(folder / f"{role}.key", render_key_file(KeyFile(role=role, seed=seed)))
 
 
 def load_keys(directory: Path) -> KeyRing:
@@ -69,9 +80,9 @@ def load_keys(directory: Path) -> KeyRing:
 
     Raises: RefusedError: a file is missing, or others may read it. MalformedError: it holds no key of its role.
     """
-    folder = directory / KEY_FOLDER
-    check_private(folder)
-    seeds = {role: _seed(folder / f"{role}.key", role) for role in ROLES}
+    check_private(directory / KEY_FOLDER)
+    files = {role: load_key_file(directory, role) for role in ROLES}
+    seeds = {role: file.seed for role, file in files.items()}
     return KeyRing(
         federation=SigningKey(seeds["federation"]),
         http=SigningKey(seeds["http"]),
@@ -80,8 +91,23 @@ def load_keys(directory: Path) -> KeyRing:
         envelope_seal=NodeSealingKey(seeds["envelope-seal"]),
         attest=SigningKey(seeds["attest"]),
         witness=SigningKey(seeds["witness"]),
-        recovery=_recovery(folder / "recovery.pub"),
+        recovery=_recovery(_place(directory, RECOVERY_PUBLIC_FILE)),
+        earlier_log=tuple(SigningKey(one.key) for one in files["log"].earlier),
+        earlier_sign=tuple(VerifyKey(one.key) for one in files["envelope-sign"].earlier),
+        earlier_seal=tuple(NodeSealingKey(one.key) for one in files["envelope-seal"].earlier),
+        rotations=files["federation"].rotations,
     )
+
+
+def load_key_file(directory: Path, role: Role) -> KeyFile:
+    """Return what is kept of a role. Raises: as `load_keys`."""
+    return read_key_file(_place(directory, f"{role}.key"), role)
+
+
+def _place(directory: Path, name: str) -> Path:
+    """Return where a key file counts: an installation that was broken off counts as done."""
+    installed = directory / KEY_FOLDER / INSTALL_FOLDER / name
+    return installed if installed.exists() else directory / KEY_FOLDER / name
 
 
 def operator_token(directory: Path) -> str:
@@ -95,53 +121,13 @@ def same_token(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner can read, and have it on the disk. Raises: FileExistsError."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def check_private(path: Path) -> None:
-    """Return when only the owner can use `path`. Raises: RefusedError: missing, or open to others."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise RefusedError(f"{_short(path)} is missing: restore it from the backup of the keys") from None
-    except PermissionError:
-        raise RefusedError(f"{_short(path)} cannot be read by this user: run as the node's user") from None
-    if stat.S_IMODE(mode) & 0o077:
-        wanted = "700" if stat.S_ISDIR(mode) else "600"
-        raise RefusedError(f"{_short(path)} is open to other users: run chmod {wanted} on it", code="permissions")
-
-
-def _short(path: Path) -> str:
-    """Return the last parts of a path: whose node it is matters, where it lies does not."""
-    return "/".join(path.parts[-2:])
-
-
-def read_private(path: Path) -> str:
-    """Return the text of a file that only its owner can read. Raises: RefusedError, MalformedError."""
-    check_private(path)
-    try:
-        return path.read_text(encoding="ascii")
-    except PermissionError:
-        raise RefusedError(f"{_short(path)} cannot be read by this user: run as the node's user") from None
-    except UnicodeDecodeError:
-        raise MalformedError(f"{_short(path)} does not hold a key") from None
-
-
-def _seed(path: Path, role: Role) -> bytes:
-    words = read_private(path).split()
-    if len(words) != 3 or words[:2] != [_KEY_LABEL, role]:
-        raise MalformedError(f"{_short(path)} does not hold a {role} key")
-    return unb64(words[2], size=SEED_BYTES, what=f"{role} key")
+def render_recovery(key: VerifyKey) -> str:
+    """Return the text of the file with the public recovery key."""
+    return f"{_RECOVERY_LABEL} {key.text}\n"
 
 
 def _recovery(path: Path) -> VerifyKey:
     words = read_private(path).split()
     if len(words) != 2 or words[0] != _RECOVERY_LABEL:
-        raise MalformedError(f"{_short(path)} does not hold the public recovery key")
+        raise MalformedError(f"{path.parent.name}/{path.name} does not hold the public recovery key")
     return VerifyKey.parse(words[1])

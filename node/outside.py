@@ -12,7 +12,7 @@ from protocol.crowd import FamilyMap, parse_family_map
 from protocol.errors import RefusedError
 from protocol.signing import SigningKey
 
-from .keys import read_private
+from .keyfiles import read_private
 from .sections import Config
 from .services.mail import DropTransport, SmtpSettings, SmtpTransport, Transport
 

@@ -10,7 +10,8 @@ import pytest
 
 from node import lock as locking
 from node.birth import create_node
-from node.keys import ROLES, load_keys, operator_token, same_token
+from node.keyfiles import ROLES
+from node.keys import load_keys, operator_token, same_token
 from protocol.encoding import unb64
 from protocol.errors import MalformedError, RefusedError, UnavailableError
 from protocol.signing import SigningKey
