@@ -159,6 +159,11 @@ class Authenticator:
             body=body,
         )
 
+    def once(self, authenticated: Authenticated) -> None:
+        """Spend the nonce of a request whose effect writes no row. Raises: ReplayedError, LimitError."""
+        pair = (authenticated.keyid, authenticated.nonce)
+        self._nonces.spend(pair, until=authenticated.expires, now=self._clock.now())
+
     def _known(self, signed: MessageSignature) -> Peer:
         peer = self._directory.by_keyid(signed.keyid)
         if peer is None:

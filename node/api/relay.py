@@ -17,7 +17,7 @@ from protocol.errors import MissingError
 from protocol.heads import HeadAnswer, Nudge
 from protocol.messages import Outcomes
 
-from .federation import asked_by, unsigned
+from .federation import FEDERATION, asked_by, unsigned
 from .routes import JSON, Route
 
 #: A page never changes: a year.
@@ -82,6 +82,7 @@ async def set_page(request: web.Request) -> web.Response:
 async def nudges(request: web.Request) -> web.Response:
     """Take the word that a set has changed; the set is then pulled."""
     asked = _there(request)
+    request.app[FEDERATION].authenticator.once(asked)
     await request.app[RELAY].mirror.nudged(asked.peer.entity, asked.body)
     return web.Response(status=202)
 
