@@ -5,7 +5,7 @@ or the new one, never a mixture. Source: docs/protocol/12-set-heads.md §5–§1
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -15,6 +15,7 @@ from protocol.heads import (
     ForkError,
     SeenHead,
     SetHead,
+    SetKind,
     check_fresh,
     contradictions,
     head_hash,
@@ -29,7 +30,7 @@ from .index import MirrorIndex, ShownSet
 from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
-from .sets import MAX_HEAD_ANSWER, Fetch, Source, SourceBook, head_path, page_path
+from .sets import MAX_HEAD_ANSWER, Contents, Fetch, Source, SourceBook, head_path, page_path
 
 State = Literal["fresh", "stale", "incomplete", "forked", "never"]
 
@@ -95,7 +96,9 @@ class MirrorService:
         *,
         own: str,
         policy: MirrorPolicy,
+        contents: Mapping[SetKind, Contents] | None = None,
     ) -> None:
+        """Take the parts; `contents` says what becomes of kinds other than offers."""
         self.index: Final = MirrorIndex()
         self._held: Final = MirrorStore(store)
         self._clock = clock
@@ -104,6 +107,7 @@ class MirrorService:
         self._fetch = fetch
         self._own = own
         self._policy = policy
+        self._contents: Final = dict(contents or {})
         self._watches: dict[tuple[str, str, str], _Watch] = {}
         self._woken = asyncio.Event()
 
@@ -167,6 +171,17 @@ class MirrorService:
     def look_again(self) -> None:
         """Ask for the sources anew now, such as after a peer was added."""
         self._woken.set()
+
+    async def drop(self) -> None:
+        """Show nothing any more of what is a source no longer, such as after a peer was suspended."""
+        self._retain(await self._sources.sources())
+
+    def back(self, peer: str) -> None:
+        """Ask a peer that showed that it is there again for the sets that could not be had, now."""
+        for place, watch in self._watches.items():
+            if place[0] == peer and watch.failures:
+                watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
+                self._woken.set()
 
     async def poll(self, source: Source) -> None:
         """Ask one source now, take over what is new, and plan the next time.
@@ -233,8 +248,11 @@ class MirrorService:
         watch.contradicted = await self._contradicted(source, opened.seen)
         if same_entries(row, head):
             self._renewed(await self._held.renew(candidate))
-        else:
-            await self._replace(candidate, await self._entries(source, head))
+            return
+        contents = self._contents.get(source.kind)
+        if contents:
+            contents.check_size(head.size_bucket)
+        await self._replace(candidate, await self._entries(source, head))
 
     async def _entries(self, source: Source, head: SetHead) -> tuple[Entry, ...]:
         """Return all entries of the set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
@@ -260,12 +278,19 @@ class MirrorService:
 
     async def _replace(self, candidate: Candidate, entries: Sequence[Entry]) -> None:
         offers = _offers(entries) if candidate.source.kind == "offers" else ()
-        row = await self._held.replace(candidate, entries)
-        if row.kind == "offers":
+        contents = self._contents.get(candidate.source.kind)
+        if contents:
+            contents.check(candidate.source, [each.opening.body for each in entries])
+        row = await self._held.replace(candidate, entries, contents)
+        if self._may_show(row):
             self.index.show(_shown(row, offers))
 
+    def _may_show(self, row: MirrorRow) -> bool:
+        """Tell whether a set just stored is shown: one of offers, unless it was dropped while it was fetched."""
+        return row.kind == "offers" and (row.origin, row.audience, row.kind) in self._watches
+
     def _renewed(self, row: MirrorRow) -> None:
-        if row.kind == "offers":
+        if self._may_show(row):
             self.index.renew(row.origin, row.audience, seq=row.seq, issued_at=row.issued_at, not_after=row.not_after)
 
     def _hide(self, origin: str, audience: str, kind: str) -> None:

@@ -16,7 +16,7 @@ from protocol.pages import Entry
 
 from .ports import Condition, Store, Writer, at_most, is_in, where
 from .rows import MirrorBodyRow, MirrorRow, SetHeadRow
-from .sets import Source
+from .sets import Contents, Source
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"
@@ -99,8 +99,10 @@ class MirrorStore:
                 found.append((row, tuple(each.body for each in entries)))
             return found
 
-    async def replace(self, candidate: Candidate, entries: Sequence[Entry]) -> MirrorRow:
-        """Store a complete set; what its head leaves out is deleted in the same transaction.
+    async def replace(
+        self, candidate: Candidate, entries: Sequence[Entry], contents: Contents | None = None
+    ) -> MirrorRow:
+        """Store a complete set, and let `contents` take what it says; what its head leaves out is deleted with it.
 
         The step is judged once more inside, because another poll may have stored a newer head meanwhile.
         """
@@ -112,6 +114,8 @@ class MirrorStore:
             await _delete(tx, place, held - {each.commitment for each in entries})
             await tx.insert(*(_body(place, each) for each in entries if each.commitment not in held))
             await tx.put(row)
+            if contents is not None:
+                await contents.take(tx, candidate.source, tuple(each.opening.body for each in entries))
         return row
 
     async def renew(self, candidate: Candidate) -> MirrorRow:

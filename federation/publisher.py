@@ -5,13 +5,13 @@ Source: docs/protocol/12-set-heads.md §4–§8.
 """
 
 from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Literal
 
 import msgspec
 
 from protocol.commitments import Opening
 from protocol.encoding import b64, decode, encode, sha256
-from protocol.errors import MeshError, MissingError
+from protocol.errors import MissingError
 from protocol.heads import (
     HEAD_TYP,
     HeadAnswer,
@@ -30,9 +30,7 @@ from protocol.signing import SigningKey
 from .ports import Clock, Reader, Store, Writer, at_most, below, where
 from .rows import MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
-from .sets import NUDGES_PATH, AudienceBook, Post
-
-KINDS: Final[tuple[SetKind, ...]] = get_args(SetKind)
+from .sets import NUDGES_PATH, AudienceBook, Post, tell
 
 
 class HeadPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,25 +181,20 @@ class PublisherService:
         return row.data
 
     async def _admit(self, audience: str, kind: str, requester: str) -> None:
-        known = {one.id: one.members for one in await self._audiences.audiences()}
-        if kind not in KINDS or requester not in known.get(audience, frozenset()):
+        members = await self._members(audience, kind)
+        if requester not in members:
             raise MissingError("no such set")
+
+    async def _members(self, audience: str, kind: str) -> frozenset[str]:
+        """Return who may see this set; nobody when there is none."""
+        books = [one.members for one in await self._audiences.audiences() if one.id == audience and kind in one.kinds]
+        return frozenset[str]().union(*books)
 
     async def nudge(self, post: Post, audience: str, kind: SetKind, seq: int) -> tuple[str, ...]:
         """Tell the members of an audience to look again; return those that could not be told and will poll."""
         body = encode(Nudge(audience=audience, kind=kind, seq=seq))
-        members = next((one.members for one in await self._audiences.audiences() if one.id == audience), frozenset())
-        return await _tell(post, sorted(members - {self._own}), body)
-
-
-async def _tell(post: Post, peers: Iterable[str], body: bytes) -> tuple[str, ...]:
-    missed = []
-    for peer in peers:
-        try:
-            await post(peer, NUDGES_PATH, body)
-        except MeshError:
-            missed.append(peer)
-    return tuple(missed)
+        members = await self._members(audience, kind)
+        return await tell(sorted(members - {self._own}), lambda peer: post(peer, NUDGES_PATH, body))
 
 
 async def newest_head(rows: Reader, audience: str, kind: str) -> SetHeadRow | None:

@@ -1,24 +1,34 @@
 """What publishing and mirroring of sets share: audiences, peers as sources, and the paths of the endpoints."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
+from protocol.errors import MeshError
 from protocol.heads import SetKind
 from protocol.signing import VerifyKey
+
+from .ports import Writer
 
 BASE: Final = "/federation/v1"
 NUDGES_PATH: Final = f"{BASE}/nudges"
 #: A head with the gossip of the largest audience.
 MAX_HEAD_ANSWER: Final = 512 * 1024
+#: Members of an audience that are told something at once, and how long each is waited for, in seconds.
+TOLD_AT_ONCE: Final = 100
+TOLD_WITHIN_S: Final = 5.0
+#: What organizations that meet show each other; the members set is shown by a registry alone.
+MEETING: Final[frozenset[SetKind]] = frozenset({"offers", "keys", "needs"})
 
 
 class Audience(msgspec.Struct, frozen=True, kw_only=True):
-    """Who may see a set: an id (`protocol.addresses.audience_id`) and the entities that belong to it."""
+    """Who may see sets of `kinds`: an id (`protocol.addresses.audience_id`) and the entities that belong to it."""
 
     id: str
     members: frozenset[str]
+    kinds: frozenset[SetKind] = MEETING
 
 
 class AudienceBook(Protocol):
@@ -48,6 +58,22 @@ class SourceBook(Protocol):
 
     async def sources(self) -> Sequence[Source]:
         """Return them all."""
+        ...
+
+
+class Contents(Protocol):
+    """What this node makes of one kind of set, beyond mirroring it."""
+
+    def check_size(self, bucket: int) -> None:
+        """Return if a set whose head says `size_bucket` may be asked for. Raises: MeshError."""
+        ...
+
+    def check(self, source: Source, bodies: Sequence[bytes]) -> None:
+        """Return if these bodies may be the whole set. Raises: MeshError: the set is refused and changes nothing."""
+        ...
+
+    async def take(self, tx: Writer, source: Source, bodies: Sequence[bytes]) -> None:
+        """Take over what a checked set says, in the transaction that stores it."""
         ...
 
 
@@ -90,3 +116,21 @@ def head_path(audience: str, kind: SetKind) -> str:
 def page_path(audience: str, kind: SetKind, seq: int, page: int) -> str:
     """Return the path of one page of the snapshot that head `seq` signs."""
     return f"{BASE}/sets/{audience}/{kind}/snapshots/{seq}/{page}"
+
+
+async def tell(peers: Iterable[str], say: Callable[[str], Awaitable[None]]) -> tuple[str, ...]:
+    """Say something to each of `peers`, many at once; return those that could not be told, in their order."""
+    turns = asyncio.Semaphore(TOLD_AT_ONCE)
+
+    async def told(peer: str) -> bool:
+        async with turns:
+            try:
+                async with asyncio.timeout(TOLD_WITHIN_S):
+                    await say(peer)
+            except (MeshError, TimeoutError):
+                return False
+            return True
+
+    asked = tuple(peers)
+    done = await asyncio.gather(*(told(peer) for peer in asked))
+    return tuple(peer for peer, heard in zip(asked, done, strict=True) if not heard)

@@ -1,13 +1,13 @@
 """Two nodes that publish sets to each other and mirror them, joined by a wire that a test can cut or bend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from federation.mirror import MirrorPolicy, MirrorService
 from federation.ports import Store
 from federation.publisher import HeadPolicy, Published, PublisherService
 from federation.sequencer import Sequencer
-from federation.sets import NUDGES_PATH, Audience, Fetched, Source
+from federation.sets import NUDGES_PATH, Audience, Contents, Fetched, Source
 from protocol.addresses import audience_id
 from protocol.commitments import Opening
 from protocol.encoding import encode
@@ -22,6 +22,8 @@ from tests.fakes.entropy import SeededEntropy
 AURORA: Final = "https://aurora.example"
 BIRCH: Final = "https://birch.example"
 PAIR: Final = audience_id(AURORA, BIRCH)
+
+KINDS: Final[frozenset[SetKind]] = frozenset({"offers", "keys", "members", "needs"})
 
 #: What a test does to an answer on its way: (path, answer) → answer.
 Bend = Callable[[str, Fetched], Fetched]
@@ -53,7 +55,7 @@ class Book:
         self.listed = [Source(peer=peer, audience=PAIR, key=key.public, kind=kind) for kind in kinds]
 
     async def audiences(self) -> Sequence[Audience]:
-        return [Audience(id=PAIR, members=self.members)]
+        return [Audience(id=PAIR, members=self.members, kinds=KINDS)]
 
     async def sources(self) -> Sequence[Source]:
         return self.listed
@@ -83,7 +85,9 @@ class Pair:
             store, self.clock, book, own=own, key=key, policy=HeadPolicy(), log=log, generation=generation
         )
 
-    def mirroring(self, policy: MirrorPolicy | None = None) -> MirrorService:
+    def mirroring(
+        self, policy: MirrorPolicy | None = None, contents: Mapping[SetKind, Contents] | None = None
+    ) -> MirrorService:
         return MirrorService(
             self.birch_store,
             self.clock,
@@ -92,6 +96,7 @@ class Pair:
             self.fetch,
             own=BIRCH,
             policy=policy or MirrorPolicy(),
+            contents=contents,
         )
 
     @property
