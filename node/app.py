@@ -12,6 +12,7 @@ import msgspec
 
 from federation.authenticate import forget_nonces
 from federation.client import PeerClient
+from federation.delivery import begin, forget_ledger
 from federation.identity import Own as Identity
 from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
@@ -80,6 +81,7 @@ class Node:
         identity = await _identity(base)
         families = outside.family_map(base.directory, base.config)
         node = cls(base, identity, client, vocabulary=vocabulary, families=families)
+        await begin(base.store, base.entropy, entity=base.entity, generation=base.store.generation)
         await node.peering.directory.load(base.store)
         await node.catalog.mirror.start()
         return node
@@ -88,6 +90,7 @@ class Node:
         """Start all background work; `base.jobs.stop` ends it."""
         jobs = self.base.jobs
         jobs.start("outbox", self.handshakes.outbox.run)
+        jobs.start("returning", self.handshakes.returning.run)
         jobs.start("log", self.log.run)
         jobs.start("agreements", self._end_periods)
         jobs.start("catalogs", self.catalog.catalogs.run)
@@ -123,6 +126,7 @@ class Node:
             handshakes.links.sweep,
             handshakes.sessions.sweep,
             lambda: forget_nonces(base.store, base.clock),
+            lambda: forget_ledger(base.store, base.clock, days=base.config.delivery.ledger_days),
             lambda: forget_old_rows(
                 base.store, base.clock, handshakes.mailboxes, handshakes.desk, undelivered_days=privacy.undelivered_days
             ),

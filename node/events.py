@@ -60,6 +60,16 @@ class Events:
         self._count("item-failed")
         self.log.error("item-failed", **failure(error))
 
+    def peer_lost(self, *, items: int) -> None:
+        """A peer was restored and has lost items it had stored; what can be sent again is."""
+        self._count("peer-lost")
+        self.log.warning("peer-lost", items=items)
+
+    def fell_back(self) -> None:
+        """This node's database is older than a peer remembers: it was put back without `mentormesh restore`."""
+        self._count("fell-back")
+        self.log.error("fell-back")
+
     def receipt_refused(self, error_code: str) -> None:
         """Another organization's receipt does not verify."""
         self._count("receipt-refused")

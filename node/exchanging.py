@@ -11,6 +11,7 @@ from federation.directory import PeerDirectory
 from federation.inbox import Inbox
 from federation.outbox import Outbox
 from federation.ports import Clock, Entropy, Store
+from federation.returning import Returning
 from protocol.concepts import Vocabulary
 from protocol.encoding import label
 from protocol.ids import Entity
@@ -34,6 +35,7 @@ from .services.queue import Queue
 from .services.quota import Quota, QuotaSettings
 from .services.quotes import Quotes
 from .services.quoting import Quoting, QuotingSettings
+from .services.recovery import Recovery
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
@@ -139,7 +141,18 @@ class Exchanging:
             events=around.events,
         )
         self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=own.message_key)
-        self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy)
+        self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy, in_flight=config.delivery.in_flight)
+        self.recovery: Final = Recovery(store, self.desk, queue, peers, exchange.lose)
+        self.returning: Final = Returning(
+            store,
+            around.directory,
+            peers,
+            sender=self.outbox,
+            recovery=self.recovery,
+            told=around.events,
+            clock=clock,
+            own=own.entity,
+        )
         queue.connect(self.outbox.wake)
         carrier.close_circle(self.inbox, self.quotes)
 

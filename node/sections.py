@@ -119,6 +119,13 @@ class EditionsSection(Section, frozen=True, kw_only=True):
     poll_s: Annotated[float, doc("A peer's set is looked at this often without a nudge.", gt=0)] = 300.0
 
 
+class DeliverySection(Section, frozen=True, kw_only=True):
+    """How messages travel to other organizations, and how long their counts are kept."""
+
+    in_flight: Annotated[int, doc("Transfers to one peer under way at once.", ge=1, le=16)] = 4
+    ledger_days: Annotated[int, doc("Days that the ledger of delivery looks back.", ge=1, le=365)] = 30
+
+
 class HandshakeSection(Section, frozen=True, kw_only=True):
     """Clocks and quotas of the handshake."""
 
@@ -190,6 +197,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitsSection = LimitsSection()
     editions: EditionsSection = EditionsSection()
     handshake: HandshakeSection = HandshakeSection()
+    delivery: DeliverySection = DeliverySection()
     privacy: PrivacySection = PrivacySection()
     egress: EgressSection = EgressSection()
     vocabulary: VocabularySection = VocabularySection()

@@ -103,6 +103,8 @@ def _add_peers(app: web.Application, node: Node) -> None:
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
         outbox=node.handshakes.outbox,
+        returning=node.handshakes.returning,
+        recovery=node.handshakes.recovery,
         quotes=node.handshakes.quotes,
         publisher=node.catalog.publisher,
         mirror=node.catalog.mirror,

@@ -10,9 +10,12 @@ from federation.inbox import Inbox
 from federation.mirror import MirrorService
 from federation.outbox import Outbox
 from federation.publisher import PublisherService
+from federation.returning import BACK_PATH, Returning
 from federation.sets import BASE, NUDGES_PATH
 from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
 from node.services.quotes import Quotes
+from node.services.recovery import HEADS_PATH, Recovery
+from protocol.delivery import Cursor, Heads, HeadsAnswer, Returned
 from protocol.errors import MissingError
 from protocol.heads import HeadAnswer, Nudge
 from protocol.messages import Outcomes
@@ -30,6 +33,8 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
 
     inbox: Inbox
     outbox: Outbox
+    returning: Returning
+    recovery: Recovery
     quotes: Quotes
     publisher: PublisherService
     mirror: MirrorService
@@ -42,6 +47,20 @@ async def messages(request: web.Request) -> web.Response:
     """Take a batch of handshake messages and session envelopes."""
     asked = _there(request)
     body = await request.app[RELAY].inbox.receive(asked.peer.entity, asked.body, asked.spend)
+    return web.Response(body=body, content_type=JSON)
+
+
+async def back(request: web.Request) -> web.Response:
+    """Hear that a peer is back and how far it has stored what was sent to it."""
+    asked = _there(request)
+    body = await request.app[RELAY].returning.receive(asked.peer.entity, asked.body, asked.spend)
+    return web.Response(body=body, content_type=JSON)
+
+
+async def heads(request: web.Request) -> web.Response:
+    """Compare the shared threads with those of a peer that was restored."""
+    asked = _there(request)
+    body = await request.app[RELAY].recovery.answer(asked.peer.entity, asked.body, asked.spend)
     return web.Response(body=body, content_type=JSON)
 
 
@@ -109,6 +128,24 @@ RELAY_ROUTES: Final = (
         summary="Take a batch of handshake messages and session envelopes",
         response=Outcomes,
         request_content_type=BATCH_TYPE,
+    ),
+    Route(
+        method="POST",
+        path=BACK_PATH,
+        handler=back,
+        auth="peer",
+        summary="I am back, and hold so much of what you sent",
+        request=Cursor,
+        response=Returned,
+    ),
+    Route(
+        method="POST",
+        path=HEADS_PATH,
+        handler=heads,
+        auth="peer",
+        summary="Compare shared threads after a restore",
+        request=Heads,
+        response=HeadsAnswer,
     ),
     Route(
         method="POST",

@@ -6,23 +6,29 @@ An internal match takes the same way: the node is its own peer, and the carrier 
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from federation.delivery import require_recovered
 from federation.inbox import Guard
 from federation.ports import Writer, where
+from federation.returning import Post
 from federation.rows import OutboxRow, ThreadRow
 from node.events import Events
 from protocol.bodies import RequestBody
 from protocol.envelope import KIND_SESSION, Envelope
 from protocol.errors import MeshError, MissingError, RefusedError
-from protocol.handshake import Side
+from protocol.handshake import Side, State
 from protocol.messages import Message, Outcome, Receipt
 from protocol.offers import OrgProfile
 from protocol.signing import VerifyKey
 
 from .consumer import Consumer
+from .places import release
 from .provider import Provider
 from .quotes import Quotes
 from .sessions import Sessions
 from .threads import Desk, Peers
+
+#: What a person is told of a thread whose messages a restored node has lost.
+LOST: Final = "lost"
 
 
 class Exchange:
@@ -51,6 +57,7 @@ class Exchange:
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
         """Take the effect of a verified message and return its receipt. Raises: MeshError before any write."""
+        await require_recovered(tx, peer)
         if isinstance(message.body, RequestBody):
             raise RefusedError("requests are answered where quotes are asked for", code="wrong-way")
         side = message.sender.other
@@ -94,19 +101,24 @@ class Exchange:
         else:
             await self._provider.on_undelivered(tx, thread, code)
 
+    async def lose(self, tx: Writer, row: ThreadRow) -> None:
+        """End a thread of which a restored node has lost words of its own, and tell the person if it was alive."""
+        await tx.delete(OutboxRow, where(thread=row.thread, side=row.side))
+        bound = row.state == State.FINALIZED.value
+        if bound and not await self._sessions.is_to_come(tx, row):
+            return
+        await self._sessions.abandon(tx, row.thread, row.side)
+        if row.side == Side.CONSUMER.value:
+            await self._consumer.on_undelivered(tx, row, LOST)
+        else:
+            await self._provider.on_undelivered(tx, row, LOST)
+            await release(tx, row.thread)
+
     async def replay(self, tx: Writer, row: OutboxRow, from_seq: int) -> Sequence[OutboxRow]:
         """Return the rows of the thread from `from_seq` on; a session envelope waits for those before it."""
         if row.item[0] == KIND_SESSION:
             return [row]
         return await self._desk.replay(tx, row, from_seq)
-
-
-class Post(Protocol):
-    """Signed requests to a peer; answers are verified and bounded."""
-
-    async def post(self, peer: str, path: str, body: bytes, content_type: str) -> bytes:
-        """Return the body of a 200 answer. Raises: MeshError."""
-        ...
 
 
 class Receive(Protocol):

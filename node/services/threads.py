@@ -9,6 +9,8 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from federation.delivery import RecoveringError, require_recovered
+from federation.lanes import AT_ONCE
 from federation.logbook import newest_ref
 from federation.ports import Clock, Reader, Writer, at_least, at_most, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
@@ -31,6 +33,8 @@ LONGEST_ANSWER_S: Final = 28 * 86_400
 PORTION: Final = 500
 #: A message that could not be delivered for so long is a dead letter.
 DELIVER_S: Final = 14 * 86_400
+#: What is due in a thread that waits for a comparison after a restore is looked at again so much later.
+RECOVERY_S: Final = 60
 
 
 #: States of threads that ended without an agreement.
@@ -120,8 +124,9 @@ class Desk:
         Args:
             deadline: until when this thread waits in its new state; None: it does not lapse.
             send: False when the message travels as an HTTP answer instead of through the outbox.
-        Raises: IllegalStepError: the state forbids it; nothing is stored.
+        Raises: IllegalStepError: the state forbids it; RecoveringError: what was said may be lost; nothing is stored.
         """
+        await require_recovered(tx, row.peer)
         now_ms = self._clock.now_ms()
         book, message = speak(
             decode(row.book, Book),
@@ -175,12 +180,28 @@ class Desk:
 
         The first message of a side travels as a request or its answer and never again.
         """
-        stored = await tx.find(
-            MessageRow, where(thread=row.thread, side=row.side, sender=row.side), at_least("seq", from_seq), order="seq"
-        )
+        stored = await _said(tx, row.thread, row.side, from_seq)
         if from_seq == 1 or not stored or stored[0].seq != from_seq:
             return ()
         return [replace(row, mid=one.mid, seq=one.seq, item=one.item) for one in stored]
+
+    async def said_from(self, tx: Reader, row: ThreadRow, from_seq: int) -> Sequence[OutboxRow]:
+        """Return outbox rows for the own messages of a thread from `from_seq` on, to leave at once."""
+        now_ms = self._clock.now_ms()
+        return [
+            OutboxRow(
+                peer=row.peer,
+                mid=one.mid,
+                thread=row.thread,
+                side=row.side,
+                seq=one.seq,
+                item=one.item,
+                created_ms=now_ms,
+                due_ms=AT_ONCE,
+                expires_at=now_ms // 1000 + DELIVER_S,
+            )
+            for one in await _said(tx, row.thread, row.side, from_seq)
+        ]
 
     async def give_up(self, tx: Writer, row: ThreadRow) -> ThreadRow:
         """Return the thread ended on this side alone, stored; what still comes for it has no effect.
@@ -209,6 +230,8 @@ class Desk:
                 await step(tx, row)
         except UnavailableError:
             raise
+        except RecoveringError:
+            await tx.put(replace(row, deadline=self._clock.now() + RECOVERY_S))
         except MeshError:
             await self.give_up(tx, row)
 
@@ -250,6 +273,11 @@ class Desk:
             due_ms=due_ms,
             expires_at=now_ms // 1000 + DELIVER_S,
         )
+
+
+async def _said(tx: Reader, thread: str, side: str, from_seq: int) -> list[MessageRow]:
+    own = where(thread=thread, side=side, sender=side)
+    return await tx.find(MessageRow, own, at_least("seq", from_seq), order="seq")
 
 
 def is_untaken(row: ThreadRow) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
+from federation.delivery import begin
 from federation.ports import Reader, Row, Writer
 from federation.rows import MailboxHeadRow, MailboxRow
 from node.sections import HandshakeSection
@@ -108,12 +109,16 @@ class Company(TestNode):
         self.life = Life(self._crash, self._faults)
         store = Disk(self.tables, self.life, self._ring)
         self.restart(store, SeededEntropy(self._seed + self._lives * 1000))
-        for job in (self.exchanging.outbox.run, self._sweep):
+        for job in (self.exchanging.outbox.run, self._come_back, self._sweep):
             self._own(job()).add_done_callback(lambda _: None)
 
     def _ring(self, label: str) -> None:
         if label in self.rings:
             self.rings[label]()
+
+    async def _come_back(self) -> None:
+        await begin(self.store, self.entropy, entity=self.entity, generation=1)
+        await self.exchanging.returning.run()
 
     async def _sweep(self) -> None:
         while True:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from federation.calls import Answer
 from federation.directory import Peer
+from federation.returning import BACK_PATH
 from node.services.exchange import MESSAGES_PATH
 from protocol.envelope import KIND_SESSION, parse_envelope
 from protocol.errors import UnavailableError
@@ -118,6 +119,8 @@ class FaultyCalls(Calls):
         name, receiver = self._wires.company(self._sender).name, self._wires.company(to).name
 
         def told() -> tuple[str, tuple[str, ...]]:
+            if target == BACK_PATH:
+                return f"{what} {receiver}: I am back", ()
             heads = [_head(item) for item in (split_batch(body) if target == MESSAGES_PATH else [body])]
             words = ", ".join(words for words, _ in heads)
             return f"{what} {receiver}: {words}", tuple(dict.fromkeys(thread for _, thread in heads))

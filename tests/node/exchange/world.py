@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from federation.calls import Answer, Contact
 from federation.directory import Peer, PeerDirectory
 from federation.ports import Clock, Entropy, Store, where
+from federation.returning import BACK_PATH
 from federation.rows import CatalogRow, MailboxRow, PeerRow
 from node.events import Events
 from node.exchanging import Exchanging, Surroundings
@@ -18,6 +19,7 @@ from node.sections import Config, HandshakeSection, NodeSection, OrgSection
 from node.services.catalogs import dump_catalog
 from node.services.exchange import MESSAGES_PATH
 from node.services.profile import Availability, MentorProfile, ProfileTopic, WeeklyWindow
+from node.services.recovery import HEADS_PATH
 from node.telemetry import Metrics, make_log
 from protocol.addresses import audience_id
 from protocol.concepts import Vocabulary
@@ -86,10 +88,7 @@ class Calls:
         node = self._network.nodes[peer.entity]
         if self._network.before:
             await self._network.before(body)
-        if target == MESSAGES_PATH:
-            answer = await node.exchanging.inbox.receive(self._sender, body, _spent)
-        else:
-            answer = await node.exchanging.quotes.quote(self._sender, body, _spent, org=ORG)
+        answer = await _answer(node, self._sender, target, body)
         return Answer(status=200, headers={}, body=self._network.tamper(answer) if self._network.tamper else answer)
 
     async def get(
@@ -101,6 +100,17 @@ class Calls:
     async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:
         """Nothing is fetched in an exchange."""
         raise AssertionError((contact, target, limit))
+
+
+async def _answer(node: "TestNode", sender: str, target: str, body: bytes) -> bytes:
+    exchanging = node.exchanging
+    if target == MESSAGES_PATH:
+        return await exchanging.inbox.receive(sender, body, _spent)
+    if target == BACK_PATH:
+        return await exchanging.returning.receive(sender, body, _spent)
+    if target == HEADS_PATH:
+        return await exchanging.recovery.answer(sender, body, _spent)
+    return await exchanging.quotes.quote(sender, body, _spent, org=ORG)
 
 
 async def _spent(_tx: object) -> None:
