@@ -11,7 +11,7 @@ from protocol.errors import RefusedError
 from protocol.signing import VerifyKey
 
 from .calls import Calls
-from .directory import ALLOWED, Peer, PeerDirectory
+from .directory import Peer, PeerDirectory
 from .ports import Clock
 from .sets import Audience, Fetched, Source
 
@@ -43,7 +43,7 @@ class PairAudiences:
         ]
 
     def _members(self, peer: Peer) -> frozenset[str]:
-        allowed = "catalog" in ALLOWED[peer.mode_at(self._clock.now())]
+        allowed = peer.may("catalog", now=self._clock.now())
         return frozenset({self._own, peer.entity} if allowed else {self._own})
 
     def _peers(self) -> list[Peer]:

@@ -17,7 +17,7 @@ from protocol.signing import VerifyKey
 from protocol.tickets import Mode
 
 from .ports import Store
-from .rows import PeerRow
+from .rows import FrozenRow, PeerRow
 
 #: What a peer asks for: our catalog, a new handshake, or to go on with one that exists.
 Action = Literal["catalog", "request", "continue"]
@@ -34,6 +34,12 @@ class PeerModeError(RefusedError):
     """The administrator does not let this peer do this now."""
 
     code = "peer-mode"
+
+
+class FrozenPeerError(RefusedError):
+    """The peer contradicted itself: nothing new is begun until an administrator has looked at the evidence."""
+
+    code = "peer-frozen"
 
 
 class Seat(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +59,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     mode_until: int | None
     via: str = ""
     seats: tuple[Seat, ...] = ()
+    frozen: bool = False
 
     @property
     def document(self) -> NodeDocument:
@@ -79,9 +86,15 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
             return "blocked"
         return "full" if self.mode_until is not None and now >= self.mode_until else self.mode
 
+    def may(self, action: Action, *, now: int) -> bool:
+        """Tell whether the peer may do this now; a frozen one goes on with what was begun, and no more."""
+        return action in ALLOWED[self.mode_at(now)] and (action == "continue" or not self.frozen)
+
     def require(self, action: Action, *, now: int) -> None:
-        """Return if the peer may do this now. Raises: PeerModeError."""
-        if action not in ALLOWED[self.mode_at(now)]:
+        """Return if the peer may do this now. Raises: FrozenPeerError, PeerModeError."""
+        if self.frozen and action != "continue":
+            raise FrozenPeerError("that organization's node contradicted itself: only what was begun goes on")
+        if not self.may(action, now=now):
             raise PeerModeError("the administrator here does not allow this peer that at the moment")
 
 
@@ -108,6 +121,7 @@ class PeerDirectory:
         self._by_entity: Final[dict[str, Peer]] = {}
         self._by_keyid: Final[dict[str, Peer]] = {}
         self._seats: Mapping[str, tuple[Seat, ...]] = {}
+        self._frozen: frozenset[str] = frozenset()
 
     def loopback(self, entity: str) -> str:
         """Return the loopback address that the configuration gives for `entity`; empty when there is none."""
@@ -117,6 +131,7 @@ class PeerDirectory:
         """Take over all peers of the store."""
         async with store.read() as reader:
             rows = await reader.find(PeerRow)
+            self._frozen = frozenset(row.peer for row in await reader.find(FrozenRow))
         for row in rows:
             self.put(row)
 
@@ -136,7 +151,17 @@ class PeerDirectory:
             self._keep(msgspec.structs.replace(peer, seats=seats.get(peer.entity, ())))
         return True
 
+    def freeze(self, entities: frozenset[str]) -> bool:
+        """Take exactly these peers for frozen; return whether that changed anything."""
+        if entities == self._frozen:
+            return False
+        self._frozen = entities
+        for peer in self.all():
+            self._keep(peer)
+        return True
+
     def _keep(self, peer: Peer) -> None:
+        peer = msgspec.structs.replace(peer, frozen=peer.entity in self._frozen)
         self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
 
     def remove(self, entity: str) -> None:

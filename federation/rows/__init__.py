@@ -4,6 +4,16 @@ The tables themselves are made by `node/store/migrations/`; a test compares both
 """
 
 from .delivery import DeliveryRow, LedgerRow, LifeRow
+from .evidence import (
+    BundleRow,
+    CosignatureRow,
+    FrozenRow,
+    LogAheadRow,
+    LogOverrideRow,
+    WatchedHeadRow,
+    WatchedLogRow,
+    WitnessedLogRow,
+)
 from .handshake import (
     AnswerLinkRow,
     CandidateRow,
@@ -49,19 +59,24 @@ from .session import (
 __all__ = [
     "AnswerLinkRow",
     "CandidateRow",
+    "BundleRow",
     "CatalogRow",
     "DeliveryRow",
+    "CosignatureRow",
     "EvidenceRow",
     "FellowRow",
     "InboxRow",
     "InviteRow",
+    "FrozenRow",
     "LedgerRow",
     "LifeRow",
     "LogAgreementRow",
     "LogCheckpointRow",
     "LogEntryRow",
+    "LogAheadRow",
     "LogPeriodRow",
     "LogStatedRow",
+    "LogOverrideRow",
     "LogTileRow",
     "MailboxAckRow",
     "MailboxHeadRow",
@@ -84,3 +99,7 @@ __all__ = [
     "SlotRow",
     "ThreadRow",
 ]
+    "ToldDocumentRow",
+    "WatchedHeadRow",
+    "WatchedLogRow",
+    "WitnessedLogRow",

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from federation.directory import ALLOWED, PeerDirectory
+from federation.directory import PeerDirectory
 from federation.ports import Clock, Entropy, Store
 from node.matching.facts import Asker, FoundOffer
 from node.matching.search import search
@@ -76,9 +76,7 @@ class Search:
     async def find(self, member: str, need: Need, *, exclude: Collection[str] = ()) -> Found:
         """Return the offers worth asking about, the best of each organization first."""
         now = self._clock.now()
-        askable = {peer.entity for peer in self._directory.all() if "request" in ALLOWED[peer.mode_at(now)]} - set(
-            exclude
-        )
+        askable = {peer.entity for peer in self._directory.all() if peer.may("request", now=now)} - set(exclude)
         async with self._store.read() as reader:
             about = await reader.get(MemberRow, member)
         asker = Asker(
