@@ -22,6 +22,7 @@ from protocol.ids import Bytes32, Entity
 from .bodies import read_body, read_query, reply
 from .hosts import HOSTS
 from .routes import Handler, Route
+from .strangers import charge, charging_failures
 
 PAGES: Final = Path(__file__).parent.parent / "templates" / "pages"
 
@@ -45,13 +46,18 @@ def device_guard(handler: Handler) -> Handler:
     """Return `handler` for whoever shows the token of a sign-in; `signed_in` then says who."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            raise UnverifiedError("sign in first: this needs a bearer token", code="token")
-        request[PERSON] = await request.app[PEOPLE].accounts.authenticate(token.strip())
+        with charging_failures(request):
+            request[PERSON] = await _authenticated(request)
         return await handler(request)
 
     return guarded
+
+
+async def _authenticated(request: web.Request) -> Person:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnverifiedError("sign in first: this needs a bearer token", code="token")
+    return await request.app[PEOPLE].accounts.authenticate(token.strip())
 
 
 def signed_in(request: web.Request) -> Person:
@@ -172,8 +178,9 @@ async def _mentoring(request: web.Request) -> web.Response:
     return reply(await request.app[PEOPLE].mentors.view(signed_in(request).member))
 
 
-async def consent_texts(request: web.Request) -> web.Response:  # noqa: ARG001 -- the same for all
+async def consent_texts(request: web.Request) -> web.Response:
     """Show what one can agree to."""
+    charge(request)
     return reply(TEXTS)
 
 
@@ -217,6 +224,7 @@ async def erase_me(request: web.Request) -> web.Response:
 
 async def sign_in_page(request: web.Request) -> web.Response:
     """Say how to use a sign-in link; opening it changes nothing, and what stands behind # never gets here."""
+    charge(request)
     german = request.headers.get("Accept-Language", "").lower().startswith("de")
     page = PAGES / f"sign-in.{'de' if german else 'en'}.html"
     return web.Response(text=page.read_text(encoding="utf-8"), content_type="text/html")

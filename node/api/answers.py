@@ -21,6 +21,7 @@ from .accounts import PAGES
 from .bodies import read_bytes
 from .middleware import HEADERS
 from .routes import Route
+from .strangers import charge
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -109,6 +110,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
 
 async def show_answer(request: web.Request) -> web.Response:
     """Show what the link would do; change nothing."""
+    charge(request)
     language = _language(request)
     try:
         page = await request.app[ANSWERS].show(request.match_info["token"])
@@ -119,6 +121,7 @@ async def show_answer(request: web.Request) -> web.Response:
 
 async def give_answer(request: web.Request) -> web.Response:
     """Do what the link says, once."""
+    charge(request)
     language = _language(request)
     form = (await read_bytes(request, limit=FORM_BYTES, content_type=FORM)).decode("ascii", "replace")
     try:

@@ -21,6 +21,7 @@ from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
 from .routes import Auth, Guard, add_routes
 from .search import SEARCH, SearchServices
+from .strangers import STRANGERS
 from .table import ALL_ROUTES
 
 #: Routes of kind public and page check nothing before their handler.
@@ -99,6 +100,7 @@ def _add_peers(app: web.Application, node: Node) -> None:
         entropy=base.entropy,
         batch_bytes=base.config.limits.batch_bytes,
     )
+    app[STRANGERS] = peering.authenticator
     app[LOG] = LogServices(book=node.log.book, authenticator=peering.authenticator)
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,

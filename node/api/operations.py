@@ -12,6 +12,7 @@ from node.version import version
 from .bodies import reply
 from .openapi import document
 from .routes import ROUTES, Route
+from .strangers import charge
 
 HEALTH: Final = web.AppKey("mentormesh.health", Health)
 METRICS: Final = web.AppKey("mentormesh.metrics", Metrics)
@@ -41,8 +42,9 @@ async def ready(request: web.Request) -> web.Response:
     return reply(readiness, status=200 if readiness.ready else 503)
 
 
-async def show_version(request: web.Request) -> web.Response:  # noqa: ARG001 -- every handler takes one
+async def show_version(request: web.Request) -> web.Response:
     """Say which program and version this is."""
+    charge(request)
     return reply(Version(name="mentormesh", version=version()))
 
 
@@ -55,6 +57,7 @@ async def metrics(request: web.Request) -> web.Response:
 
 async def openapi(request: web.Request) -> web.Response:
     """Describe every route."""
+    charge(request)
     return reply(document(request.app[ROUTES].values()))
 
 

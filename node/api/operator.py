@@ -13,6 +13,7 @@ from protocol.errors import MeshError, UnverifiedError
 from .bodies import parse_json, read_bytes
 from .hosts import HOSTS
 from .routes import JSON, Handler, Route
+from .strangers import charging_failures
 
 
 class Operator:
@@ -38,7 +39,8 @@ def operator_guard(handler: Handler) -> Handler:
     """Return `handler` for those who show the token; that they are on this machine is checked before."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        request.app[OPERATOR].check(request)
+        with charging_failures(request):
+            request.app[OPERATOR].check(request)
         return await handler(request)
 
     return guarded
@@ -49,7 +51,8 @@ def local_guard(handler: Handler) -> Handler:
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if not request.app[HOSTS].is_local(request):
-            request.app[OPERATOR].check(request)
+            with charging_failures(request):
+                request.app[OPERATOR].check(request)
         return await handler(request)
 
     return guarded

@@ -14,22 +14,17 @@ from node.api.exchange import Acknowledge, MailboxQuery
 from node.api.hosts import HOSTS
 from node.api.problems import answer_error
 from node.api.routes import Route, add_routes
+from node.api.strangers import STRANGERS
 from node.services.consents import TEXTS
 from node.services.notices import SignInLink, decode_notice
 from protocol.errors import MalformedError, MeshError
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.visitors import Visitors
 from tests.node.services.people.world import Gadget, World, profile, staff
 
 Client = TestClient[web.Request, web.Application]
 Json: TypeAlias = Any
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class OneAddress:
-    """Stands for `node.api.hosts.Hosts`: everybody comes from one address."""
-
-    def client_address(self, _request: web.Request) -> str:
-        return "192.0.2.1"
 
 
 @web.middleware
@@ -50,7 +45,7 @@ async def world() -> World:
 @pytest.fixture
 async def client(world: World, aiohttp_client: Callable[[TestServer], Awaitable[Client]]) -> Client:
     app = web.Application(middlewares=[problems])
-    app[HOSTS] = OneAddress()  # type: ignore[misc]
+    app[STRANGERS] = app[HOSTS] = Visitors()  # type: ignore[misc]
     app[BODY_LIMITS] = BodyLimits(body_bytes=1024 * 1024, body_s=5, in_flight_bytes=4 * 1024 * 1024)
     app[PEOPLE] = People(
         entity="https://aurora.example",

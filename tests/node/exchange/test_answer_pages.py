@@ -14,14 +14,17 @@ from msgspec.structs import replace
 from federation.rows import AnswerLinkRow, ThreadRow
 from node.api.answers import ANSWER_ROUTES, ANSWERS
 from node.api.bodies import BODY_LIMITS, BodyLimits
+from node.api.hosts import HOSTS
 from node.api.middleware import HEADERS
 from node.api.routes import add_routes
+from node.api.strangers import STRANGERS
 from node.rows import DeviceRow, MailRow
 from node.services.mentor_side import ProviderNotes
 from node.services.notices import MentorRequest, decode_notice
 from protocol.bodies import OfferedBody
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import decode, unb64
+from tests.fakes.visitors import Visitors
 
 from .conftest import Town
 from .people import waiting_request
@@ -44,6 +47,7 @@ async def notice(town: Town) -> MentorRequest:
 async def browser(town: Town, aiohttp_client: Open) -> TestClient[Any, Any]:
     """Return a browser at Cobalt's pages."""
     app = web.Application()
+    app[STRANGERS] = app[HOSTS] = Visitors()  # type: ignore[misc]
     app[ANSWERS] = town.cobalt.exchanging.links
     app[BODY_LIMITS] = BodyLimits(body_bytes=4096, body_s=1, in_flight_bytes=65536)
     add_routes(app, ANSWER_ROUTES, {})
