@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from federation.checkup import Finding
-from federation.peering import PeerInfo
+from federation.peer_views import PeerInfo
 from node import lock as locking
 from node.checks import (
     Check,

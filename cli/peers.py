@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from federation.checkup import Finding
-from federation.peering import Accepted, Invitation, PeerInfo, Preview
+from federation.peer_views import Accepted, Invitation, PeerInfo, Preview
 from node.services.peers import (
     ExaminePeer,
     InvitePeer,

@@ -175,6 +175,11 @@ class PeerDirectory:
             raise MissingError("there is no such peer: invite it or accept its ticket first", code="no-such-peer")
         return self._by_entity[entity]
 
+    def registries(self, entity: str, now: int) -> tuple[str, ...]:
+        """Return the registries in whose consortia a peer has a seat at `now`; none for a stranger."""
+        peer = self._by_entity.get(entity)
+        return peer.registries(now) if peer else ()
+
     def by_keyid(self, keyid: str) -> Peer | None:
         """Return the peer whose requests are signed with this key, or None."""
         return self._by_keyid.get(keyid)

@@ -9,32 +9,36 @@ Source: docs/protocol/20-identity.md §5.
 import hmac
 from typing import Final, cast
 
-import msgspec
 from msgspec.structs import replace
 
 from protocol.encoding import decode, encode
 from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words, words_of
 from protocol.ids import ID_BYTES, parse_entity, random_id
-from protocol.peers import (
-    DOCUMENT_PATH,
-    MAX_DOCUMENT_BYTES,
-    PROTOCOLS,
-    NodeDocument,
-    common_protocol,
-    open_document,
-)
+from protocol.peers import PROTOCOLS, NodeDocument, common_protocol, open_document
 from protocol.rotation import pin
 from protocol.signing import VerifyKey
-from protocol.tickets import PEERINGS_PATH, Mode, Redeemed, Redemption, Ticket, code_hash, parse_ticket, render_ticket
+from protocol.tickets import (
+    PEERINGS_PATH,
+    Consortium,
+    Mode,
+    Redeemed,
+    Redemption,
+    Ticket,
+    code_hash,
+    parse_ticket,
+    render_ticket,
+)
 
 from .authenticate import NONCE_MARGIN_S, ReplayedError
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
-from .discovery import document_text
 from .identity import Own
-from .ports import Clock, Entropy, Reader, Store, at_most, where
-from .rows import InviteRow, NonceRow, PeerRow
+from .introductions import met_document
+from .peer_views import Accepted, Invitation, PeerInfo, Preview
+from .pins import forget_peer, refuse_revoked
+from .ports import Clock, Entropy, Reader, Store, Writer, at_most, where
+from .rows import FellowRow, InviteRow, NonceRow, PeerRow, RegistrationRow
 
 JSON: Final = "application/json"
 #: A ticket works this long unless the administrator says otherwise.
@@ -45,54 +49,14 @@ MAX_REASON: Final = 200
 MAX_INVITES: Final = 100
 MAX_REDEMPTION_BYTES: Final = 64 * 1024
 
+_REGISTRY_TICKET: Final = "this ticket is a registry's: use `mentormesh registry join`"
+_OTHER_TICKET: Final = "this ticket is no registry's: use `mentormesh peer accept`"
+
 
 class TicketError(RefusedError):
     """The code is unknown, used, or expired; which of them is not said."""
 
     code = "ticket"
-
-
-class Invitation(msgspec.Struct, frozen=True, kw_only=True):
-    """What an administrator hands over: the ticket by mail, the words by phone."""
-
-    ticket: str
-    entity: str
-    words: str
-    expires_at: int
-
-
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ticket says before anything is done with it."""
-
-    entity: str
-    api: str
-    words: str
-    policy: Mode
-    expires_at: int
-
-
-class PeerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One peer as an administrator sees it."""
-
-    entity: str
-    display_name: str
-    api: str
-    mode: Mode
-    mode_reason: str
-    mode_until: int | None
-    words: str
-    protocol: str | None
-    capabilities: tuple[str, ...]
-    added_at: int
-    fetched_at: int
-    connect_to: str
-
-
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """A new peering: the peer, and one's own words for the other side to compare."""
-
-    peer: PeerInfo
-    own_words: str
 
 
 class PeeringService:
@@ -118,8 +82,15 @@ class PeeringService:
         self.own: Final = own
         self._development: Final = development
 
-    async def invite(self, *, entity: str | None = None, policy: Mode = "full", valid_s: int = TICKET_S) -> Invitation:
-        """Return a new ticket, for `entity` alone or for whoever holds it.
+    async def invite(
+        self,
+        *,
+        entity: str | None = None,
+        policy: Mode = "full",
+        valid_s: int = TICKET_S,
+        consortium: Consortium | None = None,
+    ) -> Invitation:
+        """Return a new ticket, for `entity` alone or for whoever holds it; with `consortium` as its registry.
 
         Raises: MalformedError: no entity identifier. RefusedError: this very node; in development, one that takes any
         free port and does not run. LimitError: too many open tickets.
@@ -138,6 +109,7 @@ class PeeringService:
             code=random_id(self._entropy.take(ID_BYTES)),
             policy=policy,
             expires_at=now + max(60, min(valid_s, LONGEST_TICKET_S)),
+            consortium=consortium,
             connect_to=self.own.connect_to if self._development else "",
         )
         text = render_ticket(ticket)
@@ -150,6 +122,7 @@ class PeeringService:
                     code_hash=code_hash(ticket.code),
                     entity=entity or "",
                     policy=policy,
+                    consortium=consortium is not None,
                     created_at=now,
                     expires_at=ticket.expires_at,
                 )
@@ -170,17 +143,20 @@ class PeeringService:
             words=words_of(ticket.fingerprint),
             policy=ticket.policy,
             expires_at=ticket.expires_at,
+            consortium=ticket.consortium,
         )
 
-    async def accept(self, text: str) -> Accepted:
-        """Peer with the node that gave out this ticket.
+    async def accept(self, text: str, *, joining: bool = False) -> Accepted:
+        """Peer with the node that gave out this ticket, a registry if `joining` and no other.
 
         Raises: MalformedError, RefusedError: as `preview`, or the other node refuses. UnverifiedError: its key is not
         the ticket's. UnavailableError: it, or this node seen from there, cannot be reached.
         """
         ticket = self._usable(text)
+        if joining != (ticket.consortium is not None):
+            raise RefusedError(_OTHER_TICKET if joining else _REGISTRY_TICKET, code="other-ticket")
         contact = self._contact(ticket.entity, ticket.api, ticket.connect_to)
-        pinned_text = await self._document_of(contact, ticket.entity, ticket.fingerprint)
+        pinned_text = await met_document(self._calls, contact, ticket.entity, ticket.fingerprint)
         peer = self._provisional(pinned_text, contact.connect_to)
         redemption = Redemption(
             code=ticket.code,
@@ -192,7 +168,8 @@ class PeeringService:
         document = open_document(redeemed.document, expected_key=VerifyKey.parse(peer.document.keys.federation))
         if document.entity != ticket.entity:
             raise UnverifiedError("the other node answered with another entity's document")
-        row = await self._let_in(redeemed.document, document, mode=redeemed.mode, connect_to=ticket.connect_to)
+        row = self._peer_row(redeemed.document, document, mode=redeemed.mode, connect_to=ticket.connect_to)
+        row = await self._let_in(row, document, joining=joining)
         return Accepted(peer=self._info(row), own_words=fingerprint_words(self.own.federation_key))
 
     async def redeem(self, redemption: Redemption, document: NodeDocument, *, nonce: NonceRow) -> bytes:
@@ -207,7 +184,8 @@ class PeeringService:
             await self._invite_for(reader, redemption.code, document)
         contact = self._contact(document.entity, document.api, redemption.connect_to)
         try:
-            served = await self._document_of(contact, document.entity, VerifyKey.parse(document.keys.federation).keyid)
+            keyid = VerifyKey.parse(document.keys.federation).keyid
+            served = await met_document(self._calls, contact, document.entity, keyid)
         except MeshError as error:
             raise RefusedError(
                 "your node's document is not served at the address it names: start your node, then accept again",
@@ -243,11 +221,30 @@ class PeeringService:
         return self._info(row)
 
     async def remove(self, entity: str) -> None:
-        """Forget a peer: from now on it is a stranger. Raises: MissingError."""
+        """Forget a peer: from now on it is a stranger.
+
+        Raises: MissingError. RefusedError: a registry would bring it back, or this node states it as a member.
+        """
         async with self._store.write() as tx:
-            await _row(tx, entity)
+            await self._check_free(tx, await _row(tx, entity))
             await tx.delete(PeerRow, where(entity=entity))
+            await forget_peer(tx, entity)
+            for fellow in await tx.find(FellowRow, where(entity=entity)):
+                await tx.put(replace(fellow, met=""))
         self._directory.remove(entity)
+
+    async def _check_free(self, rows: Reader, peer: PeerRow) -> None:
+        """Return unless a consortium holds this peer."""
+        if peer.via and self._directory.get(peer.entity).registries(self._clock.now()):
+            raise RefusedError(
+                "this peer is a member of a consortium: set its mode to `blocked`, or leave the consortium",
+                code="member",
+            )
+        registration = await rows.get(RegistrationRow, peer.entity)
+        if registration is not None and registration.status in {"active", "suspended"}:
+            raise RefusedError(
+                "this node states the peer as a member: remove it from the registry first", code="member"
+            )
 
     def _usable(self, text: str) -> Ticket:
         ticket = parse_ticket(text)
@@ -262,18 +259,6 @@ class PeeringService:
     def _contact(self, entity: str, api: str, told: str) -> Contact:
         """Return where to ask; what the configuration says goes before what the other side told."""
         return Contact(api=api, connect_to=self._directory.loopback(entity) or told)
-
-    async def _document_of(self, contact: Contact, entity: str, keyid: str) -> str:
-        """Return the document served at `contact` once it is `entity`'s and by the key with this thumbprint."""
-        text = document_text(await self._calls.fetch(contact, DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
-        document = open_document(text)
-        if document.entity != entity or document.api != contact.api:
-            raise UnverifiedError("the node at that address is another one")
-        if VerifyKey.parse(document.keys.federation).keyid != keyid:
-            raise UnverifiedError("the node at that address has another federation key: do not accept, ask by phone")
-        if common_protocol(PROTOCOLS, document.protocols) is None:
-            raise RefusedError("the two nodes have no protocol version in common: update the older one")
-        return text
 
     def _provisional(self, text: str, connect_to: str) -> Peer:
         """Return a peer that may be asked, but is not let in."""
@@ -305,16 +290,22 @@ class PeeringService:
             if await tx.get(NonceRow, nonce.keyid, nonce.nonce) is not None:
                 raise ReplayedError("this request had its effect before: sign a new one")
             invite = await self._invite_for(tx, redemption.code, document)
+            await refuse_revoked(tx, document)
             row = self._peer_row(served, document, mode=cast("Mode", invite.policy), connect_to=redemption.connect_to)
+            row = _keeping(await tx.get(PeerRow, document.entity), row, consortium=invite.consortium)
             await tx.insert(replace(nonce, expires_at=nonce.expires_at + NONCE_MARGIN_S))
             await tx.put(row, replace(invite, used_by=document.entity))
+            if invite.consortium:
+                await _apply(tx, document.entity, now=self._clock.now())
         self._directory.put(row)
         return cast("Mode", invite.policy)
 
-    async def _let_in(self, text: str, document: NodeDocument, *, mode: Mode, connect_to: str) -> PeerRow:
-        row = self._peer_row(text, document, mode=mode, connect_to=connect_to)
+    async def _let_in(self, row: PeerRow, document: NodeDocument, *, joining: bool) -> PeerRow:
         async with self._store.write() as tx:
-            _check_known(await tx.get(PeerRow, document.entity), document)
+            known = await tx.get(PeerRow, document.entity)
+            _check_known(known, document)
+            await refuse_revoked(tx, document)
+            row = _keeping(known, row, consortium=joining)
             await tx.put(row)
         self._directory.put(row)
         return row
@@ -347,7 +338,25 @@ class PeeringService:
             added_at=row.added_at,
             fetched_at=row.fetched_at,
             connect_to=row.connect_to,
+            via=row.via,
+            registries=self._directory.registries(row.entity, self._clock.now()),
         )
+
+
+def _keeping(known: PeerRow | None, row: PeerRow, *, consortium: bool) -> PeerRow:
+    """Return `row` with the mode of a pair that stands already, which joining a consortium does not change."""
+    if known is None or known.via or not consortium:
+        return row
+    return replace(row, mode=known.mode, mode_reason=known.mode_reason, mode_until=known.mode_until)
+
+
+async def _apply(tx: Writer, entity: str, *, now: int) -> None:
+    """Note that an organization asks to be admitted, unless it is a member already."""
+    row = await tx.get(RegistrationRow, entity)
+    if row is None:
+        await tx.insert(RegistrationRow(entity=entity, status="applied", applied_at=now))
+    elif row.status == "removed":
+        await tx.put(replace(row, status="applied", reason="", applied_at=now))
 
 
 def _check_known(row: PeerRow | None, document: NodeDocument) -> None:

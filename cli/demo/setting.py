@@ -12,7 +12,7 @@ import msgspec
 from cli.client.account import parse_link
 from cli.client.api import NodeApi
 from cli.client.http import Http
-from federation.peering import Accepted, Invitation
+from federation.peer_views import Accepted, Invitation
 from node.services.consents import CURRENT
 from node.services.member_operations import ApplyImport, Link, OneMember, PlanImport, PlanView, pack
 from node.services.offer_operations import ListOffers

@@ -4,7 +4,8 @@ from typing import Final
 
 from federation.checkup import Checkup, Finding
 from federation.identity import draft
-from federation.peering import Accepted, Invitation, PeerInfo, PeeringService, Preview
+from federation.peer_views import Accepted, Invitation, PeerInfo, Preview
+from federation.peering import PeeringService
 from node.keys import KeyRing
 from node.operations import Command, Operation
 from node.sections import Config

@@ -1,0 +1,95 @@
+"""Meets a node for the first time: by a ticket's word, or by what a registry states about it.
+
+Nobody is believed about itself: the federation key is known beforehand, and the document must be by it, at the address
+told. Who comes with a ticket signs its request with its `http` key; whoever a registry states shows that it holds that
+key by the signed key directory at its own address.
+Source: docs/protocol/20-identity.md §5, 22-members.md §5.3.
+"""
+
+from typing import Final
+
+from protocol.addresses import authority_of
+from protocol.errors import RefusedError, UnverifiedError
+from protocol.keydirectory import DIRECTORY_PATH, verify_directory
+from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, PROTOCOLS, common_protocol, open_document
+from protocol.signing import VerifyKey
+
+from .calls import Calls, Contact
+from .directory import Peer, PeerDirectory
+from .discovery import document_text
+from .ports import Clock, Reader, Store, where
+from .rows import FellowRow, PeerRow
+
+MAX_DIRECTORY_BYTES: Final = 8 * 1024
+
+
+async def met_document(calls: Calls, contact: Contact, entity: str, keyid: str) -> str:
+    """Return the document served at `contact` once it is `entity`'s and by the key with this thumbprint.
+
+    Raises: MalformedError, UnverifiedError: another node, another key. RefusedError: no common protocol version.
+    UnavailableError.
+    """
+    text = document_text(await calls.fetch(contact, DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
+    document = open_document(text)
+    if document.entity != entity or document.api != contact.api:
+        raise UnverifiedError("the node at that address is another one")
+    if VerifyKey.parse(document.keys.federation).keyid != keyid:
+        raise UnverifiedError("the node at that address has another federation key: do not accept, ask by phone")
+    if common_protocol(PROTOCOLS, document.protocols) is None:
+        raise RefusedError("the two nodes have no protocol version in common: update the older one")
+    return text
+
+
+class Introductions:
+    """Pins members that a registry states and that are not known yet."""
+
+    def __init__(
+        self, store: Store, calls: Calls, clock: Clock, directory: PeerDirectory, *, development: bool = False
+    ) -> None:
+        self._store: Final = store
+        self._calls: Final = calls
+        self._clock: Final = clock
+        self._directory: Final = directory
+        self._development: Final = development
+
+    async def introduce(self, fellow: FellowRow) -> Peer | None:
+        """Return the member as a new peer; None when it became one, or was not stated so any more, meanwhile.
+
+        Raises: MeshError: why it cannot be met now; nothing has changed.
+        """
+        if fellow.connect_to and not self._development:
+            raise RefusedError("the statement is for nodes on one machine in development", code="development-only")
+        told = self._directory.loopback(fellow.entity) or fellow.connect_to
+        contact = Contact(api=fellow.api, connect_to=told)
+        text = await met_document(self._calls, contact, fellow.entity, fellow.fingerprint)
+        document, now = open_document(text), self._clock.now()
+        http_key = VerifyKey.parse(document.keys.http)
+        answer = await self._calls.fetch(contact, DIRECTORY_PATH, limit=MAX_DIRECTORY_BYTES)
+        verify_directory(answer.headers, authority_of(contact.api), http_key, now=now)
+        row = PeerRow(
+            entity=fellow.entity,
+            connect_to=fellow.connect_to,
+            keyid=http_key.keyid,
+            federation_key=document.keys.federation,
+            document=text.encode("ascii"),
+            mode="full",
+            via=fellow.registry,
+            added_at=now,
+            fetched_at=now,
+        )
+        async with self._store.write() as tx:
+            if not await _still_stated(tx, fellow) or await tx.get(PeerRow, fellow.entity) is not None:
+                return None
+            if await tx.count(PeerRow, where(keyid=row.keyid)):
+                raise UnverifiedError("another peer has this transport key", code="key-conflict")
+            await tx.put(row)
+        return self._directory.put(row)
+
+
+async def _still_stated(rows: Reader, fellow: FellowRow) -> bool:
+    newest = await rows.get(FellowRow, fellow.registry, fellow.entity)
+    return (
+        newest is not None
+        and newest.status == "active"
+        and (newest.api, newest.fingerprint) == (fellow.api, fellow.fingerprint)
+    )
