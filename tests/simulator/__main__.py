@@ -6,15 +6,15 @@ python -m tests.simulator --mutants                  # the tests of the test
 """
 
 import argparse
-import gc
 import sys
 from collections.abc import Iterable
 
 import msgspec
 
 from .faults import Line
+from .fleet import run_seeds
 from .mutants import hunt
-from .run import DEFAULT_NODES, SCENARIOS, Outcome, run_seed
+from .run import DEFAULT_NODES, SCENARIOS, Outcome
 
 #: Lines of a trace that are printed for one seed.
 MAX_LINES = 200
@@ -54,23 +54,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--start", type=int, default=1, help="the first seed (default: 1)")
     parser.add_argument("--nodes", type=int, default=DEFAULT_NODES, help=f"companies (default: {DEFAULT_NODES})")
     parser.add_argument("--scenario", choices=SCENARIOS, default="handshake", help="what people do")
+    parser.add_argument("--jobs", type=int, default=0, help="processes (default: one for each processor)")
     parser.add_argument("--json", action="store_true", help="print the last line only")
     parser.add_argument("--mutants", action="store_true", help="plant bugs, and say which seed finds each")
     chosen = parser.parse_args(arguments)
     if chosen.seeds < 1 or chosen.nodes < 2:
         parser.error("at least one seed and two companies")
     if chosen.mutants:
-        return _hunt(as_json=chosen.json)
-    gc.freeze()
-    gc.set_threshold(100_000)  # a run makes many objects and few cycles
+        return _hunt(jobs=chosen.jobs, as_json=chosen.json)
+    seeds = range(chosen.start, chosen.start + chosen.seeds)
+    jobs = 1 if chosen.seeds == 1 else chosen.jobs
     summary = Summary()
-    for seed in range(chosen.start, chosen.start + chosen.seeds):
-        outcome = run_seed(seed, scenario=chosen.scenario, nodes=chosen.nodes)
+    for outcome in run_seeds(seeds, scenario=chosen.scenario, nodes=chosen.nodes, jobs=jobs):
         summary.add(outcome)
         if outcome.violations:
             print("\n".join(told(outcome)), file=sys.stderr)
         elif not chosen.json:
-            print(f"seed {seed}: {outcome.finalized} of {outcome.handshakes} finalized")
+            print(f"seed {outcome.seed}: {outcome.finalized} of {outcome.handshakes} finalized")
     complaints = summary.complaints()
     for complaint in complaints:
         print(complaint, file=sys.stderr)
@@ -96,10 +96,10 @@ def _line(line: Line, threads: set[str]) -> str:
     return f"  {line.at:9.3f} s  {line.who} {line.what} {about}".rstrip()
 
 
-def _hunt(*, as_json: bool) -> int:
+def _hunt(*, jobs: int, as_json: bool) -> int:
     """Plant every bug in turn; the last line says which seed found it, null for one that nobody found."""
     found = {}
-    for name, seed, rule in hunt():
+    for name, seed, rule in hunt(jobs=jobs):
         found[name] = seed
         if not as_json:
             print(f"{name}: {f'seed {seed}, {rule}' if seed else 'NOT FOUND'}", flush=True)

@@ -110,7 +110,7 @@ class Company(TestNode):
         store = Disk(self.tables, self.life, self._ring)
         self.restart(store, SeededEntropy(self._seed + self._lives * 1000))
         for job in (self.exchanging.outbox.run, self._come_back, self._sweep):
-            self._own(job()).add_done_callback(lambda _: None)
+            self._own(job).add_done_callback(lambda _: None)
 
     def _ring(self, label: str) -> None:
         if label in self.rings:
@@ -138,11 +138,11 @@ class Company(TestNode):
         """Return the seconds since the run began."""
         return asyncio.get_running_loop().time()
 
-    def _own(self, work: Awaitable[T]) -> "asyncio.Task[T]":
+    def _own(self, work: Callable[[], Awaitable[T]]) -> "asyncio.Task[T]":
         life = self.life
 
         async def run() -> T:
-            return await work
+            return await work()
 
         task = asyncio.get_running_loop().create_task(run())
         life.tasks[task] = None
@@ -159,7 +159,7 @@ class Company(TestNode):
         """Return what the node answers. Raises: UnavailableError: it is down, or was before it answered."""
         if not self.life.alive:
             raise UnavailableError("node is down", code="node-down")
-        task = self._own(work())
+        task = self._own(work)
         await asyncio.wait((task,))
         if task.cancelled() or isinstance(task.exception(), CrashError):
             raise UnavailableError("node is down", code="node-down")

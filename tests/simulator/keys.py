@@ -1,4 +1,7 @@
-"""Keys that are worked out once: every run has the same companies and people, and a key is the same from any run."""
+"""Work that is done once: keys, because every run has the same companies and people, and signatures that were verified.
+
+What is kept is the result of real code for the very same bytes; what fails is worked out anew each time.
+"""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,10 +16,13 @@ from tests.node.exchange import people
 
 #: One-time keys come and go; these many are kept of a kind.
 KEPT: Final = 2048
+#: Signatures; a run verifies some six hundred, about half of them for the second time.
+KEPT_SIGNATURES: Final = 8192
 
 _master: Final = AccountSecret.master
 _identity: Final = AccountSecret.identity
 _device: Final = DeviceSecret.key
+_verify: Final = VerifyKey.verify
 
 
 @cache
@@ -39,6 +45,15 @@ def _one_of_many(number: int) -> ReplyKey:
     return ReplyKey(bytes([number]) * 32)
 
 
+@lru_cache(KEPT_SIGNATURES)
+def _verified(key: VerifyKey, signature: bytes, message: bytes, what: str) -> None:
+    _verify(key, signature, message, what=what)
+
+
+def _verify_once(self: VerifyKey, signature: bytes, message: bytes, *, what: str = "signature") -> None:
+    _verified(self, signature, message, what)
+
+
 _verify_key: Final = lru_cache(KEPT)(VerifyKey.parse)
 _sealing_key: Final = lru_cache(KEPT)(SealingPublicKey.parse)
 
@@ -52,6 +67,7 @@ def kept_keys() -> Iterator[None]:
         (AccountSecret, "identity", lambda self, audience: _identities(self.seed, audience)),
         (DeviceSecret, "key", lambda self, audience: _devices(self.seed, audience)),
         (VerifyKey, "parse", _verify_key),
+        (VerifyKey, "verify", _verify_once),
         (SealingPublicKey, "parse", _sealing_key),
     )
     with ExitStack() as stack:

@@ -28,6 +28,7 @@ from protocol.handshake import Verb
 from protocol.messages import Body, Message, Outcome, Outcomes, Receipt, join_batch, split_batch
 from protocol.threads import Book
 
+from .fleet import spread
 from .run import Scenario, run_seed
 
 #: A bug that is not found within so many seeds is one that the simulator cannot see.
@@ -42,10 +43,15 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario = "handshake"
 
 
-def hunt(*, seeds: int = SEEDS) -> Iterator[tuple[str, int | None, str]]:
+def hunt(*, jobs: int = 0) -> Iterator[tuple[str, int | None, str]]:
     """Yield each mutant's name, the first seed that finds it, and by which rule."""
-    for mutant in MUTANTS:
-        yield mutant.name, *find(mutant, seeds=seeds)
+    found = spread(_find, range(len(MUTANTS)), jobs=jobs)
+    for mutant, (seed, rule) in zip(MUTANTS, found, strict=True):
+        yield mutant.name, seed, rule
+
+
+def _find(number: int) -> tuple[int | None, str]:
+    return find(MUTANTS[number])
 
 
 def find(mutant: Mutant, *, seeds: int = SEEDS) -> tuple[int | None, str]:
