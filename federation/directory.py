@@ -102,7 +102,7 @@ def peer_of(row: PeerRow, *, connect_to: str = "", seats: tuple[Seat, ...] = ())
     """Return the peer of a stored row, its document verified again. Raises: MalformedError, UnverifiedError."""
     pinned = pin(row.document.decode("ascii"), VerifyKey.parse(row.federation_key))
     return Peer(
-        pinned=msgspec.structs.replace(pinned, recovered=row.recovered),
+        pinned=msgspec.structs.replace(pinned, recovered=max(pinned.recovered, row.recovered)),
         http_key=VerifyKey.parse(pinned.document.keys.http),
         connect_to=connect_to or row.connect_to,
         mode=cast("Mode", row.mode),

@@ -1,7 +1,7 @@
 """Fetches node documents and decides what a newly fetched one may change.
 
 TLS says that the host is right, which is not enough: a document counts only if the pinned federation key, or a
-statement by the pinned keys, vouches for it (`protocol/rotation.py`).
+statement by the pinned keys, vouches for it (`protocol/rotation.py`). It may also be brought by whoever has it.
 Source: docs/protocol/20-identity.md §3.
 """
 
@@ -11,12 +11,14 @@ from msgspec.structs import replace
 
 from protocol.errors import LimitError, MalformedError
 from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES
-from protocol.rotation import follow
+from protocol.rotation import KeyChangedError, RevokedKeyError, follow
 from protocol.signing import VerifyKey
 
 from .answers import BadAnswerError
 from .calls import Answer, Calls, Contact
 from .directory import Peer, PeerDirectory
+from .pending import PendingKeys
+from .pins import note_followed
 from .ports import Clock, Store
 from .rows import PeerRow
 
@@ -25,7 +27,7 @@ REFETCH_S: Final = 60
 
 
 class Discovery:
-    """Keeps the documents of peers up to date."""
+    """Keeps the documents of peers up to date; `pending` holds changed keys that nobody known vouches for."""
 
     def __init__(self, calls: Calls, store: Store, clock: Clock, directory: PeerDirectory) -> None:
         self._calls: Final = calls
@@ -33,12 +35,14 @@ class Discovery:
         self._clock: Final = clock
         self._directory: Final = directory
         self._fetched: Final[dict[str, int]] = {}
+        self.pending: Final = PendingKeys(store, clock, directory)
 
     async def refresh(self, entity: str) -> Peer:
         """Return the peer after looking at its document again.
 
         Raises: MissingError: no such peer. LimitError: asked within the last minute. KeyChangedError,
-        StaleDocumentError: the document is not one that may follow; the pinned one stays. UnavailableError.
+        RevokedKeyError, StaleDocumentError: the document is not one that may follow; the pinned one stays.
+        UnavailableError.
         """
         peer, now = self._directory.get(entity), self._clock.now()
         last = self._fetched.get(entity)
@@ -46,11 +50,27 @@ class Discovery:
             raise LimitError("the document of this peer was fetched just now", retry_at=last + REFETCH_S)
         self._fetched[entity] = now
         text = document_text(await self._calls.fetch(contact_of(peer), DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
+        try:
+            return await self.learn(entity, text)
+        except RevokedKeyError:
+            raise
+        except KeyChangedError:
+            await self.pending.see(peer, text)
+            raise
+
+    async def learn(self, entity: str, text: str) -> Peer:
+        """Return the peer after it showed this document, by whatever way it came.
+
+        Raises: MissingError: no such peer. MalformedError; KeyChangedError, RevokedKeyError, StaleDocumentError: the
+        pinned one stays. ConflictError: another peer has the same transport key.
+        """
+        peer, now = self._directory.get(entity), self._clock.now()
         followed = follow(peer.pinned, text)
         async with self._store.write() as tx:
             row = await tx.get(PeerRow, entity)
             if row is None or row.document != peer.pinned.text.encode("ascii"):
                 return self._directory.get(entity)
+            await note_followed(tx, peer.pinned, followed, now=now)
             changed = replace(
                 row,
                 document=text.encode("ascii"),

@@ -1,0 +1,73 @@
+"""Tables of changed keys: peers' earlier and ended ones, those that await confirmation, and who knows our own."""
+
+from typing import ClassVar
+
+from federation.ports import Row
+
+
+class EarlierKeyRow(Row, frozen=True, kw_only=True):
+    """A key by which a peer signed handshake messages until it changed it: what is under way still verifies."""
+
+    table = "earlier_key"
+    key = ("entity", "public")
+    purpose: ClassVar = {
+        "entity": "peering: whose key",
+        "public": "security: verify messages that were signed before the change",
+        "until": "retention: from then on it verifies nothing",
+    }
+
+    entity: str
+    public: str
+    until: int
+
+
+class RevokedKeyRow(Row, frozen=True, kw_only=True):
+    """A key that a statement of the organization's recovery key has ended, for good."""
+
+    table = "revoked_key"
+    key = ("entity", "public")
+    purpose: ClassVar = {
+        "entity": "peering: whose key",
+        "public": "security: whoever stole it never comes back with it",
+        "at": "accountability: when it was ended here",
+    }
+
+    entity: str
+    public: str
+    at: int
+
+
+class PendingDocumentRow(Row, frozen=True, kw_only=True):
+    """A document with a federation key that nobody known vouches for: it awaits time and the administrator."""
+
+    table = "pending_document"
+    key = ("entity",)
+    purpose: ClassVar = {
+        "entity": "peering: whose document",
+        "federation_key": "security: another key starts the wait anew",
+        "document": "peering: what would be pinned, signed",
+        "first_seen": "security: the wait counts from here",
+        "seen_at": "accountability: when it was served last",
+    }
+
+    entity: str
+    federation_key: str
+    document: bytes
+    first_seen: int
+    seen_at: int
+
+
+class ToldDocumentRow(Row, frozen=True, kw_only=True):
+    """The document of this node that a peer confirmed last."""
+
+    table = "told_document"
+    key = ("entity",)
+    purpose: ClassVar = {
+        "entity": "peering: which peer",
+        "hash": "peering: which document it has",
+        "at": "accountability: since when",
+    }
+
+    entity: str
+    hash: bytes
+    at: int
