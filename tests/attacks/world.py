@@ -292,4 +292,6 @@ async def world(directory: Path, **sections: Mapping[str, Any]) -> AsyncIterator
         made.offer = await made.site.list_offer(made.birch.entity)
         made.ana = await made.site.add_person("ana", audiences=audiences)
         made.ben = await made.site.add_person("ben", audiences=audiences, profile=mentor_profile())
+        for person in (made.ana, made.ben):
+            await made.token(person)
         yield made
