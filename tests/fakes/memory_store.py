@@ -127,11 +127,12 @@ class _View:
             rows: list[Row] = [] if row is None else [row]
         else:
             rows = list(self.rows(kind).values())
-        for column, value in equal.items():
-            rows = [row for row in rows if getattr(row, column) == value]
         for term in terms:
-            if term.test != "=":
-                rows = [row for row in rows if _compare(getattr(row, term.column), term)]
+            column, value = term.column, term.value
+            if term.test == "=":
+                rows = [row for row in rows if getattr(row, column) == value]
+            else:
+                rows = [row for row in rows if _compare(getattr(row, column), term)]
         return rows
 
     async def count(self, kind: type[R], *conditions: Condition) -> int:
