@@ -69,6 +69,7 @@ def find(mutant: Mutant, *, seeds: int = SEEDS) -> tuple[int | None, str]:
 _TAKE: Final = Inbox._take
 _RECEIVE: Final = Inbox.receive
 _SEND: Final = Outbox._send
+_WAKE_ALL: Final = Outbox._wake_all
 _PUT: Final = Queue.put
 _SAY: Final = Desk.say
 _TAKEN: Final = places.places_taken
@@ -165,6 +166,13 @@ async def _delete_then_send(self: Outbox, peer: str, status: PeerStatus, rows: l
     return await _SEND(self, peer, status, rows)
 
 
+async def _forget_one(self: Outbox) -> None:
+    async with self._store.write() as tx:
+        for row in await tx.find(OutboxRow, order="due_ms", limit=1):
+            await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
+    await _WAKE_ALL(self)
+
+
 def _newest_first(due: list[OutboxRow], *, most: int) -> list[OutboxRow]:
     return _BATCH(due, most=most)[::-1]
 
@@ -223,6 +231,7 @@ MUTANTS: Final = (
     Mutant(name="a message leaves before the commit", plant=_instead(Queue, "put", _send_before_commit)),
     Mutant(name="the outbox is written after the commit", plant=_instead(Queue, "put", _queue_after_commit)),
     Mutant(name="a row is deleted before the answer", plant=_instead(Outbox, "_send", _delete_then_send)),
+    Mutant(name="a row is forgotten at a restart", plant=_instead(Outbox, "_wake_all", _forget_one)),
     Mutant(name="the newest is sent first", plant=_instead(outbox, "_batch", _newest_first), scenario="delivery"),
     Mutant(name="places are checked, then booked", plant=_instead(places, "places_taken", _places_a_minute_ago)),
     Mutant(name="what the sender had seen is ignored", plant=_instead(threads, "_seen_seq", _everything_seen)),
