@@ -17,6 +17,7 @@ from protocol.signing import VerifyKey
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
 from .discovery import document_text
+from .pins import refuse_revoked
 from .ports import Clock, Reader, Store, where
 from .rows import FellowRow, PeerRow
 
@@ -80,6 +81,7 @@ class Introductions:
         async with self._store.write() as tx:
             if not await _still_stated(tx, fellow) or await tx.get(PeerRow, fellow.entity) is not None:
                 return None
+            await refuse_revoked(tx, document)
             if await tx.count(PeerRow, where(keyid=row.keyid)):
                 raise UnverifiedError("another peer has this transport key", code="key-conflict")
             await tx.put(row)

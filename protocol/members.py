@@ -40,7 +40,7 @@ class ForeignStatementError(UnverifiedError):
 
 
 class StatementTimeError(UnverifiedError):
-    """The statement has run out, or it or the notice was issued in the future."""
+    """The statement or notice was issued in the future."""
 
     code = "statement-time"
 
@@ -162,11 +162,10 @@ def check_bucket(bucket: int) -> None:
         raise TooManyMembersError(f"a consortium has at most {MAX_MEMBERS} members")
 
 
-def check_current(statement: MemberStatement, *, now: int) -> None:
-    """Return if the statement counts at `now`. Raises: StatementTimeError."""
-    _check_issued(statement.issued_at, now)
-    if now >= statement.expires_at:
-        raise StatementTimeError("member statement has run out")
+def check_issued(said: MemberStatement | SuspensionNotice, *, now: int) -> None:
+    """Return unless this was issued in the future. Raises: StatementTimeError."""
+    if said.issued_at > now + SKEW_S:
+        raise StatementTimeError("statement is issued in the future: compare the clocks")
 
 
 def sign_notice(notice: SuspensionNotice, key: SigningKey) -> str:
@@ -184,7 +183,7 @@ def open_notice(text: str, key: VerifyKey, *, registry: str, now: int) -> Suspen
     notice = decode(jws.parse(text, NOTICE_TYP).verify(key), SuspensionNotice, what="suspension notice")
     if notice.registry != registry:
         raise ForeignStatementError("suspension notice is of another registry")
-    _check_issued(notice.issued_at, now)
+    check_issued(notice, now=now)
     return notice
 
 
@@ -207,8 +206,3 @@ def next_seq(last: int, *, now: int) -> int:
     It follows the clock, so that a registry whose database came back from a backup goes on beyond what was lost.
     """
     return max(last + 1, now)
-
-
-def _check_issued(issued_at: int, now: int) -> None:
-    if issued_at > now + SKEW_S:
-        raise StatementTimeError("statement is issued in the future: compare the clocks")

@@ -17,7 +17,7 @@ from protocol.members import (
     SuspensionNotice,
     TooManyMembersError,
     check_bucket,
-    check_current,
+    check_issued,
     check_newer,
     next_seq,
     open_departure,
@@ -65,7 +65,7 @@ def test_the_vectors_are_those_that_their_program_makes(name: str) -> None:
 
 def _statement(case: dict[str, Any]) -> MemberStatement:
     statement = open_statement(case["input"].encode(), registry=case["registry"])
-    check_current(statement, now=case["now"])
+    check_issued(statement, now=case["now"])
     return statement
 
 
