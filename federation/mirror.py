@@ -23,7 +23,7 @@ from protocol.heads import (
     open_head,
     open_nudge,
 )
-from protocol.offers import Offer, open_offer
+from protocol.offers import Offer, open_offers
 from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
 
 from .index import MirrorIndex, ShownSet
@@ -114,7 +114,7 @@ class MirrorService:
     async def start(self) -> None:
         """Fill the index with what was complete when the node stopped."""
         for row, bodies in await self._held.complete_offers():
-            self.index.show(_shown(row, tuple(open_offer(body) for body in bodies)))
+            self.index.show(_shown(row, open_offers(bodies)))
 
     async def run(self) -> None:
         """Poll for ever: each source at its time, several at once."""
@@ -337,7 +337,7 @@ class MirrorService:
 def _offers(entries: Sequence[Entry]) -> tuple[Offer, ...]:
     """Return the offers of a complete set. Raises: IncompleteError: an entry is no offer, or two have one id."""
     try:
-        offers = tuple(open_offer(each.opening.body) for each in entries)
+        offers = open_offers([each.opening.body for each in entries])
     except MalformedError as error:
         raise IncompleteError(str(error)) from None
     if len({each.offer_id for each in offers}) != len(offers):

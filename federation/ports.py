@@ -38,7 +38,7 @@ class Entropy(Protocol):
         ...
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of one table; a field is a column of type int, str, bytes, bool or float, or one of these and None.
 
     A subclass repeats `frozen=True, kw_only=True` and names its table, its key, further unique column sets, and

@@ -5,7 +5,9 @@ Stores share this, so that a mistake fails in the memory fake just as it fails o
 
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -16,6 +18,8 @@ from .ports import Condition, Row, Term, Value
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _INT64: Final = range(-(2**63), 2**63)
 MAX_VALUES: Final = 4096
+#: From so many rows on, looking at whole columns is worth it.
+_MANY: Final = 16
 
 _TYPES: Final[dict[type[inspect.Type], type]] = {
     inspect.IntType: int,
@@ -93,6 +97,26 @@ def check_row(row: Row) -> None:
     """Return if every value of `row` fits its column. Raises: TypeError, ValueError: one does not."""
     for column in shape(type(row)).columns:
         _check_value(column, getattr(row, column.name), optional=column.optional)
+
+
+def check_rows(rows: Sequence[Row]) -> None:
+    """Return if `check_row` would for each of `rows`. Raises: TypeError, ValueError: as it does for the first."""
+    if len(rows) < _MANY or not _all_fit(rows):
+        for row in rows:
+            check_row(row)
+
+
+def _all_fit(rows: Sequence[Row]) -> bool:
+    """Return whether rows of one kind surely fit, looked at column by column; False asks to look again."""
+    if len(set(map(type, rows))) != 1:
+        return False
+    for column in shape(type(rows[0])).columns:
+        values = list(map(attrgetter(column.name), rows))
+        if set(map(type, values)) != {column.type} or column.type is float:
+            return False
+        if column.type is int and not (min(values) in _INT64 and max(values) in _INT64):
+            return False
+    return True
 
 
 def check_key(kind: type[Row], key: tuple[Value, ...]) -> None:

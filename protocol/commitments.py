@@ -4,7 +4,9 @@
 destroyed with it. Source: docs/protocol/12-set-heads.md §2.
 """
 
+import hashlib
 import hmac
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -16,7 +18,7 @@ SALT_BYTES: Final = 16
 COMMITMENT_BYTES: Final = 32
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True):
+class Opening(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What opens a commitment: 16 bytes of salt and the exact body bytes."""
 
     salt: bytes
@@ -30,6 +32,12 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 def commit(purpose: str, opening: Opening) -> bytes:
     """Return the 32-byte commitment to `opening` under the domain label of `purpose`, such as `offer`."""
     return sha256(label(purpose), opening.salt, opening.body)
+
+
+def commit_all(purpose: str, openings: Iterable[Opening]) -> list[bytes]:
+    """Return the commitments to many openings."""
+    prefix = label(purpose)
+    return [hashlib.sha256(prefix + opening.salt + opening.body).digest() for opening in openings]
 
 
 def check_opening(commitment: bytes, purpose: str, opening: Opening) -> None:

@@ -9,6 +9,8 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -50,6 +52,26 @@ def decode(data: bytes, kind: type[T], *, what: str = "body") -> T:
     if again != data:
         raise MalformedError(f"{what} is not canonical: keys sorted, no spaces, no repeated keys, defaults left out")
     return value
+
+
+def decode_all(bodies: Sequence[bytes], kind: type[T], *, what: str = "body") -> tuple[T, ...]:
+    """Return what `decode` returns for each of `bodies`; for many of them in half the time.
+
+    They are read and written again as lines. What is written has no line feed inside a line, so as many values that
+    give the same text again are the bodies, each by itself.
+
+    Raises: MalformedError: as `decode` of the first that is not in order.
+    """
+    lines = b"\n".join((*bodies, b""))
+    try:
+        values = msgspec.json.Decoder(kind).decode_lines(lines)
+        again = _encoder.encode_lines(values)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, TypeError):
+        again = b""
+        values = []
+    if again != lines or len(values) != len(bodies):
+        return tuple(decode(body, kind, what=what) for body in bodies)
+    return tuple(values)
 
 
 def decode_loose(data: bytes, kind: type[T], *, what: str = "body") -> T:
@@ -112,6 +134,7 @@ def sha256(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
+@lru_cache(256)
 def label(purpose: str, version: int = 1) -> bytes:
     """Return the domain label of one purpose: `mentormesh/offer/v1` and a line feed."""
     return f"mentormesh/{purpose}/v{version}\n".encode("ascii")

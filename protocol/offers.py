@@ -5,12 +5,13 @@ Source: docs/protocol/11-offers.md §1–§3.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from .encoding import Wire, decode, encode
+from .encoding import Wire, decode, decode_all, encode
 from .errors import MalformedError
 from .ids import RandomId
 from .vocabulary import Band, Country, Format, Language, Length, Region, Topic
@@ -27,7 +28,7 @@ SizeBand = Literal["<50", "50-250", "250-1k", "1k-5k", ">5k"]
 Website = Annotated[str, msgspec.Meta(pattern=r"^(https://[!-~]{1,192})?(?!\n)$", max_length=200)]
 
 
-class Offer(Wire, frozen=True, kw_only=True):
+class Offer(Wire, frozen=True, kw_only=True, gc=False):
     """People here can help with this.
 
     {"band":"senior","formats":["call"],"language":"en","lengths":[30],"offer_id":"AAECAwQFBgcICQoLDA0ODw",
@@ -69,15 +70,28 @@ class OrgProfile(Wire, frozen=True, kw_only=True):
             raise ValueError("display_name must be printable, without spaces around it")
 
 
-def require_ascending(values: Sequence[str] | Sequence[int], field: str) -> None:
+def require_ascending(values: tuple[str, ...] | tuple[int, ...], field: str) -> None:
     """Return when `values` are distinct and ascending, so that one set has one spelling. Raises: ValueError."""
-    if any(a >= b for a, b in pairwise(values)):  # type: ignore[operator]
+    if not _ascending(values):
         raise ValueError(f"{field} must be distinct and ascending")
+
+
+# The offers of a catalog have few different formats and lengths between them.
+@lru_cache(1024)
+def _ascending(values: tuple[str, ...] | tuple[int, ...]) -> bool:
+    return all(a < b for a, b in pairwise(values))  # type: ignore[operator]
 
 
 def encode_offer(offer: Offer) -> bytes:
     """Return the canonical bytes that are committed to."""
     return encode(offer)
+
+
+def open_offers(bodies: Sequence[bytes]) -> tuple[Offer, ...]:
+    """Return what `open_offer` returns for each body, in less time. Raises: MalformedError."""
+    if any(len(body) > MAX_OFFER_BYTES for body in bodies):
+        raise MalformedError(f"offer is over {MAX_OFFER_BYTES} bytes")
+    return decode_all(bodies, Offer, what="offer")
 
 
 def open_offer(body: bytes) -> Offer:

@@ -6,18 +6,19 @@ Source: docs/protocol/12-set-heads.md §8–§9.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import attrgetter, lt
 from typing import Annotated, Final
 
 import msgspec
 import zstandard
 
-from .commitments import Opening, commit
+from .commitments import Opening, commit_all
 from .encoding import Wire, b64, decode, encode
 from .errors import LimitError, MalformedError, UnverifiedError
 from .heads import ENTRY_PURPOSE, MAX_ENTRIES, MAX_SHARDS, SetHead, SetKind, size_bucket
-from .ids import RandomId, id_bytes
+from .ids import many_id_bytes
 from .tlog.merkle import leaf_hash, root_hash
 
 PAGE_ENTRIES: Final = 256
@@ -42,9 +43,10 @@ class IncompleteError(UnverifiedError):
     code = "incomplete"
 
 
-class _Entry(Wire, frozen=True, kw_only=True):
+class _Entry(Wire, frozen=True, kw_only=True, gc=False):
     body: Annotated[str, msgspec.Meta(max_length=MAX_BODY_BYTES)]
-    salt: RandomId
+    #: A random id; all of a page are checked at once.
+    salt: Annotated[str, msgspec.Meta(min_length=22, max_length=22)]
 
 
 class _Body(Wire, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[Opening, ...]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A member of a complete set."""
 
     shard: int
@@ -84,10 +86,7 @@ def snapshot(kind: SetKind, openings: Iterable[Opening]) -> Snapshot:
 
     Raises: LimitError: more entries than a set may have. ValueError: a body is too long, not UTF-8, or twice the same.
     """
-    entries = sorted(
-        (Entry(shard=0, commitment=commit(ENTRY_PURPOSE[kind], one), opening=one) for one in openings),
-        key=lambda entry: entry.commitment,
-    )
+    entries = sorted(_entries(0, ENTRY_PURPOSE[kind], tuple(openings)), key=attrgetter("commitment"))
     if len(entries) > MAX_ENTRIES:
         raise LimitError(f"a set has at most {MAX_ENTRIES} entries")
     if any(left.commitment == right.commitment for left, right in pairwise(entries)):
@@ -103,6 +102,14 @@ def snapshot(kind: SetKind, openings: Iterable[Opening]) -> Snapshot:
         entries=tuple(entries),
         pages=tuple(encode_page(page) for page in pages),
     )
+
+
+def _entries(shard: int, purpose: str, openings: Sequence[Opening]) -> list[Entry]:
+    commitments = commit_all(purpose, openings)
+    return [
+        Entry(shard=shard, commitment=commitment, opening=opening)
+        for commitment, opening in zip(commitments, openings, strict=True)
+    ]
 
 
 def _root(entries: Sequence[Entry]) -> bytes:
@@ -148,7 +155,7 @@ def decode_page(data: bytes) -> Page:
     if inflated > MAX_INFLATED:
         raise LimitError("page declares more than it may inflate to")
     body = decode(_inflate(data[start:], inflated), _Body, what="page")
-    return Page(shard=shard, number=number, of=of, entries=tuple(_openings(body)))
+    return Page(shard=shard, number=number, of=of, entries=_openings(body))
 
 
 def _inflate(frame: bytes, declared: int) -> bytes:
@@ -167,15 +174,15 @@ def _inflate(frame: bytes, declared: int) -> bytes:
     return text
 
 
-def _openings(body: _Body) -> Iterator[Opening]:
-    for entry in body.entries:
-        try:
-            raw = entry.body.encode()
-        except UnicodeEncodeError:
-            raise MalformedError("page: a body is not Unicode text") from None
-        if len(raw) > MAX_BODY_BYTES:
-            raise MalformedError(f"page: a body is over {MAX_BODY_BYTES} bytes")
-        yield Opening(salt=id_bytes(entry.salt, what="salt"), body=raw)
+def _openings(body: _Body) -> tuple[Opening, ...]:
+    salts = many_id_bytes([entry.salt for entry in body.entries], what="salt")
+    try:
+        bodies = [entry.body.encode() for entry in body.entries]
+    except UnicodeEncodeError:
+        raise MalformedError("page: a body is not Unicode text") from None
+    if any(len(raw) > MAX_BODY_BYTES for raw in bodies):
+        raise MalformedError(f"page: a body is over {MAX_BODY_BYTES} bytes")
+    return tuple([Opening(salt=salt, body=raw) for salt, raw in zip(salts, bodies, strict=True)])
 
 
 def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
@@ -190,9 +197,7 @@ def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
     for page in pages:
         if page.shard >= len(shards):
             raise IncompleteError("snapshot has a page of a shard that the head does not name")
-        shards[page.shard] += [
-            Entry(shard=page.shard, commitment=commit(purpose, one), opening=one) for one in page.entries
-        ]
+        shards[page.shard] += _entries(page.shard, purpose, page.entries)
     for entries, root in zip(shards, head.shards, strict=True):
         _check_shard(entries, root)
     found = tuple(entry for entries in shards for entry in entries)
@@ -203,7 +208,8 @@ def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
 
 def _check_shard(entries: Sequence[Entry], root: str) -> None:
     """Return when `entries` are ascending and give `root`."""
-    if any(left.commitment >= right.commitment for left, right in pairwise(entries)):
+    commitments = [entry.commitment for entry in entries]
+    if not all(map(lt, commitments, commitments[1:])):
         raise IncompleteError("snapshot entries are not in ascending order")
     if b64(_root(entries)) != root:
         raise IncompleteError("snapshot entries do not give the root of the head")

@@ -33,7 +33,7 @@ Region = Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{2}|eu|emea|apac|amer|worl
 _BAND_RANK: Final[dict[Band, int]] = {"any": 0, "senior": 1, "lead": 2}
 
 
-class Topic(Wire, frozen=True, kw_only=True):
+class Topic(Wire, frozen=True, kw_only=True, gc=False):
     """What an offer or a profile covers: `{"id":"mm:first-board-presentation","kind":"been-through"}`.
 
     `level` is left out for a leaf; `{"id":"mm:group-leading","kind":"do","level":"group"}` covers a whole group.

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, TypeVar
 import msgspec
 
 from federation.ports import Condition, Row, Value
-from federation.shapes import check_key, check_query, check_row, shape
+from federation.shapes import check_key, check_query, check_rows, shape
 from protocol.errors import ConflictError
 
 from . import statements
@@ -132,8 +132,7 @@ class Transaction(Snapshot):
             return self._connection.execute(statements.delete(kind, forms), values).rowcount
 
     def _store(self, rows: tuple[Row, ...], text: Callable[[type[Row]], str]) -> None:
-        for row in rows:
-            check_row(row)
+        check_rows(rows)
         with self._statement(), _conflicts(), self._all_or_none(len(rows)):
             for kind, alike in groupby(rows, type):
                 self._connection.executemany(text(kind), map(msgspec.structs.astuple, alike))

@@ -1,12 +1,12 @@
 """A class that cannot be a table is refused before it meets a database."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import pytest
 
 from federation.ports import Row
-from federation.shapes import Column, shape
+from federation.shapes import Column, check_row, check_rows, shape
 
 
 class GoodRow(Row, frozen=True, kw_only=True):
@@ -55,3 +55,45 @@ def test_a_class_that_cannot_be_a_table_is_a_mistake(
 ) -> None:
     with pytest.raises(TypeError, match=reason):
         shape(row_class(annotations, **options))
+
+
+class PlainRow(Row, frozen=True, kw_only=True):
+    table = "plain"
+    key = ("id",)
+    purpose: ClassVar = {}
+
+    id: int
+    name: str
+
+
+GOOD: list[Row] = [PlainRow(id=number, name="x") for number in range(100)]
+OTHER: list[Row] = [GoodRow(id=number, state="open", share=0.5, flag=True) for number in range(100)]
+
+
+@pytest.mark.parametrize("rows", [[], GOOD, OTHER, [*GOOD, *OTHER]], ids=["none", "one kind", "another kind", "both"])
+def test_many_rows_that_fit_are_let_through(rows: list[Row]) -> None:
+    check_rows(rows)
+
+
+@pytest.mark.parametrize("place", [0, 50, 100])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": 2**63, "name": "x"},
+        {"id": -(2**63) - 1, "name": "x"},
+        {"id": True, "name": "x"},
+        {"id": 1, "name": b"x"},
+        {"id": 1, "name": None},
+    ],
+)
+def test_one_of_many_rows_that_does_not_fit_is_the_mistake_that_it_is_alone(bad: dict[str, Any], place: int) -> None:
+    row = PlainRow(**bad)
+    with pytest.raises((TypeError, ValueError)) as alone:
+        check_row(row)
+    with pytest.raises(alone.type, match=str(alone.value)):
+        check_rows([*GOOD[:place], row, *GOOD[place:]])
+
+
+def test_a_number_that_is_none_is_found_among_many_rows() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        check_rows([*OTHER, GoodRow(id=1, state="open", share=float("nan"), flag=True)])

@@ -12,6 +12,7 @@ from protocol.encoding import (
     b64,
     broken_rule,
     decode,
+    decode_all,
     decode_loose,
     encode,
     label,
@@ -38,6 +39,36 @@ def test_what_was_encoded_is_decoded_to_the_same_value_and_bytes(example: Exampl
     data = encode(example)
     assert decode(data, Example) == example
     assert encode(decode(data, Example)) == data
+
+
+@given(st.lists(EXAMPLES, max_size=5))
+@settings(max_examples=40)
+def test_many_are_decoded_to_what_each_is(examples: list[Example]) -> None:
+    assert decode_all([encode(each) for each in examples], Example) == tuple(examples)
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [
+        (b'{"number":1}\n{"number":2}',),
+        (b'{"number":', b"1}"),
+        (b'{"number":1}', b""),
+        (b"", b'{"number":1}'),
+        (b'{"number":1}\n', b'{"number":2}'),
+        (b'{"number":1}', b'{"number":2,\n"yes":true}'),
+        (b'{"number":1}', b'{"number": 2}'),
+        (b'{"number":1}', b'{"number":2,"number":2}'),
+        (b'{"number":1}', b'{"other":2}'),
+        (b'{"number":1}', b'{"text":"\xff"}'),
+        (b'{"number":1}', b'{"number":2}\r'),
+    ],
+)
+def test_many_are_refused_as_the_first_of_them_that_is(bodies: tuple[bytes, ...]) -> None:
+    with pytest.raises(MalformedError) as each:
+        _ = [decode(body, Example, what="example") for body in bodies]
+    with pytest.raises(MalformedError) as together:
+        decode_all(bodies, Example, what="example")
+    assert str(together.value) == str(each.value)
 
 
 @given(EXAMPLES)

@@ -16,6 +16,7 @@ from protocol.ids import (
     Seconds,
     entity_host,
     id_bytes,
+    many_id_bytes,
     message_id,
     parse_entity,
     random_id,
@@ -68,6 +69,26 @@ def test_an_id_of_other_entropy_is_a_programming_mistake(size: int) -> None:
 def test_the_bytes_of_an_id_that_is_none_are_refused_by_name() -> None:
     with pytest.raises(MalformedError, match=r"^thread must be 16 bytes"):
         id_bytes("AAAA", what="thread")
+
+
+@given(st.lists(st.binary(min_size=16, max_size=16), max_size=5))
+def test_many_ids_have_the_bytes_that_each_has(entropies: list[bytes]) -> None:
+    assert many_id_bytes([random_id(entropy) for entropy in entropies]) == entropies
+
+
+@pytest.mark.parametrize(
+    "text", ["", "A" * 21, "A" * 23, "A" * 21 + "B", "A" * 21 + "=", "A" * 20 + "+A", "\u00e9" * 22]
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_of_many_ids_that_is_none_is_refused(text: str, place: int) -> None:
+    texts = ["A" * 22, "_" * 21 + "w"]
+    with pytest.raises(MalformedError, match=r"^salt (must be|is not)"):
+        many_id_bytes([*texts[:place], text, *texts[place:]], what="salt")
+
+
+def test_one_ids_want_of_a_character_is_not_made_up_by_the_next() -> None:
+    with pytest.raises(MalformedError):
+        many_id_bytes(["A" * 21, "A" * 23])
 
 
 @given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
