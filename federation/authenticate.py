@@ -18,7 +18,7 @@ from protocol.httpsig import MAX_LIFETIME_S, Asked, MessageSignature, RequestLin
 from .directory import Peer, PeerDirectory
 from .limits import Buckets, address_key
 from .ports import Clock, Store, Writer, below
-from .rows import NonceRow
+from .rows import NonceRow, PeerRow
 
 SAFE_METHODS: Final = frozenset({"GET"})
 #: Rows of spent nonces stay this long after the signature expired, should the clock be set back.
@@ -73,7 +73,13 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
     async def spend(self, tx: Writer) -> None:
-        """Spend the nonce in the transaction of the effect. Raises: ReplayedError: it was spent before."""
+        """Spend the nonce in the transaction of the effect.
+
+        Raises: ReplayedError: it was spent before. UnknownPeerError: the peer has changed its key since, or is none.
+        """
+        row = await tx.get(PeerRow, self.peer.entity)
+        if row is None or row.keyid != self.keyid:
+            raise UnknownPeerError("the peer has another key by now: sign the request anew")
         try:
             await tx.insert(NonceRow(keyid=self.keyid, nonce=self.nonce, expires_at=self.expires + NONCE_MARGIN_S))
         except ConflictError:
@@ -137,9 +143,11 @@ class Authenticator:
     def verify(self, admission: Admission, body: bytes) -> Authenticated:
         """Return who signed this head and body.
 
-        Raises: a class of `signature_errors`; LimitError; ReplayedError: a safe request came twice.
+        Raises: a class of `signature_errors`; LimitError; ReplayedError: a safe request came twice; UnknownPeerError.
         """
         signed, now = admission.signed, self._clock.now()
+        if self._directory.by_keyid(signed.keyid) is None:
+            raise UnknownPeerError("the peer has changed its key while its request came in")
         try:
             asked = verify_request(signed, admission.line, body, key=admission.peer.http_key, now=now)
         except MeshError:

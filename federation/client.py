@@ -73,7 +73,7 @@ class PeerClient:
         resolver: GuardedResolver | None = None,
     ) -> None:
         """Take the node's `http` key; `tls` replaces the system's trust, for instance by a private authority."""
-        self._key: Final = key
+        self._key = key
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._settings: Final = settings or ClientSettings()
@@ -83,6 +83,10 @@ class PeerClient:
         if self._settings.proxy:
             proxy = yarl.URL(self._settings.proxy)
             self._resolver.trust(proxy.host or "", proxy.port or 0)
+
+    def rekey(self, key: SigningKey) -> None:
+        """Sign with this `http` key from the next request on."""
+        self._key = key
 
     async def close(self) -> None:
         """Close all connections."""

@@ -11,6 +11,7 @@ from protocol.ids import entity_host
 from protocol.logleaves import log_origin
 from protocol.offers import OrgProfile
 from protocol.peers import PROTOCOLS, NodeDocument, NodeKeys, log_vkey, open_document, sign_document
+from protocol.rotation import with_statement
 from protocol.signing import SigningKey, VerifyKey
 
 from .logbook import current_log
@@ -38,7 +39,15 @@ class Own(msgspec.Struct, kw_only=True):
         return VerifyKey.parse(self.document.keys.federation)
 
 
-def draft(*, entity: str, api: str, keys: NodeKeys, org: OrgProfile, limits: dict[str, int]) -> NodeDocument:
+def draft(
+    *,
+    entity: str,
+    api: str,
+    keys: NodeKeys,
+    org: OrgProfile,
+    limits: dict[str, int],
+    rotations: tuple[str, ...] = (),
+) -> NodeDocument:
     """Return what the node says about itself, not yet numbered and dated; `issue` does that."""
     origin = f"{entity_host(entity)}/log"
     return NodeDocument(
@@ -54,6 +63,7 @@ def draft(*, entity: str, api: str, keys: NodeKeys, org: OrgProfile, limits: dic
         org=org,
         issued_at=0,
         seq=1,
+        rotations=rotations,
     )
 
 
@@ -88,7 +98,10 @@ def _next(known: NodeDocument, said: NodeDocument, now: int) -> NodeDocument:
     org = replace(said.org, version=known.org.version)
     if encode(org) != encode(known.org):
         org = replace(org, version=known.org.version + 1)
-    numbered = replace(said, org=org, seq=known.seq, issued_at=known.issued_at, rotations=known.rotations)
+    rotations = known.rotations
+    for statement in said.rotations:
+        rotations = rotations if statement in rotations else with_statement(rotations, statement)
+    numbered = replace(said, org=org, seq=known.seq, issued_at=known.issued_at, rotations=rotations)
     if encode(numbered) == encode(known):
         return known
     return replace(numbered, seq=known.seq + 1, issued_at=max(now, known.issued_at))

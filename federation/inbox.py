@@ -5,7 +5,7 @@ refused and kept as evidence. Source: docs/protocol/33-delivery.md.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -32,7 +32,7 @@ from protocol.messages import (
     sign_receipt,
     split_batch,
 )
-from protocol.signing import SigningKey, VerifyKey
+from protocol.signing import Signer, SigningKey
 from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
@@ -52,8 +52,12 @@ Item = UnopenedMessage | Envelope
 class Handler(Protocol):
     """The state machines behind the inbox; an item that one of them refuses leaves nothing behind."""
 
-    async def verify_key(self, tx: Writer, peer: str) -> VerifyKey:
-        """Return the key by which `peer` signs messages. Raises: MissingError."""
+    async def learn(self, peer: str, keyids: Collection[str]) -> None:
+        """Look who `peer` is by now if it signs with a key that is not known, outside of any transaction."""
+        ...
+
+    async def verify_key(self, tx: Writer, peer: str) -> Signer:
+        """Return the keys by which messages of `peer` verify. Raises: MissingError."""
         ...
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
@@ -88,8 +92,12 @@ class Inbox:
         self._handler: Final = handler
         self._clock: Final = clock
         self._own: Final = own
-        self._key: Final = key
+        self._key = key
         self.breaker: Final = Breaker()
+
+    def rekey(self, key: SigningKey) -> None:
+        """Sign receipts with this key from now on."""
+        self._key = key
 
     async def receive(self, peer: str, batch: bytes, guard: Guard) -> bytes:
         """Return the canonical `Outcomes` of a batch from the authenticated `peer`, after the durable commit.
@@ -106,6 +114,8 @@ class Inbox:
         except MalformedError:
             self.breaker.fault(peer, MALFORMED_FAULTS, now=now)
             raise
+        if keyids := {item.keyid for item in items if not isinstance(item, Envelope)}:
+            await self._handler.learn(peer, keyids)
         put_off: dict[str, str] = {}
         async with self._store.write() as tx:
             await guard(tx)

@@ -41,10 +41,10 @@ async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) 
             await tx.delete(EarlierKeyRow, where(entity=entity, public=row.public))
 
 
-async def message_keys(rows: Reader, document: NodeDocument, *, now: int) -> VerifyKeys:
-    """Return the keys by which a peer's handshake messages verify at `now`."""
-    earlier = await rows.find(EarlierKeyRow, where(entity=document.entity), above("until", now), limit=MAX_EARLIER)
-    return VerifyKeys(VerifyKey.parse(document.keys.envelope_sign), [VerifyKey.parse(row.public) for row in earlier])
+async def message_keys(rows: Reader, entity: str, present: VerifyKey, *, now: int) -> VerifyKeys:
+    """Return the keys by which a peer's handshake messages verify at `now`; `present` is that of its document."""
+    earlier = await rows.find(EarlierKeyRow, where(entity=entity), above("until", now), limit=MAX_EARLIER)
+    return VerifyKeys(present, [VerifyKey.parse(row.public) for row in earlier])
 
 
 async def forget_peer(tx: Writer, entity: str) -> None:

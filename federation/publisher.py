@@ -86,6 +86,10 @@ class PublisherService:
         self._log = log
         self._generation = generation
 
+    def rekey(self, key: SigningKey) -> None:
+        """Sign with this `log` key from now on; heads by the one before are replaced at the next `publish`."""
+        self._key = key
+
     async def publish(self, tx: Writer, audience: str, kind: SetKind, openings: Iterable[Opening]) -> Published:
         """Sign and keep the next head in `tx` if its content changed or its time has come.
 
@@ -95,7 +99,7 @@ class PublisherService:
         last = await newest_head(tx, audience, kind)
         fresh = snapshot(kind, openings)
         changed = last is None or own_head(last).shards != fresh.shards
-        if last and (now <= last.issued_at or not (changed or now >= last.issued_at + self._policy.every_s)):
+        if last and (now <= last.issued_at or not (changed or self._is_due(last, now))):
             return Published(outcome="kept", seq=last.seq)
         row = self._signed(audience, kind, fresh, last, now, changed=changed)
         await tx.insert(row)
@@ -109,6 +113,11 @@ class PublisherService:
             )
         await self._forget(tx, row, now)
         return Published(outcome="changed" if changed else "renewed", seq=row.seq)
+
+    def _is_due(self, last: SetHeadRow, now: int) -> bool:
+        """Tell whether a head is to be signed anew: its time has come, or it is by a key that was replaced."""
+        by_present = parse(last.head, HEAD_TYP).header.kid == self._key.public.keyid
+        return now >= last.issued_at + self._policy.every_s or not by_present
 
     def _signed(
         self, audience: str, kind: SetKind, fresh: Snapshot, last: SetHeadRow | None, now: int, *, changed: bool

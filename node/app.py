@@ -26,6 +26,7 @@ from .housekeeping import DOCUMENTS_EVERY_S, RETENTION_EVERY_S, every, forget_ol
 from .nodelog import NodeLog
 from .operations import Operations
 from .parts import Base, Catalog, Handshakes, Peering, People
+from .rekeying import finish_install
 from .rows import MailRow, MemberRow
 from .sections import Config
 from .services.mail import Pumped
@@ -91,6 +92,7 @@ class Node:
         jobs = self.base.jobs
         jobs.start("outbox", self.handshakes.outbox.run)
         jobs.start("returning", self.handshakes.returning.run)
+        jobs.start("announcements", self.peering.announcer.run)
         jobs.start("log", self.log.run)
         jobs.start("agreements", self._end_periods)
         jobs.start("catalogs", self.catalog.catalogs.run)
@@ -168,6 +170,7 @@ async def open_node(
     clock = clock or SystemClock()
     path = directory / config.store.path
     path.parent.mkdir(mode=0o700, exist_ok=True)
+    finish_install(directory)
     async with AsyncExitStack() as stack:
         opened = SqliteStore.open(path, clock=clock, window_s=config.store.commit_window_ms / 1000)
         store = await stack.enter_async_context(opened)

@@ -29,7 +29,7 @@ from .services.listings import CatalogListings
 from .services.mailbox import Mailboxes
 from .services.mentor_desk import MentorDesk
 from .services.mentor_side import ProviderSettings
-from .services.peerbook import PeerBook
+from .services.peerbook import PeerBook, Refetch
 from .services.provider import Provider
 from .services.queue import Queue
 from .services.quota import Quota, QuotaSettings
@@ -54,6 +54,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     events: Events
     directory: PeerDirectory
     calls: Calls
+    refetch: Refetch
     vocabulary: Callable[[], Vocabulary]
     page_base: Callable[[], str]
 
@@ -63,14 +64,10 @@ class Exchanging:
 
     def __init__(self, around: Surroundings) -> None:
         store, clock, entropy, config = around.store, around.clock, around.entropy, around.config
-        own = Own(
-            entity=around.entity,
-            message_key=around.keys.envelope_sign,
-            seal=around.keys.envelope_seal,
-            org=around.org,
-        )
+        own = Own(entity=around.entity, keys=around.keys, org=around.org)
+        self._own: Final = own
         queue = Queue(clock, entropy)
-        peers = PeerBook(around.directory, around.calls, own, clock)
+        peers = PeerBook(around.directory, around.calls, own, clock, store=store, refetch=around.refetch)
         carrier = Carrier(own.entity, peers, around.org)
         self.desk: Final = Desk(own, queue, clock, ThreadSettings(flush_s=config.handshake.flush_s))
         self.mailboxes: Final = Mailboxes(store, clock)
@@ -140,7 +137,7 @@ class Exchanging:
             sessions=self.sessions,
             events=around.events,
         )
-        self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=own.message_key)
+        self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=around.keys.envelope_sign)
         self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy, in_flight=config.delivery.in_flight)
         self.recovery: Final = Recovery(store, self.desk, queue, peers, exchange.lose)
         self.returning: Final = Returning(
@@ -155,6 +152,11 @@ class Exchanging:
         )
         queue.connect(self.outbox.wake)
         carrier.close_circle(self.inbox, self.quotes)
+
+    def rekey(self, keys: KeyRing) -> None:
+        """Sign and open with these keys from now on."""
+        self._own.keys = keys
+        self.inbox.rekey(keys.envelope_sign)
 
     async def sweep(self) -> None:
         """Move on from everything whose time is over."""

@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from federation.announcer import Announcer
 from federation.audiences import PairAudiences, PeerSets
 from federation.authenticate import Authenticator
 from federation.checkup import Checkup
 from federation.client import PeerClient
 from federation.directory import Peer, PeerDirectory
 from federation.discovery import Discovery
+from federation.healing import HealingCalls
 from federation.identity import Own as Identity
+from federation.identity import issue
 from federation.mirror import MirrorPolicy, MirrorService
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
@@ -69,11 +72,22 @@ class Base:
         self.entropy: Final = entropy
         self.port: Final = port
         self.page_base: Final = config.page_base(port)
-        self.keys: Final[KeyRing] = load_keys(directory)
+        self.keys: KeyRing = load_keys(directory)
+        self._rekeyed: Final[list[Callable[[KeyRing], None]]] = []
         self.events: Final = Events(log, Metrics())
         self.jobs: Final = Jobs(clock, self.events)
         self.org: Final = draft_document(config, self.keys).org
         self.entity: Final = config.node.entity
+
+    def on_new_keys(self, tell: Callable[[KeyRing], None]) -> None:
+        """Call `tell` when keys were changed."""
+        self._rekeyed.append(tell)
+
+    def adopt(self, keys: KeyRing) -> None:
+        """Go on with these keys from now on, everywhere."""
+        self.keys = keys
+        for tell in self._rekeyed:
+            tell(keys)
 
 
 class WatchedDirectory(PeerDirectory):
@@ -106,6 +120,7 @@ class Peering:
 
     def __init__(self, base: Base, identity: Identity, client: PeerClient) -> None:
         config, limits = base.config, base.config.limits
+        self._base: Final = base
         self.identity: Final = identity
         self.client: Final = client
         self.directory: Final = WatchedDirectory(config.development.connect_to)
@@ -119,6 +134,13 @@ class Peering:
             development=config.development.enabled,
         )
         self.discovery: Final = Discovery(client, base.store, base.clock, self.directory)
+        self.calls: Final = HealingCalls(client, base.clock, self.directory, self.discovery)
+        self.announcer: Final = Announcer(
+            base.store, self.calls, base.clock, base.entropy, self.directory, own=identity
+        )
+        self.calls.connect(self.announcer)
+        self.directory.watch(self.announcer.wake)
+        base.on_new_keys(lambda keys: client.rekey(keys.http))
         checkup = Checkup(client, base.clock, self.directory, own_entity=base.entity)
         self.operations: Final = PeerOperations(self.service, checkup)
         self.authenticator: Final = Authenticator(
@@ -129,7 +151,15 @@ class Peering:
             not_before=base.clock.now(),
         )
         self.audiences: Final = PairAudiences(self.directory, base.clock, own=base.entity)
-        self.sets: Final = PeerSets(self.directory, client)
+        self.sets: Final = PeerSets(self.directory, self.calls)
+
+    async def reissue(self) -> None:
+        """Sign the document anew if it says something else by now, and bring it to all peers."""
+        base = self._base
+        said = draft_document(base.config, base.keys)
+        fresh = await issue(base.store, said, base.keys.federation, now=base.clock.now())
+        self.identity.document, self.identity.text = fresh.document, fresh.text
+        self.announcer.wake()
 
     def sector(self, origin: str) -> str:
         """Return the NACE section of a peer, empty when it is one no longer."""
@@ -196,6 +226,7 @@ class Catalog:
             log_key=base.keys.log.public,
             works_council=base.config.privacy.works_council,
         )
+        base.on_new_keys(lambda keys: self.publisher.rekey(keys.log))
         # A new peer sees a catalog, and shows its own, now and not at the next edition.
         peering.directory.watch(self.catalogs.wake)
         peering.directory.watch(self.mirror.look_again)
@@ -226,11 +257,13 @@ class Handshakes(Exchanging):
                 entropy=base.entropy,
                 events=base.events,
                 directory=peering.directory,
-                calls=peering.client,
+                calls=peering.calls,
+                refetch=peering.discovery.refresh,
                 vocabulary=lambda: vocabulary.vocabulary,
                 page_base=lambda: base.page_base,
             )
         )
+        base.on_new_keys(self.rekey)
 
 
 class People:

@@ -146,6 +146,11 @@ class UnopenedMessage(msgspec.Struct, frozen=True, kw_only=True):
     item: bytes
     hash: str
 
+    @property
+    def keyid(self) -> str:
+        """The key that is said to have signed it."""
+        return self.signed.header.kid
+
 
 def parse_item(item: bytes) -> UnopenedMessage:
     """Return the parts of a handshake item. Raises: MalformedError."""

@@ -21,6 +21,8 @@ from .tlog.note import LogKey, WitnessKey
 
 DOCUMENT_TYP: Final = "mentormesh-node+jws"
 DOCUMENT_PATH: Final = "/.well-known/mentormesh"
+#: Where a node brings its new document to its peers.
+DOCUMENTS_PATH: Final = "/federation/v1/documents"
 DOCUMENT_TYPE: Final = "application/jose"
 MAX_DOCUMENT_BYTES: Final = 32 * 1024
 #: Statements about changed keys in one document.

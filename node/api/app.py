@@ -83,7 +83,7 @@ def _add_people(app: web.Application, node: Node) -> None:
         views=handshakes.views,
         devices=people.devices,
         directory=node.peering.directory,
-        document=node.peering.identity.text,
+        identity=node.peering.identity,
     )
     app[ANSWERS] = handshakes.links
     app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)
@@ -91,15 +91,18 @@ def _add_people(app: web.Application, node: Node) -> None:
 
 def _add_peers(app: web.Application, node: Node) -> None:
     base, peering = node.base, node.peering
-    app[FEDERATION] = Federation(
+    federation = Federation(
         authenticator=peering.authenticator,
         peering=peering.service,
+        discovery=peering.discovery,
         own=peering.identity,
         key=base.keys.http,
         clock=base.clock,
         entropy=base.entropy,
         batch_bytes=base.config.limits.batch_bytes,
     )
+    app[FEDERATION] = federation
+    base.on_new_keys(lambda keys: federation.rekey(keys.http))
     app[STRANGERS] = peering.authenticator
     app[LOG] = LogServices(book=node.log.book, authenticator=peering.authenticator)
     app[RELAY] = Relay(

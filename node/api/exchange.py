@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 
 from federation.directory import PeerDirectory
+from federation.identity import Own as Identity
 from federation.ports import Entropy, Store
 from node.services.answering import Answering
 from node.services.consumer import Ask, Consumer
@@ -36,7 +37,7 @@ MAX_CIPHERTEXT_TEXT: Final = 110_000
 
 
 class ExchangeServices(msgspec.Struct, frozen=True, kw_only=True):
-    """The services behind these routes; `document` gives this node's own signed document."""
+    """The services behind these routes; `identity` has this node's own signed document."""
 
     entity: Entity
     store: Store
@@ -48,7 +49,7 @@ class ExchangeServices(msgspec.Struct, frozen=True, kw_only=True):
     views: ThreadViews
     devices: Devices
     directory: PeerDirectory
-    document: str
+    identity: Identity
 
 
 EXCHANGE: Final = web.AppKey("mentormesh.exchange", ExchangeServices)
@@ -270,7 +271,9 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def peers(request: web.Request) -> web.Response:
     """List the organizations that can be asked, with their signed documents."""
     services = request.app[EXCHANGE]
-    own = PeerView(entity=services.entity, audience=audience_id(services.entity), document=services.document, own=True)
+    own = PeerView(
+        entity=services.entity, audience=audience_id(services.entity), document=services.identity.text, own=True
+    )
     others = (
         PeerView(
             entity=peer.entity,

@@ -11,12 +11,13 @@ from aiohttp import web
 
 from federation.authenticate import Authenticated, Authenticator
 from federation.checkup import HELLO_PATH, Hello
+from federation.discovery import Discovery
 from federation.identity import Own
 from federation.peering import MAX_REDEMPTION_BYTES, PeeringService
 from federation.ports import Clock, Entropy
 from federation.rows import NonceRow
 from protocol.encoding import b64, decode, sha256
-from protocol.errors import MeshError
+from protocol.errors import MeshError, MissingError, UnavailableError
 from protocol.httpsig import (
     NONCE_BYTES,
     Asked,
@@ -27,7 +28,14 @@ from protocol.httpsig import (
     verify_request,
 )
 from protocol.keydirectory import DIRECTORY_PATH, DIRECTORY_TYPE, directory, sign_directory
-from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, NodeDocument, open_document
+from protocol.peers import (
+    DOCUMENT_PATH,
+    DOCUMENT_TYPE,
+    DOCUMENTS_PATH,
+    MAX_DOCUMENT_BYTES,
+    NodeDocument,
+    open_document,
+)
 from protocol.signing import SigningKey, VerifyKey
 from protocol.tickets import PEERINGS_PATH, Redeemed, Redemption
 
@@ -52,6 +60,7 @@ class Federation:
         *,
         authenticator: Authenticator,
         peering: PeeringService,
+        discovery: Discovery,
         own: Own,
         key: SigningKey,
         clock: Clock,
@@ -62,10 +71,15 @@ class Federation:
         self.authenticator: Final = authenticator
         self.peering: Final = peering
         self.own: Final = own
-        self.key: Final = key
+        self.discovery: Final = discovery
+        self.key = key
         self.clock: Final = clock
         self.entropy: Final = entropy
         self.batch_bytes: Final = batch_bytes
+
+    def rekey(self, key: SigningKey) -> None:
+        """Sign answers with this `http` key from now on."""
+        self.key = key
 
     def sign(self, response: web.Response, asked: Asked) -> web.Response:
         """Return `response` with the signature that ties it to the request it answers."""
@@ -180,6 +194,30 @@ async def _redeemed(
     return web.Response(body=answer, content_type=JSON)
 
 
+async def take_document(request: web.Request) -> web.Response:
+    """Take a peer's new document, if those before it allow; its own http key signs the request.
+
+    Whatever else is wrong answers like a stranger's, so that nobody can ask who our peers are.
+    """
+    federation = request.app[FEDERATION]
+    federation.authenticator.meet_stranger(_address(request))
+    signed = parse_request(request.headers.items())
+    federation.authenticator.check_fresh(signed)
+    body = await read_bytes(request, limit=MAX_DOCUMENT_BYTES, content_type=DOCUMENT_TYPE)
+    text = body.decode("ascii", "replace")
+    document = open_document(text)
+    key = VerifyKey.parse(document.keys.http)
+    asked = verify_request(signed, _line(request), body, key=key, now=federation.clock.now())
+    response = web.Response(status=204)
+    try:
+        await federation.discovery.learn(document.entity, text)
+    except UnavailableError:
+        raise
+    except MeshError:
+        response = answer_error(MissingError("there is no such peer here"), now=federation.clock.now())
+    return federation.sign(response, asked)
+
+
 async def hello(request: web.Request) -> web.Response:
     """Say to a peer that its signature arrived whole, and who we think it is."""
     federation = request.app[FEDERATION]
@@ -228,6 +266,15 @@ FEDERATION_ROUTES: Final = (
         summary="Redeem a ticket: become a peer (signed by the http key of the enclosed document)",
         request=Redemption,
         response=Redeemed,
+    ),
+    Route(
+        method="POST",
+        path=DOCUMENTS_PATH,
+        handler=take_document,
+        auth="public",
+        summary="Bring a new node document (signed by the http key of the document)",
+        request_content_type=DOCUMENT_TYPE,
+        status=204,
     ),
     Route(
         method="GET",

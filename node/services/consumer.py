@@ -165,10 +165,12 @@ class Consumer:
         return QuoteResult(thread=ask.thread, peer=ask.peer, item=item)
 
     async def _take_quote(self, ask: Ask, item: bytes) -> None:
+        unopened = parse_item(item)
+        await self._peers.learn(ask.peer, (unopened.keyid,))
         async with self._store.write() as tx:
             row = await self._desk.find(tx, ask.thread, SIDE)
             keys = await self._peers.keys(tx, ask.peer)
-            message = open_message(parse_item(item), keys.verify, audience=self._desk.own.entity)
+            message = open_message(unopened, keys.verify, audience=self._desk.own.entity)
             until = self._clock.now() + self._settings.quote_valid_s
             row, _ = await self._desk.take(tx, row, message, deadline=until)
             notes = decode(row.notes, ConsumerNotes)
@@ -214,7 +216,7 @@ class Consumer:
     async def _said(self, tx: Reader, row: ThreadRow) -> Message:
         """Return this side's last message."""
         stored = await self._desk.message(tx, row, SIDE, len(decode(row.book, Book).said))
-        return open_message(parse_item(stored.item), self._desk.own.message_key.public, audience=row.peer)
+        return open_message(parse_item(stored.item), self._desk.own.messages, audience=row.peer)
 
     async def cancel(self, label: str, thread: str, reason: CancelReason) -> ThreadRow:
         """Step back: before AGREED the request ends, afterwards the session is called off, once."""

@@ -3,7 +3,7 @@
 An internal match takes the same way: the node is its own peer, and the carrier hands the bytes straight back in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from federation.delivery import require_recovered
@@ -18,7 +18,7 @@ from protocol.errors import MeshError, MissingError, RefusedError
 from protocol.handshake import Side, State
 from protocol.messages import Message, Outcome, Receipt
 from protocol.offers import OrgProfile
-from protocol.signing import VerifyKey
+from protocol.signing import Signer
 
 from .consumer import Consumer
 from .places import release
@@ -51,8 +51,12 @@ class Exchange:
         self._provider: Final = provider
         self._sessions: Final = sessions
 
-    async def verify_key(self, tx: Writer, peer: str) -> VerifyKey:
-        """Return the key by which `peer` signs messages. Raises: MissingError."""
+    async def learn(self, peer: str, keyids: Collection[str]) -> None:
+        """Look who `peer` is by now if it signs with a key that is not known."""
+        await self._peers.learn(peer, keyids)
+
+    async def verify_key(self, tx: Writer, peer: str) -> Signer:
+        """Return the keys by which messages of `peer` verify. Raises: MissingError."""
         return (await self._peers.keys(tx, peer)).verify
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:

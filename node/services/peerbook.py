@@ -1,40 +1,66 @@
 """The peers of a handshake, this node itself among them."""
 
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import Final
 
 from federation.calls import Calls
 from federation.directory import PeerDirectory
-from federation.ports import Clock, Reader
+from federation.pins import message_keys
+from federation.ports import Clock, Reader, Store
+from protocol.errors import MeshError
 from protocol.peers import NodeKeys
 from protocol.sealing import SealingPublicKey
 from protocol.signing import VerifyKey
 
 from .threads import Own, PeerKeys
 
+#: Looks at a peer's document again, at most once in a minute.
+Refetch = Callable[[str], Awaitable[object]]
+
 
 class PeerBook:
     """Keys and permissions of peers, from their pinned documents."""
 
-    def __init__(self, directory: PeerDirectory, calls: Calls, own: Own, clock: Clock) -> None:
+    def __init__(
+        self, directory: PeerDirectory, calls: Calls, own: Own, clock: Clock, *, store: Store, refetch: Refetch
+    ) -> None:
         self._directory: Final = directory
         self._calls: Final = calls
         self._own: Final = own
         self._clock: Final = clock
+        self._store: Final = store
+        self._refetch: Final = refetch
         #: Parsing keys takes longer than using them; what is kept is good as long as the document says the same.
-        self._parsed: Final[dict[str, tuple[NodeKeys, PeerKeys]]] = {}
+        self._parsed: Final[dict[str, tuple[NodeKeys, VerifyKey, SealingPublicKey]]] = {}
 
-    async def keys(self, _tx: Reader, entity: str) -> PeerKeys:
+    async def keys(self, tx: Reader, entity: str) -> PeerKeys:
         """Return the message and envelope keys of a peer or of this node. Raises: MissingError."""
         if entity == self._own.entity:
-            return PeerKeys(verify=self._own.message_key.public, seal=self._own.seal.public)
+            return PeerKeys(verify=self._own.messages, seal=self._own.keys.envelope_seal.public)
+        present, seal = self._present(entity)
+        return PeerKeys(verify=await message_keys(tx, entity, present, now=self._clock.now()), seal=seal)
+
+    async def learn(self, entity: str, keyids: Collection[str]) -> None:
+        """Look at a peer's document again if it signs with a key that is not known; call it outside of transactions."""
+        if entity == self._own.entity:
+            return
+        present, _ = self._present(entity)
+        if all(keyid == present.keyid for keyid in keyids):
+            return
+        async with self._store.read() as rows:
+            known = await message_keys(rows, entity, present, now=self._clock.now())
+        if not all(keyid in known for keyid in keyids):
+            with suppress(MeshError):  # what cannot be learned now is refused as unverified
+                await self._refetch(entity)
+
+    def _present(self, entity: str) -> tuple[VerifyKey, SealingPublicKey]:
         keys = self._directory.get(entity).document.keys
         known = self._parsed.get(entity)
         if known is None or known[0] != keys:
-            parsed = PeerKeys(
-                verify=VerifyKey.parse(keys.envelope_sign), seal=SealingPublicKey.parse(keys.envelope_seal)
-            )
-            self._parsed[entity] = known = keys, parsed
-        return known[1]
+            parsed = VerifyKey.parse(keys.envelope_sign), SealingPublicKey.parse(keys.envelope_seal)
+            self._parsed[entity] = known = keys, *parsed
+        return known[1:]
 
     async def check_may_ask(self, _tx: Reader, entity: str) -> None:
         """Return if requests may go to this peer. Raises: MissingError, PeerModeError."""

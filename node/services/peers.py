@@ -23,6 +23,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
         entity=config.node.entity,
         api=config.api_base,
         keys=public_keys(keys),
+        rotations=keys.rotations,
         org=OrgProfile(
             display_name=config.org.display_name,
             kind=config.org.kind,

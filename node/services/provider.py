@@ -83,10 +83,8 @@ class Provider:
     async def _accepted(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         notes = decode(row.notes, ProviderNotes)
         context = contexts.ThreadContext(thread=row.thread, consumer=row.peer, provider=self._desk.own.entity)
-        seal = self._desk.own.seal
-        opened = seal.open(
-            unb64(message.as_(AcceptedBody).choice, what="choice"), contexts.choice(context, seal.public)
-        )
+        sealed = unb64(message.as_(AcceptedBody).choice, what="choice")
+        opened = self._desk.own.open(sealed, lambda key: contexts.choice(context, key))
         choice = decode(opened, Choice, what="choice")
         candidate = await tx.get(CandidateRow, row.thread, choice.ref)
         deadline = await self._answering.deadline(tx, candidate.label) if candidate else None
@@ -140,11 +138,11 @@ class Provider:
 
     async def _verified(self, tx: Writer, row: ThreadRow, message: Message) -> ThreadRow:
         notes = decode(row.notes, ProviderNotes)
-        own_key = self._desk.own.message_key.public
+        own = self._desk.own.messages
         keys = await self._peers.keys(tx, row.peer)
         document = message.as_(VerifiedBody).agreement
-        signed = open_agreement(document, own_key, keys.verify)
-        proposed = open_proposed(notes.agreement, own_key)
+        signed = open_agreement(document, own, keys.verify)
+        proposed = open_proposed(notes.agreement, own)
         check_same(proposed, signed)
         row, effective = await self._desk.take(tx, row, message)
         if not effective:

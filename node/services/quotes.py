@@ -68,6 +68,7 @@ class Quotes:
         """
         arrived_ms = self._clock.now_ms()
         unopened = parse_item(item)
+        await self._peers.learn(peer, (unopened.keyid,))
         async with self._store.write() as tx:
             await guard(tx)
             keys = await self._peers.keys(tx, peer)
@@ -161,9 +162,9 @@ class Quotes:
 
         One that fails only when a quote is sealed to it would tell, for nothing, that there was somebody to propose.
         """
-        seal = self._desk.own.seal
         sealed = unb64(message.as_(RequestBody).request, what="request")
-        request = decode(seal.open(sealed, contexts.request(context, seal.public)), Request, what="request")
+        opened = self._desk.own.open(sealed, lambda key: contexts.request(context, key))
+        request = decode(opened, Request, what="request")
         reply_key = SealingPublicKey.parse(request.reply_key)
         reply_key.seal(b"", b"")
         return request, reply_key

@@ -3,7 +3,8 @@
 `say` and `take` write book, message and outbox in the caller's transaction; nothing leaves before it commits.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -14,13 +15,14 @@ from federation.lanes import AT_ONCE
 from federation.logbook import newest_ref
 from federation.ports import Clock, Reader, Writer, at_least, at_most, where
 from federation.rows import MessageRow, OutboxRow, ThreadRow
+from node.keys import KeyRing
 from protocol.encoding import Wire, decode, encode
-from protocol.errors import MeshError, MissingError, UnavailableError
+from protocol.errors import MeshError, MissingError, UnavailableError, UnverifiedError
 from protocol.handshake import TERMINAL, IllegalStepError, Side, State, Verb
 from protocol.messages import Body, Message, Receipt
 from protocol.offers import OrgProfile
-from protocol.sealing import NodeSealingKey, SealingPublicKey
-from protocol.signing import SigningKey, VerifyKey
+from protocol.sealing import SealingPublicKey
+from protocol.signing import Signer, SigningKey, VerifyKeys
 from protocol.threads import Book, hear, heard_late, speak
 
 from .queue import Queue
@@ -44,19 +46,39 @@ ENDED: Final = frozenset(state.value for state in TERMINAL - {State.FINALIZED})
 Step = Callable[[Writer, ThreadRow], Awaitable[None]]
 
 
-class Own(msgspec.Struct, frozen=True, kw_only=True):
-    """This node as its peers know it: name, message and envelope keys, profile."""
+class Own(msgspec.Struct, kw_only=True):
+    """This node as its peers know it: name, keys, profile; `keys` are other ones after a change."""
 
     entity: str
-    message_key: SigningKey
-    seal: NodeSealingKey
+    keys: KeyRing
     org: OrgProfile
+
+    @property
+    def message_key(self) -> SigningKey:
+        """The key that signs messages now."""
+        return self.keys.envelope_sign
+
+    @property
+    def messages(self) -> VerifyKeys:
+        """The keys by which own messages and signatures verify, those from before a change too."""
+        return self.keys.own_messages
+
+    def open(self, sealed: bytes, info: Callable[[SealingPublicKey], bytes]) -> bytes:
+        """Return what was sealed to this node, also before its key changed; `info` binds it to the key.
+
+        Raises: UnverifiedError.
+        """
+        seals = (self.keys.envelope_seal, *self.keys.earlier_seal)
+        for seal in seals[:-1]:
+            with suppress(UnverifiedError):
+                return seal.open(sealed, info(seal.public))
+        return seals[-1].open(sealed, info(seals[-1].public))
 
 
 class PeerKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The two keys by which messages of a peer are verified and sealed."""
 
-    verify: VerifyKey
+    verify: Signer
     seal: SealingPublicKey
 
 
@@ -65,6 +87,10 @@ class Peers(Protocol):
 
     async def keys(self, tx: Reader, entity: str) -> PeerKeys:
         """Return the keys of an active peer. Raises: MissingError."""
+        ...
+
+    async def learn(self, entity: str, keyids: Collection[str]) -> None:
+        """Look who the peer is by now if it signs with a key that is not known, outside of any transaction."""
         ...
 
     async def check_may_ask(self, tx: Reader, entity: str) -> None:

@@ -196,6 +196,7 @@ class Station:
         app[FEDERATION] = Federation(
             authenticator=self.authenticator,
             peering=self.peering,
+            discovery=self.discovery,
             own=self.own,
             key=self.keys.http,
             clock=self.clock,

@@ -17,7 +17,7 @@ from protocol.errors import ConflictError, MissingError, RefusedError, Unverifie
 from protocol.fingerprints import fingerprint_words
 from protocol.peers import NodeDocument, log_vkey, sign_document
 from protocol.rotation import KeyChangedError, RevokedKeyError, Rotation, sign_rotation
-from protocol.signing import SigningKey
+from protocol.signing import SigningKey, VerifyKey
 from tests.fakes.clock import SteppedClock
 
 from .stations import Station, befriend, key_ring, station
@@ -79,8 +79,9 @@ async def look(birch: Station, aurora: Station, clock: SteppedClock) -> None:
 
 async def keys_of(birch: Station, aurora: Station) -> set[str]:
     """Return which of Aurora's keys messages verify under at Birch."""
+    present = VerifyKey.parse(birch.directory.get(aurora.entity).document.keys.envelope_sign)
     async with birch.store.read() as rows:
-        keys = await message_keys(rows, birch.directory.get(aurora.entity).document, now=birch.clock.now())
+        keys = await message_keys(rows, aurora.entity, present, now=birch.clock.now())
     every = (OLD, NEW, THIRD)
     return {one.envelope_sign.public.text for one in every if one.envelope_sign.public.keyid in keys}
 

@@ -1,6 +1,6 @@
 """The inbox with a handler that misbehaves in every way: an item fails alone, a full disk loses none."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import ClassVar, Final
 
 import pytest
@@ -47,6 +47,11 @@ class Handler:
     def __init__(self) -> None:
         self.fails: dict[str, Exception] = {}
         self.mistakes: list[Exception] = []
+        self.looked_for: list[set[str]] = []
+
+    async def learn(self, _peer: str, keyids: Collection[str]) -> None:
+        """Remember which keys were looked for."""
+        self.looked_for.append(set(keyids))
 
     async def verify_key(self, _tx: Writer, _peer: str) -> VerifyKey:
         """Return the only sender's key."""

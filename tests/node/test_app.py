@@ -38,6 +38,7 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
     reports = node.base.jobs.report()
     assert {report.job for report in reports} == {
         "agreements",
+        "announcements",
         "catalogs",
         "deadlines",
         "documents",
@@ -46,6 +47,7 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
         "mirror",
         "outbox",
         "retention",
+        "returning",
     }
     assert {report.state for report in reports} == {"running"}
     assert (await node.health.readiness()).ready

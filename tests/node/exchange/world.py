@@ -113,6 +113,10 @@ async def _answer(node: "TestNode", sender: str, target: str, body: bytes) -> by
     return await exchanging.quotes.quote(sender, body, _spent, org=ORG)
 
 
+async def _no_news(_entity: str) -> None:
+    """Documents stay as they were met."""
+
+
 async def _spent(_tx: object) -> None:
     """The signature of the request is another suite's matter."""
 
@@ -239,6 +243,7 @@ class TestNode(Site):
             events=Events(make_log(clock, level="critical"), self.metrics),
             directory=self.directory,
             calls=network.calls(entity),
+            refetch=_no_news,
             vocabulary=lambda: vocabulary,
             page_base=lambda: f"http://{name}.localhost",
         )
