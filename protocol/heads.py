@@ -100,10 +100,15 @@ class SeenHead(Wire, frozen=True, kw_only=True):
 
 
 class HeadAnswer(Wire, frozen=True, kw_only=True):
-    """Answer to `GET …/head`: `{"head":"<JWS>","seen":[{"head_hash":"…","origin":"…","seq":7}]}`, by origin."""
+    """Answer to `GET …/head`: `{"head":"<JWS>","seen":[{"head_hash":"…","origin":"…","seq":7}]}`, by origin.
+
+    Beside a head of keys stand the log proof of its leaf, `log`, and the `attestations` that the origin was given.
+    """
 
     head: Annotated[str, msgspec.Meta(max_length=16_384)]
     seen: Annotated[tuple[SeenHead, ...], msgspec.Meta(max_length=1024)] = ()
+    log: Annotated[str, msgspec.Meta(max_length=16_384)] = ""
+    attestations: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=2048)], ...], msgspec.Meta(max_length=8)] = ()
 
     def __post_init__(self) -> None:
         origins = [one.origin for one in self.seen]

@@ -9,21 +9,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from .commitments import Opening, commit
-from .encoding import Wire, b64, decode_loose, unb64
+from .encoding import Wire, decode_loose, unb64
 from .errors import LimitError, UnverifiedError
 from .heads import ENTRY_PURPOSE, MAX_ENTRIES, MAX_SHARDS, SetHead, open_any_head, size_bucket
 from .ids import Bytes32, RandomId, id_bytes
-from .logleaves import head_leaf, is_log_of, render_leaf
+from .loggedheads import MAX_LOG_PROOF, LoggedAt, verify_logged
 from .offers import Offer, encode_offer
 from .signing import VerifyKey
-from .tlog.checkpoint import OtherOriginError, open_checkpoint
 from .tlog.merkle import leaf_hash, verify_inclusion
-from .tlog.note import LogKey
-from .tlog.proof import parse_log_proof
 
 MAX_PROOF_BYTES: Final = 64 * 1024
-#: A log proof of 63 hashes and a checkpoint with a dozen witnesses.
-MAX_LOG_PROOF: Final = 16 * 1024
 
 Siblings = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_ENTRIES.bit_length())]
 
@@ -44,14 +39,6 @@ class OfferProof(Wire, frozen=True, kw_only=True):
     size: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)]
     proof: Siblings = ()
     log: Annotated[str, msgspec.Meta(max_length=MAX_LOG_PROOF)]
-
-
-class LoggedAt(msgspec.Struct, frozen=True, kw_only=True):
-    """The checkpoint under which a head stands in its log; `root` is base64url."""
-
-    origin: str
-    size: int
-    root: str
 
 
 class ProvenOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,21 +76,4 @@ def verify_proof(proof: OfferProof, log_key: VerifyKey) -> ProvenOffer:
         size=proof.size,
         proof=[unb64(each) for each in proof.proof],
     )
-    return ProvenOffer(offer=proof.offer, head=head, checkpoint=_logged(proof, head, log_key))
-
-
-def _logged(proof: OfferProof, head: SetHead, log_key: VerifyKey) -> LoggedAt:
-    """Return under which checkpoint of the origin's log the head stands."""
-    log_proof = parse_log_proof(proof.log.encode())
-    origin = log_proof.checkpoint.checkpoint.origin
-    if not is_log_of(head.origin, origin):
-        raise OtherOriginError("checkpoint is of another log than that of the head's origin")
-    checkpoint = open_checkpoint(log_proof.checkpoint, [LogKey(name=origin, key=log_key)]).checkpoint
-    verify_inclusion(
-        checkpoint.root,
-        leaf=leaf_hash(render_leaf(head_leaf(head, proof.head))),
-        index=log_proof.index,
-        size=checkpoint.size,
-        proof=log_proof.hashes,
-    )
-    return LoggedAt(origin=origin, size=checkpoint.size, root=b64(checkpoint.root))
+    return ProvenOffer(offer=proof.offer, head=head, checkpoint=verify_logged(proof.log, head, proof.head, log_key))

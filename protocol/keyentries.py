@@ -1,0 +1,179 @@
+"""Entries of a key directory: which devices stand behind one random label towards one audience.
+
+An entry names nobody. Its vouch commits to a name and to the master key's statement; both are opened end to end, to the
+other person of an agreement only. Source: docs/protocol/13-key-directory.md §1–§3.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from .commitments import Opening, check_opening, commit
+from .devices import DeviceCertificate, IdentityStatement, StatementText, open_device, open_identity
+from .encoding import Wire, b64, decode, encode, label, sha256, unb64
+from .errors import LimitError, MalformedError, UnverifiedError
+from .ids import Bytes32, RandomId, id_bytes
+from .pages import MAX_BODY_BYTES
+from .signing import VerifyKey
+from .text import check_displayable
+
+MAX_DEVICES: Final = 8
+MAX_SEQ: Final = 2**31
+MAX_NAME_BYTES: Final = 320
+
+_NAME: Final = "vouch-name"
+_IDENTITY: Final = "vouch-identity"
+
+
+class BadEntryError(UnverifiedError):
+    """A set of keys holds something that is no entry, or entries that contradict each other."""
+
+    code = "bad-entry"
+
+
+class Vouch(Wire, frozen=True, kw_only=True):
+    """Salted commitments to the display name and to the identity statement: `{"identity":"…43…","name":"…43…"}`."""
+
+    name: Bytes32
+    identity: Bytes32
+
+
+class KeyEntry(Wire, frozen=True, kw_only=True):
+    """One person, or nobody, towards one audience.
+
+    {"devices":["<certificate>"],"identity_key":"…43…","label":"…22…","seq":3,"vouch":{"identity":"…","name":"…"}}
+
+    `devices` are certificates by the identity key, ascending by device id; `seq` grows with every change.
+    """
+
+    label: RandomId
+    identity_key: Bytes32
+    devices: Annotated[tuple[StatementText, ...], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
+    seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)]
+    vouch: Vouch
+
+
+class OpenedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry whose certificates hold, with what they say, in the order of the entry."""
+
+    entry: KeyEntry
+    devices: tuple[DeviceCertificate, ...]
+
+    def device(self, key: str) -> DeviceCertificate | None:
+        """Return the certificate of the device with this key, if the entry lists it."""
+        return next((one for one in self.devices if one.device_key == key), None)
+
+
+class VouchOpening(msgspec.Struct, frozen=True, kw_only=True):
+    """What opens a vouch, shown end to end: the name and the master key's statement, each with its 16-byte salt."""
+
+    name: str
+    name_salt: bytes
+    identity: StatementText
+    identity_salt: bytes
+    master_key: Bytes32
+
+
+def encode_entry(entry: KeyEntry) -> bytes:
+    """Return the canonical body. Raises: LimitError: longer than a page takes."""
+    body = encode(entry)
+    if len(body) > MAX_BODY_BYTES:
+        raise LimitError(f"key entry is over {MAX_BODY_BYTES} bytes")
+    return body
+
+
+def open_entry(body: bytes, *, audience: str, now: int) -> OpenedEntry:
+    """Return the entry once its identity key signed every device for `audience`, each valid at `now`.
+
+    Raises: MalformedError; UnverifiedError: a certificate does not hold; BadEntryError: out of order, or one twice.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise MalformedError(f"key entry is over {MAX_BODY_BYTES} bytes")
+    entry = decode(body, KeyEntry, what="key entry")
+    identity = VerifyKey.parse(entry.identity_key)
+    devices = tuple(open_device(text, identity, audience=audience, now=now) for text in entry.devices)
+    names = [one.device_id for one in devices]
+    keys = {one.device_key for one in devices}
+    if names != sorted(set(names)) or len(keys) != len(devices) or entry.identity_key in keys:
+        raise BadEntryError("key entry must list each device once, ascending by device id")
+    return OpenedEntry(entry=entry, devices=devices)
+
+
+def open_entries(bodies: Iterable[bytes], *, audience: str, now: int) -> tuple[OpenedEntry, ...]:
+    """Return the entries of a whole set; `now` is when its head was issued, so that everybody judges alike.
+
+    Raises: BadEntryError: one is not in form, or two share a label or a key.
+    """
+    try:
+        entries = tuple(open_entry(body, audience=audience, now=now) for body in bodies)
+    except MalformedError as error:
+        raise BadEntryError(str(error)) from None
+    labels = {one.entry.label for one in entries}
+    keys = [one.entry.identity_key for one in entries]
+    keys += [device.device_key for one in entries for device in one.devices]
+    if len(labels) != len(entries) or len(set(keys)) != len(keys):
+        raise BadEntryError("two entries of the set share a label or a key")
+    return entries
+
+
+def check_successor(before: Mapping[str, bytes], entries: Iterable[OpenedEntry]) -> None:
+    """Return when every entry that changed kept its identity key and grew its number.
+
+    Args:
+        before: bodies held before, by label.
+    Raises: BadEntryError.
+    """
+    for one in entries:
+        body = before.get(one.entry.label)
+        if body is None or body == encode(one.entry):
+            continue
+        held = decode(body, KeyEntry, what="key entry")
+        if held.identity_key != one.entry.identity_key or one.entry.seq <= held.seq:
+            raise BadEntryError("an entry changed without a larger number, or changed its identity key")
+
+
+def make_vouch(opening: VouchOpening) -> Vouch:
+    """Return the commitments that `opening` opens."""
+    return Vouch(
+        name=b64(commit(_NAME, Opening(salt=opening.name_salt, body=opening.name.encode()))),
+        identity=b64(commit(_IDENTITY, Opening(salt=opening.identity_salt, body=opening.identity.encode("ascii")))),
+    )
+
+
+def check_vouch(entry: KeyEntry, opening: VouchOpening, *, audience: str) -> IdentityStatement:
+    """Return the master key's statement once it is what the entry vouched for, and is about this entry.
+
+    Raises: MalformedError: the name cannot be shown; UnverifiedError: another name, statement, label or key.
+    """
+    check_displayable(opening.name, "name", lines=False)
+    if len(opening.name.encode()) > MAX_NAME_BYTES:
+        raise MalformedError(f"name is over {MAX_NAME_BYTES} bytes")
+    name = Opening(salt=opening.name_salt, body=opening.name.encode())
+    check_opening(unb64(entry.vouch.name, size=32, what="vouch"), _NAME, name)
+    identity = Opening(salt=opening.identity_salt, body=opening.identity.encode("ascii"))
+    check_opening(unb64(entry.vouch.identity, size=32, what="vouch"), _IDENTITY, identity)
+    statement = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=audience)
+    if (statement.label, statement.identity_key) != (entry.label, entry.identity_key):
+        raise UnverifiedError("identity statement is about another entry", code="wrong-identity")
+    return statement
+
+
+def lookup_prefix(identity_key: str, bits: int) -> str:
+    """Return the first `bits` bits of SHA-256 of an identity key, as hexadecimal digits with zeros after them.
+
+    People's devices ask their node for all entries of such a prefix, so that it does not learn whose they want.
+    """
+    return masked(sha256(label("key-lookup"), identity_key.encode("ascii"))[:2], bits)
+
+
+def masked(prefix: bytes, bits: int) -> str:
+    """Return two bytes with all but the first `bits` set to zero, as four hexadecimal digits."""
+    if not 0 <= bits <= 16:
+        raise ValueError("a look-up prefix has 0 to 16 bits")
+    return f"{int.from_bytes(prefix, 'big') >> 16 - bits << 16 - bits:04x}"
+
+
+def entry_opening(entry: KeyEntry, salt: str) -> Opening:
+    """Return the opening of an entry's commitment."""
+    return Opening(salt=id_bytes(salt, what="salt"), body=encode_entry(entry))
