@@ -44,6 +44,8 @@ from .rows import EvidenceRow, InboxRow
 KEEP_S: Final = 21 * 86_400
 #: Contradictory messages kept of one peer: one pair proves enough.
 MAX_EVIDENCE: Final = 16
+#: Items that are taken at a stretch.
+BREATH: Final = 8
 
 Guard = Callable[[Writer], Awaitable[None]]
 Item = UnopenedMessage | Envelope
@@ -119,7 +121,11 @@ class Inbox:
         put_off: dict[str, str] = {}
         async with self._store.write() as tx:
             await guard(tx)
-            outcomes = [await self._answered(tx, peer, item, put_off) for item in items]
+            outcomes: list[Outcome] = []
+            for item in items:
+                outcomes.append(await self._answered(tx, peer, item, put_off))
+                if len(outcomes) % BREATH == 0:
+                    await asyncio.sleep(0)  # others go on meanwhile: a batch is long
             answer = await self._counted(tx, peer, outcomes, now)
         self.breaker.fault(peer, _refused(outcomes), now=now)
         return encode(answer)
@@ -134,7 +140,6 @@ class Inbox:
 
     async def _answered(self, tx: Writer, peer: str, item: Item, put_off: dict[str, str]) -> Outcome:
         """Return the outcome of one item; in a thread of `put_off` nothing overtakes what is to come again."""
-        await asyncio.sleep(0)  # others go on meanwhile: a batch is long
         mid, thread = _place(item)
         if thread in put_off:
             return Outcome(mid=mid, status="later", code=put_off[thread])

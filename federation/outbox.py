@@ -317,8 +317,6 @@ class Outbox:
 
     async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
         """Do what the outcome of one item asks for; a mistake of ours puts off its thread alone."""
-        if await tx.get(OutboxRow, row.peer, row.mid) is None:
-            return "gone"  # its thread has ended meanwhile, perhaps by an earlier item of this batch
         try:
             async with tx.savepoint():
                 return await self._done(tx, row, outcome)
@@ -326,14 +324,19 @@ class Outbox:
             raise
         except Exception as error:  # noqa: BLE001 -- one item's outcome must not hold up those of all others
             self._results.on_mistake(error)
-            await tx.put(self._later(row))
-            return "again"
+            return await self._postpone(tx, row)
+
+    async def _postpone(self, tx: Writer, row: OutboxRow) -> _End:
+        if await tx.get(OutboxRow, row.peer, row.mid) is None:
+            return "gone"
+        await tx.put(self._later(row))
+        return "again"
 
     async def _done(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
         if outcome.status == "later":
-            await tx.put(self._later(row))
-            return "again"
-        await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
+            return await self._postpone(tx, row)
+        if not await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid)):
+            return "gone"  # its thread has ended meanwhile, perhaps by an earlier item of this batch
         if outcome.status in ("stored", "duplicate"):
             await self._results.on_delivered(tx, row, outcome)
             return "stored"

@@ -20,6 +20,8 @@ _INT64: Final = range(-(2**63), 2**63)
 MAX_VALUES: Final = 4096
 #: From so many rows on, looking at whole columns is worth it.
 _MANY: Final = 16
+#: Types all of whose values fit.
+_UNBOUNDED: Final = frozenset({str, bytes, bool})
 
 _TYPES: Final[dict[type[inspect.Type], type]] = {
     inspect.IntType: int,
@@ -95,8 +97,9 @@ def _type(name: str, declared: inspect.Type) -> type:
 
 def check_row(row: Row) -> None:
     """Return if every value of `row` fits its column. Raises: TypeError, ValueError: one does not."""
-    for column in shape(type(row)).columns:
-        _check_value(column, getattr(row, column.name), optional=column.optional)
+    for column, value in zip(shape(type(row)).columns, msgspec.structs.astuple(row), strict=True):
+        if type(value) is not column.type or column.type not in _UNBOUNDED:
+            _check_value(column, value, optional=column.optional)
 
 
 def check_rows(rows: Sequence[Row]) -> None:
@@ -121,11 +124,17 @@ def _all_fit(rows: Sequence[Row]) -> bool:
 
 def check_key(kind: type[Row], key: tuple[Value, ...]) -> None:
     """Return if `key` fits the key columns. Raises: TypeError, ValueError: it does not."""
-    found = shape(kind)
-    if len(key) != len(found.key):
-        raise TypeError(f"the key of table {found.table} is {', '.join(found.key)}")
-    for name, value in zip(found.key, key, strict=True):
-        _check_value(found.column(name), value, optional=False)
+    columns = _key_columns(kind)
+    if len(key) != len(columns):
+        raise TypeError(f"the key of table {kind.table} is {', '.join(kind.key)}")
+    for column, value in zip(columns, key, strict=True):
+        if type(value) is not column.type or column.type not in _UNBOUNDED:
+            _check_value(column, value, optional=False)
+
+
+@cache
+def _key_columns(kind: type[Row]) -> tuple[Column, ...]:
+    return tuple(map(shape(kind).column, shape(kind).key))
 
 
 def check_query(

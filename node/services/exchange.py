@@ -3,7 +3,7 @@
 An internal match takes the same way: the node is its own peer, and the carrier hands the bytes straight back in.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from federation.delivery import require_recovered
@@ -16,7 +16,7 @@ from protocol.bodies import RequestBody
 from protocol.envelope import KIND_SESSION, Envelope
 from protocol.errors import MeshError, MissingError, RefusedError
 from protocol.handshake import Side, State
-from protocol.messages import Message, Outcome, Receipt
+from protocol.messages import CheckpointRef, Message, Outcome, Receipt
 from protocol.offers import OrgProfile
 from protocol.signing import Signer
 
@@ -50,6 +50,11 @@ class Exchange:
         self._consumer: Final = consumer
         self._provider: Final = provider
         self._sessions: Final = sessions
+        self._refer: Callable[[str, CheckpointRef], None] | None = None
+
+    def listen(self, refer: Callable[[str, CheckpointRef], None]) -> None:
+        """Tell `refer` the checkpoints to which messages of peers refer."""
+        self._refer = refer
 
     async def learn(self, peer: str, keyids: Collection[str]) -> None:
         """Look who `peer` is by now if it signs with a key that is not known."""
@@ -70,6 +75,8 @@ class Exchange:
             raise MissingError("no such thread")
         role = self._consumer if side is Side.CONSUMER else self._provider
         row = await role.on_message(tx, row, message)
+        if self._refer is not None and message.head.checkpoint is not None:
+            self._refer(peer, message.head.checkpoint)
         return self._desk.receipt(row, message)
 
     async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
@@ -82,8 +89,10 @@ class Exchange:
 
     async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
         """Take the receipt of a handshake message; one that does not verify is reported and changes nothing."""
+        if row.item[0] == KIND_SESSION or row.side != Side.CONSUMER.value:
+            return
         thread = await tx.get(ThreadRow, row.thread, row.side)
-        if row.item[0] == KIND_SESSION or thread is None or row.side != Side.CONSUMER.value:
+        if thread is None:
             return
         try:
             await self._consumer.on_delivered(tx, thread, row, outcome)

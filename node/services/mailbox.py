@@ -61,8 +61,10 @@ class Mailboxes:
         The few messages of a handshake are not held against it.
         """
         head = await tx.get(MailboxHeadRow, label)
+        if head is None or head.total <= MAX_WAITING_BYTES:
+            return  # all that ever came is less
         oldest = await tx.find(MailboxRow, where(label=label), order="cursor", limit=1)
-        if head and oldest and head.total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
+        if oldest and head.total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
             raise LimitError(f"more than {MAX_WAITING_BYTES} bytes wait for this person's devices", code="mailbox-full")
 
     def _wake(self, label: str) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 from functools import cache
 from itertools import groupby
 from typing import Final, NoReturn, TypeVar
@@ -35,8 +35,7 @@ class Snapshot:
     async def get(self, kind: type[R], *key: Value) -> R | None:
         """Return the row with this key, or None."""
         check_key(kind, key)
-        with self._statement():
-            values = self._connection.execute(statements.get(kind), key).fetchone()
+        values = self._first(statements.get(kind), key)
         return None if values is None else _builder(kind)(values)
 
     async def find(
@@ -48,13 +47,9 @@ class Snapshot:
         text = statements.select(kind, forms, order, limited=limit is not None)
         build = _builder(kind)
         found: list[R] = []
-        with self._statement():
-            cursor = self._connection.execute(text, values if limit is None else [*values, limit])
-        with closing(cursor):
+        with closing(self._run(text, values if limit is None else [*values, limit])) as cursor:
             while True:
-                with self._statement():
-                    portion = cursor.fetchmany(PORTION)
-                found += map(build, portion)
+                found += map(build, portion := self._portion(cursor))
                 if len(portion) < PORTION:
                     return found
                 await asyncio.sleep(0)
@@ -63,20 +58,45 @@ class Snapshot:
         """Return how many rows there are."""
         check_query(kind, conditions)
         forms, values = statements.split(conditions)
-        with self._statement():
-            (number,) = self._connection.execute(statements.count(kind, forms), values).fetchone()
+        found = self._first(statements.count(kind, forms), values)
+        assert found is not None
+        number = found[0]
         assert isinstance(number, int)
         return number
 
-    @contextmanager
-    def _statement(self) -> Iterator[None]:
+    # These run for every statement, so they are plain methods and no context managers.
+
+    def _run(self, text: str, values: Sequence[Value] = ()) -> sqlite3.Cursor:
+        """Return the cursor of one statement."""
+        self._check()
+        try:
+            return self._connection.execute(text, values)
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def _first(self, text: str, values: Sequence[Value]) -> tuple[Value, ...] | None:
+        """Return the first row of one statement."""
+        self._check()
+        try:
+            found: tuple[Value, ...] | None = self._connection.execute(text, values).fetchone()
+        except sqlite3.Error as error:
+            self._failed(error)
+        return found
+
+    def _portion(self, cursor: sqlite3.Cursor) -> list[tuple[Value, ...]]:
+        self._check()
+        try:
+            return cursor.fetchmany(PORTION)
+        except sqlite3.Error as error:
+            self._failed(error)
+
+    def _check(self) -> None:
         if not self.open:
             raise RuntimeError("used after its block has ended")
-        try:
-            yield
-        except sqlite3.Error as error:
-            self._note(error)
-            self._fail(error)
+
+    def _failed(self, error: sqlite3.Error) -> NoReturn:
+        self._note(error)
+        self._fail(error)
 
     def _note(self, error: sqlite3.Error) -> None:  # noqa: ARG002 -- a transaction looks at it
         self.failed = True
@@ -105,16 +125,14 @@ class Transaction(Snapshot):
     async def savepoint(self) -> AsyncIterator[None]:
         """Let a part of the transaction fail by itself."""
         calls = len(self.calls)
-        with self._statement():
-            self._connection.execute("SAVEPOINT block")
+        self._run("SAVEPOINT block")
         try:
             yield
         except BaseException:
             del self.calls[calls:]
             self._commits.undo(self._group, "block")
             raise
-        with self._statement():
-            self._connection.execute("RELEASE block")
+        self._run("RELEASE block")
 
     async def insert(self, *rows: Row) -> None:
         """Add rows, all or none."""
@@ -128,23 +146,25 @@ class Transaction(Snapshot):
         """Remove rows and return how many."""
         check_query(kind, conditions)
         forms, values = statements.split(conditions)
-        with self._statement():
-            return self._connection.execute(statements.delete(kind, forms), values).rowcount
+        return self._run(statements.delete(kind, forms), values).rowcount
 
     def _store(self, rows: tuple[Row, ...], text: Callable[[type[Row]], str]) -> None:
         check_rows(rows)
-        with self._statement(), _conflicts(), self._all_or_none(len(rows)):
-            for kind, alike in groupby(rows, type):
-                self._connection.executemany(text(kind), map(msgspec.structs.astuple, alike))
+        self._check()
+        try:
+            if len(rows) == 1:  # one statement is atomic by itself
+                self._connection.execute(text(type(rows[0])), msgspec.structs.astuple(rows[0]))
+            else:
+                self._store_many(rows, text)
+        except sqlite3.Error as error:
+            _raise_conflict(error)
+            self._failed(error)
 
-    @contextmanager
-    def _all_or_none(self, count: int) -> Iterator[None]:
-        if count < 2:  # one statement is atomic by itself
-            yield
-            return
+    def _store_many(self, rows: tuple[Row, ...], text: Callable[[type[Row]], str]) -> None:
         self._connection.execute("SAVEPOINT call")
         try:
-            yield
+            for kind, alike in groupby(rows, type):
+                self._connection.executemany(text(kind), map(msgspec.structs.astuple, alike))
         except sqlite3.Error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK TO call")
@@ -152,24 +172,17 @@ class Transaction(Snapshot):
             raise
         self._connection.execute("RELEASE call")
 
-    @contextmanager
-    def _statement(self) -> Iterator[None]:
-        if self.open:
-            self._commits.check(self._group)
-        with super()._statement():
-            yield
+    def _check(self) -> None:
+        super()._check()
+        self._commits.check(self._group)
 
     def _note(self, error: sqlite3.Error) -> None:
         self._commits.failed(self._group, error)
 
 
-@contextmanager
-def _conflicts() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.IntegrityError as error:
-        if error.sqlite_errorcode not in _CONFLICTS:
-            raise
+def _raise_conflict(error: sqlite3.Error) -> None:
+    """Raise what a caller learns about a key that is taken. Raises: ConflictError."""
+    if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in _CONFLICTS:
         columns = str(error).removeprefix("UNIQUE constraint failed: ")
         raise ConflictError(f"there is a row with the same {columns} already") from error
 
