@@ -2,6 +2,7 @@
 
 import msgspec
 
+from protocol.addresses import audience_id
 from protocol.offers import Offer
 
 
@@ -17,14 +18,24 @@ class ShownSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MirrorIndex:
-    """Complete sets by origin and audience; freshness is judged at the moment of asking."""
+    """Complete sets by origin and audience, mirrored by `own`; freshness is judged at the moment of asking."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: str) -> None:
+        self._own = own
         self._sets: dict[tuple[str, str], ShownSet] = {}
 
     def sets(self, now: int) -> tuple[ShownSet, ...]:
         """Return the sets that may be shown at `now`, by origin and audience."""
         return tuple(self._sets[place] for place in sorted(self._sets) if now < self._sets[place].not_after)
+
+    def one_each(self, now: int) -> tuple[ShownSet, ...]:
+        """Return one set of each origin that may be shown at `now`: the pair's, else the first by audience."""
+        chosen: dict[str, ShownSet] = {}
+        for one in self.sets(now):
+            known = chosen.get(one.origin)
+            if known is None or one.audience == audience_id(self._own, one.origin):
+                chosen[one.origin] = one
+        return tuple(chosen.values())
 
     def show(self, shown: ShownSet) -> None:
         """Show a set in place of the one held before."""

@@ -99,7 +99,7 @@ class MirrorService:
         contents: Mapping[SetKind, Contents] | None = None,
     ) -> None:
         """Take the parts; `contents` says what becomes of kinds other than offers."""
-        self.index: Final = MirrorIndex()
+        self.index: Final = MirrorIndex(own)
         self._held: Final = MirrorStore(store)
         self._clock = clock
         self._entropy = entropy

@@ -184,5 +184,5 @@ def _quoting(around: Surroundings) -> Quoting:
         entity=around.entity,
         sector=around.org.sector,
     )
-    listings = CatalogListings(around.entity, around.vocabulary, around.clock)
+    listings = CatalogListings(around.entity, around.directory, around.vocabulary, around.clock)
     return Quoting(listings, around.vocabulary, around.clock, around.entropy, settings)

@@ -19,7 +19,7 @@ from protocol.text import displayable
 from .api import NodeApi
 from .core import Core, fresh_secret
 from .http import parse_url
-from .pins import ChangedKeyError, changed_sentence, first_pin, name_of, next_pin, trusted_pin
+from .pins import ChangedKeyError, audiences_with, changed_sentence, first_pin, name_of, next_pin, trusted_pin
 from .records import Account, Pin, SealingRecord
 from .state import ClientState
 from .views import SignedIn, Synced
@@ -113,10 +113,14 @@ class Accounts:
             raise ChangedKeyError(changed_sentence(state.pins[own]))
         enrolled: list[str] = []
         others = sorted(pin.entity for pin in state.pins.values() if not pin.own and not pin.changed)
+        fresh: set[str] = set()
         for entity in (own, *others):
             wanted = renew_own and entity == own
-            if wanted or self._ends_soon(state, audience_id(own, entity)):
-                await self._enrol(api, audience_id(own, entity), hint=hint, first=first and entity == own)
+            for audience in audiences_with(state, entity):
+                if audience not in fresh and (wanted or self._ends_soon(state, audience)):
+                    await self._enrol(api, audience, hint=hint, first=first and entity == own)
+                    fresh.add(audience)
+            if fresh.intersection(audiences_with(state, entity)):
                 enrolled.append(name_of(state, entity))
         return Synced(
             enrolled=tuple(enrolled),
@@ -204,11 +208,12 @@ def _pinned(state: ClientState, views: tuple[PeerView, ...]) -> ClientState:
     for view in views:
         known = state.pins.get(view.entity)
         with suppress(MeshError):
-            pins[view.entity] = (
+            pin = (
                 next_pin(known, view.document)
                 if known
                 else first_pin(view.entity, view.document, own=view.entity == own)
             )
+            pins[view.entity] = replace(pin, bilateral=view.bilateral, registries=view.registries)
     pins = {**state.pins, **pins}
     if own not in pins:
         raise UnverifiedError("your node does not show its own document", code="wrong-entity")

@@ -23,7 +23,7 @@ from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
 from .core import Core, fresh_id, fresh_secret
-from .pins import Opened, document_of, open_item, sealing_key_of
+from .pins import Opened, audiences_with, document_of, open_item, sealing_key_of
 from .records import AskRecord, OfferedRecord, TargetRecord, ThreadRecord
 from .state import ClientState
 from .views import Proposal, Shortlist
@@ -50,11 +50,13 @@ class Asking:
         state = self._core.state()
         entity = state.signed_in.entity
         found = await api.search(need, exclude)
-        targets = tuple(TargetRecord(entity=one.peer, offer_id=one.offer_id) for one in found.offers)
+        targets = tuple(
+            TargetRecord(entity=one.peer, offer_id=one.offer_id, audience=one.audience) for one in found.offers
+        )
         if own and entity not in exclude:
             inside = TargetRecord(entity=entity, offer_id=fresh_id())
             targets = (*targets[: ROUND - 1], inside, *targets[ROUND - 1 :])
-        reachable = tuple(one for one in targets if _is_known(state, one.entity))[:MOST_ASKED]
+        reachable = tuple(one for one in targets if _is_known(state, one))[:MOST_ASKED]
         ask = AskRecord(
             id=fresh_id(),
             need=need,
@@ -114,7 +116,7 @@ def prepare_request(state: ClientState, ask: AskRecord, target: TargetRecord, *,
         role="mentee",
         consumer=own,
         provider=target.entity,
-        audience=audience_id(own, target.entity),
+        audience=target.audience or audience_id(own, target.entity),
         state="REQUESTED",
         updated_at=now,
         ask=ask.id,
@@ -232,12 +234,13 @@ def shortlist_of(state: ClientState, ask: AskRecord) -> Shortlist:
     )
 
 
-def _is_known(state: ClientState, entity: str) -> bool:
+def _is_known(state: ClientState, target: TargetRecord) -> bool:
+    """Tell whether the organization's key is believed, and the two meet where the node says that the offer is shown."""
     try:
-        document_of(state, entity)
+        document_of(state, target.entity)
     except MeshError:
         return False
-    return True
+    return not target.audience or target.audience in audiences_with(state, target.entity)
 
 
 def _without_old(state: ClientState, now: int) -> ClientState:

@@ -9,7 +9,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from node.services.mentor_side import Agree, Counter, Decline, RequestEntry
-from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, DeclineReason
 from protocol.e2ee.brief import OpenedBrief, open_brief
 from protocol.encoding import decode, unb64
@@ -18,8 +17,8 @@ from protocol.text import displayable
 
 from .agreeing import Yes, say_yes
 from .core import Core
-from .pins import Opened, name_of, open_item
-from .records import ThreadRecord
+from .pins import Opened, audiences_with, name_of, open_item
+from .records import SealingRecord, ThreadRecord
 from .state import ClientState
 from .views import Arrived, Event, Waiting
 
@@ -119,7 +118,7 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
         role="mentor",
         consumer=opened.entity,
         provider=own,
-        audience=audience_id(own, opened.entity),
+        audience=_audience(state, opened),
         state=WAITING,
         updated_at=core.now(),
         ref=entry.choice.ref,
@@ -145,15 +144,27 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
     return state.with_thread(record), [Arrived(thread=thread, request=waiting_of(state, record))]
 
 
+def _sealing_record(state: ClientState, opened: Opened) -> SealingRecord:
+    """Return this device's key that the brief is sealed to. Raises: UnverifiedError."""
+    own = {one.hash: one for one in state.sealing}
+    for wrapped in opened.message.as_(AcceptedBody).brief.wrapped:
+        if wrapped.key in own:
+            return own[wrapped.key]
+    raise UnverifiedError("a request is sealed to somebody else than this device", code="wrong-key")
+
+
+def _audience(state: ClientState, opened: Opened) -> str:
+    """Return the audience of a request: that of the key it is sealed to, if the two organizations meet there."""
+    audience = _sealing_record(state, opened).audience
+    if audience not in audiences_with(state, opened.entity):
+        raise UnverifiedError("a request is sealed to a key for other organizations", code="wrong-audience")
+    return audience
+
+
 def _open_brief(state: ClientState, record: ThreadRecord, opened: Opened, now: int) -> tuple[OpenedBrief, str]:
-    sealed = opened.message.as_(AcceptedBody).brief
-    own = {one.hash for one in state.sealing}
-    names = [wrapped.key for wrapped in sealed.wrapped if wrapped.key in own]
-    if not names:
-        raise UnverifiedError("a request is sealed to somebody else than this device", code="wrong-key")
-    key = state.sealing_key(names[0])
-    brief = open_brief(sealed, key, context=record.context, ref=record.ref, audience=record.audience, now=now)
-    return brief, names[0]
+    sealed, key = opened.message.as_(AcceptedBody).brief, _sealing_record(state, opened)
+    brief = open_brief(sealed, key.key, context=record.context, ref=record.ref, audience=record.audience, now=now)
+    return brief, key.hash
 
 
 def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:

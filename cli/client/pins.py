@@ -9,6 +9,7 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
+from protocol.addresses import audience_id
 from protocol.errors import MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words
 from protocol.messages import Message, UnopenedMessage, open_message, parse_item
@@ -113,7 +114,17 @@ def trusted_pin(pin: Pin, words: str) -> Pin:
     """
     if not pin.changed or pin.changed != words:
         raise RefusedError("the key has changed once more: compare the new words first", code="wrong-words")
-    return first_pin(pin.entity, pin.shown, own=pin.own)
+    trusted = first_pin(pin.entity, pin.shown, own=pin.own)
+    return replace(trusted, bilateral=pin.bilateral, registries=pin.registries)
+
+
+def audiences_with(state: ClientState, entity: str) -> tuple[str, ...]:
+    """Return the ids of the audiences in which this person and people of `entity` meet; none for a stranger."""
+    own, pin = state.signed_in.entity, state.pins.get(entity)
+    if pin is None:
+        return ()
+    pair = (audience_id(own, entity),) if pin.bilateral or pin.own else ()
+    return (*pair, *sorted(audience_id(registry) for registry in pin.registries))
 
 
 def open_item(state: ClientState, item: bytes, *, audience: str) -> Opened:

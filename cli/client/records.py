@@ -40,7 +40,7 @@ class Pin(Record, frozen=True, kw_only=True):
     """An organization as this device knows it since first sight: its document, verified against the key seen first.
 
     `changed` holds the words of another key that was shown, in the document `shown`: nothing is sent there until the
-    person has compared the words.
+    person has compared the words. `bilateral` and `registries` say where the two organizations meet.
     """
 
     entity: str
@@ -49,6 +49,8 @@ class Pin(Record, frozen=True, kw_only=True):
     own: bool = False
     changed: str = ""
     shown: str = ""
+    bilateral: bool = True
+    registries: tuple[str, ...] = ()
 
 
 class SealingRecord(Record, frozen=True, kw_only=True):
@@ -222,10 +224,14 @@ class OfferedRecord(Record, frozen=True, kw_only=True):
 
 
 class TargetRecord(Record, frozen=True, kw_only=True):
-    """One offer that can be asked about; inside one's own organization `offer_id` is any random id."""
+    """One offer that can be asked about; inside one's own organization `offer_id` is any random id.
+
+    `audience` is the one in which the offer is shown; empty: that of the two organizations alone.
+    """
 
     entity: str
     offer_id: str
+    audience: str = ""
 
 
 class AskRecord(Record, frozen=True, kw_only=True):

@@ -19,7 +19,6 @@ from node.services.mailbox import MAX_WAIT_S, EntryKind, Mailboxes
 from node.services.mentor_side import Answer
 from node.services.sessions import Sent, Sessions
 from node.services.thread_views import SideName, ThreadView, ThreadViews
-from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
 from protocol.encoding import MAX_SAFE_INTEGER, b64, unb64
 from protocol.envelope import EnvelopeKind
@@ -164,12 +163,16 @@ class Acknowledge(Body, frozen=True, kw_only=True):
 
 
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):
-    """An organization that can be asked: its signed document, and the audience id of the pair."""
+    """An organization that can be asked: its signed document, and where it is met.
+
+    The two meet as a bilateral pair, in the consortia of `registries`, or both.
+    """
 
     entity: Entity
-    audience: Bytes32
     document: str
     own: bool = False
+    bilateral: bool = True
+    registries: tuple[Entity, ...] = ()
 
 
 class Peers(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,14 +274,13 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def peers(request: web.Request) -> web.Response:
     """List the organizations that can be asked, with their signed documents."""
     services = request.app[EXCHANGE]
-    own = PeerView(
-        entity=services.entity, audience=audience_id(services.entity), document=services.identity.text, own=True
-    )
+    own = PeerView(entity=services.entity, document=services.identity.text, own=True)
     others = (
         PeerView(
             entity=peer.entity,
-            audience=audience_id(services.entity, peer.entity),
             document=peer.pinned.text,
+            bilateral=not peer.via,
+            registries=tuple(sorted(seat.registry for seat in peer.seats)),
         )
         for peer in services.directory.all()
     )

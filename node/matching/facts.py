@@ -9,11 +9,15 @@ from protocol.vocabulary import Band, Format, Kind, Language, Length, TopicId
 
 
 class MirroredOffer(msgspec.Struct, frozen=True, kw_only=True):
-    """A listed offer, who lists it, and that organization's NACE section (empty when not known)."""
+    """A listed offer, who lists it, and that organization's NACE section (empty when not known).
+
+    `audience` is the id of the audience it is shown to; empty: that of the two organizations alone.
+    """
 
     origin: Entity
     offer: Offer
     sector: str = ""
+    audience: str = ""
 
 
 class HeldTopic(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,7 @@ class FoundOffer(msgspec.Struct, frozen=True, kw_only=True):
     score: Score
     reasons: tuple[Reason, ...]
     gap: Gap
+    audience: str = ""
 
 
 class RankedMentor(msgspec.Struct, frozen=True, kw_only=True):

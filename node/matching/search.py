@@ -78,6 +78,7 @@ def _found(need: Need, each: MirroredOffer, answer: TopicFit, asker: Asker, weig
         ),
         reasons=reasons(need, findings),
         gap=gap(need, findings),
+        audience=each.audience,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from federation.directory import PeerDirectory
 from federation.ports import Clock, Reader, where
 from federation.rows import CatalogRow
 from node.rows import MemberRow, MentorRow
@@ -36,7 +37,7 @@ class _Mentor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """The offers that one peer is shown, by id."""
+    """The offers that one audience is shown, by id."""
 
     edition: int
     offers: dict[str, Offer]
@@ -50,8 +51,9 @@ class CatalogListings:
     listed: a colleague's need finds whoever can help, also with topics that are never shown outside.
     """
 
-    def __init__(self, own: str, vocabulary: Callable[[], Vocabulary], clock: Clock) -> None:
+    def __init__(self, own: str, directory: PeerDirectory, vocabulary: Callable[[], Vocabulary], clock: Clock) -> None:
         self._own: Final = own
+        self._directory: Final = directory
         self._vocabulary: Final = vocabulary
         self._clock: Final = clock
         self._mentors: tuple[int, tuple[_Mentor, ...]] = (-FRESH_S, ())
@@ -67,15 +69,20 @@ class CatalogListings:
         mentors = await self._all(tx)
         if peer == self._own:
             members = frozenset[str]().union(*(self._helping(mentors, topic) for topic in request.need.topics))
-            return Listing(edition=0, members=tuple(members))
-        shown = await self._shown(tx, peer, request.target.id)
-        offer = shown.offers.get(request.target.id)
-        if offer is None:
-            return None
+            return Listing(audience=audience_id(self._own), edition=0, members=tuple(members))
+        for audience in self._directory.get(peer).audiences(self._own, self._clock.now()):
+            shown = await self._shown(tx, audience, request.target.id)
+            if offer := shown.offers.get(request.target.id):
+                return self._resting(mentors, audience, shown.edition, offer)
+        return None
+
+    def _resting(self, mentors: tuple[_Mentor, ...], audience: str, edition: int, offer: Offer) -> Listing:
+        """Return the mentors on whom an offer rests."""
         if offer.offer_id not in self._behind:
             members_listed = tuple(one.member for one in mentors if one.listed and self._covers(offer, one))
             self._behind[offer.offer_id] = members_listed
-        return Listing(edition=shown.edition, members=self._behind[offer.offer_id], topic=offer.topic)
+        members = self._behind[offer.offer_id]
+        return Listing(audience=audience, edition=edition, members=members, topic=offer.topic)
 
     async def _all(self, tx: Reader) -> tuple[_Mentor, ...]:
         now = self._clock.now()
@@ -108,9 +115,8 @@ class CatalogListings:
         await self._all(tx)
         return self._statements
 
-    async def _shown(self, tx: Reader, peer: str, offer_id: str) -> _Shown:
-        """Return the offers that `peer` is shown now; the whole catalog is read when it may have changed."""
-        audience = audience_id(self._own, peer)
+    async def _shown(self, tx: Reader, audience: str, offer_id: str) -> _Shown:
+        """Return the offers shown to an audience now; the whole catalog is read when it may have changed."""
         known = self._offers.get(audience)
         now = self._clock.now()
         if known is not None and offer_id in known.offers and now - known.read_at < FRESH_S:

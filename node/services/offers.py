@@ -94,8 +94,8 @@ class MirroredOffers:
         self._built: dict[tuple[str, str], tuple[ShownSet, tuple[MirroredOffer, ...]]] = {}
 
     def at(self, now: int) -> tuple[MirroredOffer, ...]:
-        """Return the offers of all complete and fresh sets at `now`."""
-        shown = self._index.sets(now)
+        """Return the offers at `now` of one complete and fresh set of each organization."""
+        shown = self._index.one_each(now)
         self._built = {(one.origin, one.audience): self._of(one) for one in shown}
         return tuple(offer for _, offers in self._built.values() for offer in offers)
 
@@ -104,7 +104,10 @@ class MirroredOffers:
         if built and built[0].offers is shown.offers:
             return built
         sector = self._sector(shown.origin)
-        offers = tuple(MirroredOffer(origin=shown.origin, offer=each, sector=sector) for each in shown.offers)
+        offers = tuple(
+            MirroredOffer(origin=shown.origin, offer=each, sector=sector, audience=shown.audience)
+            for each in shown.offers
+        )
         return shown, offers
 
 
@@ -208,7 +211,7 @@ class Offers:
                     not_after=shown.not_after,
                     offer=offer,
                 )
-                for shown in self._mirror.index.sets(now)
+                for shown in self._mirror.index.one_each(now)
                 for offer in shown.offers
             ),
             mirrors=await self._mirror.status(),

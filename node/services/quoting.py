@@ -18,7 +18,6 @@ from node.matching.choose import choose
 from node.matching.facts import Asker, HeldTopic, MentorFacts, RankedMentor
 from node.matching.filters import TIMED
 from node.rows import LabelRow, MemberRow, MentorRow
-from protocol.addresses import audience_id
 from protocol.bodies import Candidate, Refusal, Request
 from protocol.concepts import Vocabulary
 from protocol.encoding import length_prefixed
@@ -50,9 +49,11 @@ LOOK_AHEAD_S: Final = 14 * 86_400
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What stands behind one listed offer of this node: the edition that listed it and the mentors it rests on.
 
-    `topic` is what the offer says, and None inside the organization, where a need is held against whole profiles.
+    `audience` is whom the offer is shown to. `topic` is what it says, and None inside the organization, where a need is
+    held against whole profiles.
     """
 
+    audience: str
     edition: int
     members: tuple[str, ...]
     topic: Topic | None = None
@@ -194,7 +195,7 @@ class Quoting:
         behind both.
         """
         now = self._clock.now()
-        devices = await enrolled(tx, member, audience_id(self._settings.entity, asked.peer), now=now)
+        devices = await enrolled(tx, member, asked.listing.audience, now=now)
         recent = [one for one in devices if one.seen_on >= now - (DEVICE_DAYS + 1) * 86_400]
         return tuple(_drawn_key(one, asked) for one in recent[:2])
 

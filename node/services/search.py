@@ -28,9 +28,10 @@ PER_ORGANIZATION: Final = 3
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One offer worth asking about; `topic` is what it says, `level` how precisely."""
+    """One offer worth asking about; `topic` is what it says, `level` how precisely, `audience` to whom it is shown."""
 
     peer: Entity
+    audience: str
     offer_id: RandomId
     topic: TopicId
     level: Level
@@ -107,6 +108,7 @@ def _spread(found: Sequence[FoundOffer]) -> Iterable[FoundOffer]:
 def _listed(one: FoundOffer) -> Listed:
     return Listed(
         peer=one.origin,
+        audience=one.audience,
         offer_id=one.offer.offer_id,
         topic=one.offer.topic.id,
         level=one.offer.topic.level,
