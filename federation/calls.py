@@ -27,6 +27,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+class PublicCalls(Protocol):
+    """Asks what anybody may ask: neither side signs, what comes back proves itself. Raises as `Calls`."""
+
+    async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:
+        """Return a public resource."""
+        ...
+
+    async def submit(self, contact: Contact, target: str, body: bytes, *, limit: int | None = None) -> Answer:
+        """Return the answer to a POST of text, whatever its status is."""
+        ...
+
+
 class Calls(Protocol):
     """Asks peers. Every method raises a MeshError of the kind that says what to do (`answers.py`)."""
 

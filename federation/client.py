@@ -132,6 +132,11 @@ class PeerClient:
             raise refusal(answer, who=contact.api, signed=True, now=self._clock.now())
         return answer
 
+    async def submit(self, contact: Contact, target: str, body: bytes, *, limit: int | None = None) -> Answer:
+        """Return the answer to an unsigned POST of text, see `PublicCalls`."""
+        headers = {"content-type": "text/plain; charset=utf-8"}
+        return await self._send(contact, "POST", target, headers=headers, body=body, limit=limit)
+
     async def _ask(self, call: "_Call") -> Answer:
         try:
             return await self._once(call)

@@ -10,16 +10,17 @@ from protocol.encoding import b64
 from protocol.errors import MalformedError, MissingError
 from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
-from protocol.tlog.checkpoint import Checkpoint, parse_checkpoint
+from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, parse_checkpoint
 from protocol.tlog.merkle import HASH_BYTES
 from protocol.tlog.merkle import leaf_hash as hash_of_leaf
+from protocol.tlog.note import MAX_SIGNATURES, parse_signatures, render_note, with_signatures
 from protocol.tlog.proof import LogProof, render_log_proof
 from protocol.tlog.subtrees import inclusion_proof, inclusion_ranges
 from protocol.tlog.tilehashes import TileHashes, tiles_for
 from protocol.tlog.tiles import HEIGHT, WIDTH, Bundle, Tile, encode_bundle, parse_tile_path
 
 from .ports import Reader, Store, at_least, below, where
-from .rows import LogCheckpointRow, LogEntryRow, LogTileRow
+from .rows import CosignatureRow, LogCheckpointRow, LogEntryRow, LogTileRow
 
 FIRST_LOG: Final = 1
 
@@ -39,6 +40,16 @@ async def newest_row(rows: Reader, log: int) -> LogCheckpointRow | None:
 def checkpoint_of(row: LogCheckpointRow) -> Checkpoint:
     """Return what a stored checkpoint says. Raises: MalformedError, LimitError: the row is damaged."""
     return parse_checkpoint(row.note).checkpoint
+
+
+async def cosigned(rows: Reader, row: LogCheckpointRow) -> CheckpointNote:
+    """Return a stored checkpoint with the lines of the witnesses that cosigned it, the first ones if there are many."""
+    checkpoint = parse_checkpoint(row.note)
+    found = await rows.find(
+        CosignatureRow, where(log=row.log, size=row.size), limit=MAX_SIGNATURES - len(checkpoint.note.signatures)
+    )
+    lines = [line for each in found for line in parse_signatures(each.line.decode())]
+    return CheckpointNote(checkpoint=checkpoint.checkpoint, note=with_signatures(checkpoint.note, lines))
 
 
 async def newest_ref(rows: Reader) -> CheckpointRef | None:
@@ -72,12 +83,12 @@ class Logbook:
         self._store: Final = store
 
     async def checkpoint(self, log: int) -> bytes:
-        """Return the newest signed checkpoint of a log. Raises: MissingError."""
+        """Return the newest signed checkpoint of a log, with the cosignatures it has. Raises: MissingError."""
         async with self._store.read() as rows:
             row = await newest_row(rows, log)
-        if row is None:
-            raise MissingError("no such log, or nothing is signed in it yet")
-        return row.note
+            if row is None:
+                raise MissingError("no such log, or nothing is signed in it yet")
+            return render_note((await cosigned(rows, row)).note)
 
     async def resource(self, log: int, path: str) -> bytes:
         """Return the tile or bundle at `path` below the log's prefix, such as `tile/0/000.p/12`.
@@ -122,7 +133,7 @@ class Logbook:
             row = await newest_row(rows, found[0].log) if found else None
             if row is None or found[0].number >= row.size:
                 raise MissingError("the log does not list this yet: try again in a moment")
-            checkpoint = parse_checkpoint(row.note)
+            checkpoint = await cosigned(rows, row)
             size, number = row.size, found[0].number
             tiles = await stored_tiles(rows, row.log, tiles_for(inclusion_ranges(number, size), size))
         read = TileHashes(size=size, root=checkpoint.checkpoint.root, tiles=tiles)

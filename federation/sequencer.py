@@ -7,7 +7,7 @@ alone, and so never before it is durable. Source: docs/protocol/55-node-log.md.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -23,7 +23,7 @@ from protocol.tlog.tiles import WIDTH, partial_tiles
 
 from .logbook import current_log, entries, newest_row, stored_tiles
 from .ports import Clock, Store, Writer, at_least, below, where
-from .rows import LogCheckpointRow, LogEntryRow, LogStatedRow, LogTileRow
+from .rows import LogAheadRow, LogCheckpointRow, LogEntryRow, LogStatedRow, LogTileRow
 
 #: Leaves that one checkpoint takes in at most.
 PORTION: Final = 4096
@@ -41,6 +41,23 @@ class RolledBackError(RefusedError):
     """The store shows a smaller or another log than this process signed."""
 
     code = "log-rolled-back"
+
+
+class Gate(Protocol):
+    """What must be asked before the first signature after a start (`startcheck.py`)."""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether somebody claims to know a larger or another log, and did not show it."""
+        ...
+
+    def open(self) -> None:
+        """Let everything pass from now on: the log is a new one, which nobody can know."""
+        ...
+
+    async def passed(self) -> None:
+        """Return when the log may be signed. Raises: MeshError: not yet, or never again."""
+        ...
 
 
 class DamagedLogError(UnverifiedError):
@@ -74,9 +91,23 @@ class Sequencer:
         self._key: Final = key
         self._generation: Final = generation
         self._woken: Final = asyncio.Event()
+        self._gate: Gate | None = None
+        self._told: Final[list[Callable[[], None]]] = []
         self._signed: Checkpoint | None = None
         #: Code of the error that keeps the log from growing; empty while it grows.
         self.problem = ""
+
+    def guard(self, gate: Gate) -> None:
+        """Let `gate` decide whether the first signature after this start may be given."""
+        self._gate = gate
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Call `tell` after every new checkpoint that is durable."""
+        self._told.append(tell)
+
+    def wake(self) -> None:
+        """Try again to sign what waits."""
+        self._woken.set()
 
     async def append(self, tx: Writer, *leaves: Leaf) -> int:
         """Give `leaves` the next numbers of the log, in the transaction that explains them; return the first number.
@@ -108,8 +139,11 @@ class Sequencer:
             RolledBackError, DamagedLogError: nothing is signed.
             ConflictError: another process grew the log meanwhile.
             UnavailableError: the disk failed.
+            MeshError: the gate does not let the first signature pass.
         """
         try:
+            if self._gate is not None:
+                await self._gate.passed()
             async with self._store.write() as tx:
                 held = await self._checked(tx)
                 checkpoint = await self._grown(tx, held)
@@ -148,7 +182,11 @@ class Sequencer:
             except (RestoredLogError, DamagedLogError, RolledBackError):
                 checkpoint = await self._succeeded(tx)
             else:
-                raise RefusedError(f"log {held.origin} is whole: it goes on without a successor", code="log-whole")
+                if self._gate is None or not self._gate.claimed:
+                    raise RefusedError(f"log {held.origin} is whole: it goes on without a successor", code="log-whole")
+                checkpoint = await self._succeeded(tx)
+        if self._gate is not None:
+            self._gate.open()
         self._signed, self.problem = checkpoint, ""
         self._woken.set()
         return checkpoint
@@ -187,6 +225,12 @@ class Sequencer:
         if (row.generation if row else _FIRST_GENERATION) != self._generation:
             raise RestoredLogError(
                 "the log came back from a backup and others may know a longer one: run `mentormesh log successor`"
+            )
+        ahead = await tx.get(LogAheadRow, log)
+        if ahead is not None:
+            raise RolledBackError(
+                f"{ahead.said_by} showed a checkpoint signed with this node's key that its log does not contain: run "
+                "`mentormesh log successor`"
             )
         if row is None:
             if self._signed is not None:
@@ -248,6 +292,8 @@ class Sequencer:
                 at=self._clock.now(),
             )
         )
+        for tell in self._told:
+            tx.on_commit(tell)
         await tx.delete(LogCheckpointRow, where(log=log), below("size", grown_from))
 
 

@@ -33,9 +33,11 @@ from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
 from .services.peers import draft_document
 from .services.vocabulary import VocabularyService
+from .services.witness_operations import WitnessOperations
 from .status import Status
 from .store.sqlite import SqliteStore
 from .telemetry import make_log
+from .witnessing import Witnessing
 
 #: Rows whose number `status` shows, and what they are called there.
 COUNTED: Final[dict[str, type[Row]]] = {
@@ -60,7 +62,17 @@ class Node:
         self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
         self.people: Final = People(base, vocabulary, self.handshakes)
         self.health: Final = Health(base.store, base.jobs)
-        status = Status(base.directory, base.config, base.page_base, base.store, base.jobs, counted=COUNTED)
+        self.witnessing: Final = Witnessing(base, self.peering, self.log, self.catalog.mirror)
+        self.handshakes.listen(self.witnessing.watch.refer)
+        status = Status(
+            base.directory,
+            base.config,
+            base.page_base,
+            base.store,
+            base.jobs,
+            counted=COUNTED,
+            alerts=self.witnessing.alerts,
+        )
         self.operations: Final = Operations(
             (
                 *status.operations(),
@@ -69,6 +81,7 @@ class Node:
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
                 *self.log.operations(),
+                *WitnessOperations(self.witnessing).operations(),
             )
         )
 
@@ -94,6 +107,7 @@ class Node:
         jobs.start("returning", self.handshakes.returning.run)
         jobs.start("announcements", self.peering.announcer.run)
         jobs.start("log", self.log.run)
+        self.witnessing.start_jobs()
         jobs.start("agreements", self._end_periods)
         jobs.start("catalogs", self.catalog.catalogs.run)
         jobs.start("mirror", self.catalog.mirror.run)

@@ -85,6 +85,31 @@ class Events:
         self._count("log-refused")
         self.log.error("log-refused", error_code=error_code)
 
+    def log_opened(self, error_code: str) -> None:
+        """The log is signed although the witnesses have not answered: an override, or the wait is over."""
+        self._count("log-opened")
+        self.log.warning("log-opened", error_code=error_code)
+
+    def evidence_found(self, kind: str, *, froze: bool) -> None:
+        """Another node contradicted itself: `mentormesh log evidence list` shows how."""
+        self._count("evidence")
+        self.log.error("evidence", kind=kind, froze=froze)
+
+    def key_rotated(self, role: str) -> None:
+        """A role of this node has a new key."""
+        self._count("key-rotated")
+        self.log.warning("key-rotated", role=role)
+
+    def keys_recovered(self) -> None:
+        """Every key of this node was replaced by the word of its recovery key."""
+        self._count("keys-recovered")
+        self.log.warning("keys-recovered")
+
+    def key_confirmed(self) -> None:
+        """The administrator took a peer's federation key that nobody known vouches for."""
+        self._count("key-confirmed")
+        self.log.warning("key-confirmed")
+
     def document_refused(self, error_code: str) -> None:
         """A peer's document could not be had or may not follow the pinned one."""
         self._count("document-refused")

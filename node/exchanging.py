@@ -137,6 +137,7 @@ class Exchanging:
             sessions=self.sessions,
             events=around.events,
         )
+        self.listen: Final = exchange.listen
         self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=around.keys.envelope_sign)
         self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy, in_flight=config.delivery.in_flight)
         self.recovery: Final = Recovery(store, self.desk, queue, peers, exchange.lose)

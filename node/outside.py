@@ -11,6 +11,7 @@ from federation.ports import Clock, Entropy
 from protocol.crowd import FamilyMap, parse_family_map
 from protocol.errors import RefusedError
 from protocol.signing import SigningKey
+from protocol.tlog.policy import Policy, parse_policy
 
 from .keyfiles import read_private
 from .sections import Config
@@ -28,6 +29,17 @@ def family_map(directory: Path, config: Config) -> FamilyMap:
     except OSError:
         raise RefusedError("[vocabulary] families names a file that cannot be read", code="config") from None
     return parse_family_map(data)
+
+
+def log_policy(directory: Path, config: Config) -> Policy | None:
+    """Return the operator's witness policy, None without one. Raises: RefusedError, MalformedError, LimitError."""
+    if not config.log.policy:
+        return None
+    try:
+        data = (directory / config.log.policy).read_bytes()
+    except OSError:
+        raise RefusedError("[log] policy names a file that cannot be read", code="config") from None
+    return parse_policy(data)
 
 
 def sender(config: Config) -> Address:

@@ -165,6 +165,21 @@ class EgressSection(Section, frozen=True, kw_only=True):
     answer_bytes: Annotated[int, doc("Largest answer of a peer.", ge=65536)] = 8 * 1024 * 1024
 
 
+class LogSection(Section, frozen=True, kw_only=True):
+    """Who watches this node's log, and how it watches those of others."""
+
+    policy: Annotated[
+        str, doc("C2SP witness policy: who cosigns this log, which further logs to follow; empty: all peers.")
+    ] = ""
+    start_wait_s: Annotated[
+        int, doc("After a start, wait so long for peers as witnesses before signing anyway; 0: for ever.", ge=0)
+    ] = 86400
+    watch_s: Annotated[float, doc("Logs of others are looked at, and peers asked what they saw, this often.", gt=0)] = (
+        300.0
+    )
+    prove_s: Annotated[int, doc("A log that owes a proof or an entry for longer is reported.", ge=1)] = 900
+
+
 class VocabularySection(Section, frozen=True, kw_only=True):
     """What the operator says about topics."""
 
@@ -200,6 +215,7 @@ class Config(Section, frozen=True, kw_only=True):
     delivery: DeliverySection = DeliverySection()
     privacy: PrivacySection = PrivacySection()
     egress: EgressSection = EgressSection()
+    log: LogSection = LogSection()
     vocabulary: VocabularySection = VocabularySection()
     telemetry: TelemetrySection = TelemetrySection()
     development: DevelopmentSection = DevelopmentSection()

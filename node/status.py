@@ -1,6 +1,6 @@
 """The state of a node in a few figures that say nothing about a person."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,14 @@ class ShowStatus(Command, frozen=True, kw_only=True):
     """Ask for the status."""
 
 
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that an administrator should look at, in a sentence and with what to do."""
+
+    about: str
+    detail: str
+    fix: str
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the node is; `counts` are rows of a few kinds, by what they are called."""
 
@@ -30,6 +38,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     database_bytes: int
     counts: dict[str, int]
     jobs: tuple[JobReport, ...]
+    alerts: tuple[Alert, ...] = ()
 
 
 class Status:
@@ -44,7 +53,9 @@ class Status:
         jobs: Jobs,
         *,
         counted: Mapping[str, type[Row]],
+        alerts: Callable[[], Awaitable[tuple[Alert, ...]]],
     ) -> None:
+        self._alerts = alerts
         self._page_base = page_base
         self._path = directory / config.store.path
         self._config = config
@@ -68,6 +79,7 @@ class Status:
             database_bytes=sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*")),
             counts=counts,
             jobs=self._jobs.report(),
+            alerts=await self._alerts(),
         )
 
     def operations(self) -> tuple[Operation, ...]:

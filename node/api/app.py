@@ -13,6 +13,7 @@ from .answers import ANSWERS
 from .bodies import BODY_LIMITS, BodyLimits
 from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
+from .gossip import GOSSIP
 from .hosts import HOSTS, Hosts
 from .log import LOG, LogServices
 from .middleware import Edge, hide_software
@@ -23,6 +24,7 @@ from .routes import Auth, Guard, add_routes
 from .search import SEARCH, SearchServices
 from .strangers import STRANGERS
 from .table import ALL_ROUTES
+from .witness import WITNESS
 
 #: Routes of kind public and page check nothing before their handler.
 GUARDS: Final[Mapping[Auth, Guard]] = {
@@ -105,6 +107,8 @@ def _add_peers(app: web.Application, node: Node) -> None:
     base.on_new_keys(lambda keys: federation.rekey(keys.http))
     app[STRANGERS] = peering.authenticator
     app[LOG] = LogServices(book=node.log.book, authenticator=peering.authenticator)
+    app[WITNESS] = node.witnessing.witness
+    app[GOSSIP] = node.witnessing.gossip
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
         outbox=node.handshakes.outbox,

@@ -6,12 +6,14 @@ from .accounts import ACCOUNT_ROUTES
 from .answers import ANSWER_ROUTES
 from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
+from .gossip import GOSSIP_ROUTES
 from .log import LOG_ROUTES
 from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
 from .routes import Route
 from .search import SEARCH_ROUTES
+from .witness import WITNESS_ROUTES
 
 ALL_ROUTES: Final[tuple[Route, ...]] = (
     *OPERATION_ROUTES,
@@ -22,5 +24,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,
     *RELAY_ROUTES,
+    *GOSSIP_ROUTES,
     *LOG_ROUTES,
+    *WITNESS_ROUTES,
 )

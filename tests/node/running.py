@@ -63,12 +63,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(directory: Path, chosen: Settings = BASIC, *, clock: Clock | None = None) -> AsyncIterator[Running]:
-    """Run a new node while inside."""
-    config = configuration.parse((make_directory(directory, chosen) / "mentormesh.toml").read_text(), {})
+async def running(
+    directory: Path, chosen: Settings = BASIC, *, clock: Clock | None = None, seed: int = 1
+) -> AsyncIterator[Running]:
+    """Run a new node while inside; nodes with keys of their own have seeds of their own."""
+    config = configuration.parse((make_directory(directory, chosen, seed=seed) / "mentormesh.toml").read_text(), {})
     with bind(config.listen_host, config.listen_port) as listening:
         port = listening.getsockname()[1]
-        opened = open_node(directory, config, port=port, clock=clock or SteppedClock(), entropy=SeededEntropy())
+        opened = open_node(directory, config, port=port, clock=clock or SteppedClock(), entropy=SeededEntropy(seed))
         async with opened as node:
             runner = Runner(build_app(node), limits=config.limits, gauge=node.base.events.metrics.connections)
             await runner.setup()

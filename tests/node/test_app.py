@@ -40,14 +40,19 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
         "agreements",
         "announcements",
         "catalogs",
+        "cosignatures",
         "deadlines",
         "documents",
+        "doubts",
+        "gossip",
         "log",
+        "log-watch",
         "mail",
         "mirror",
         "outbox",
         "retention",
         "returning",
+        "start-check",
     }
     assert {report.state for report in reports} == {"running"}
     assert (await node.health.readiness()).ready
@@ -130,4 +135,4 @@ async def test_steps_are_done_in_order_after_each_pause(clock: SteppedClock) -> 
 
 async def test_operations_of_every_part_are_in_the_table(node: Node) -> None:
     nouns = {name.partition(".")[0] for name in node.operations.by_name}
-    assert nouns == {"log", "member", "node", "offer", "peer", "vocabulary"}
+    assert nouns == {"evidence", "log", "member", "node", "offer", "peer", "vocabulary"}

@@ -1,0 +1,165 @@
+"""Which logs a node follows and which witnesses it asks: its peers', and those that its operator's policy names.
+
+The policy is a C2SP witness policy. Its `log` lines are further logs to follow; its witnesses and quorum are for this
+node's own log. Source: docs/protocol/53-witnesses.md §4, §7.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from protocol.encoding import sha256
+from protocol.logleaves import is_log_of
+from protocol.peers import log_key, witness_key
+from protocol.signing import VerifyKey
+from protocol.tlog.note import MAX_SIGNATURES, LogKey, WitnessKey
+from protocol.tlog.policy import Policy, PolicyLog, PolicyWitness
+
+from .calls import Contact
+from .directory import Peer, PeerDirectory
+from .ports import Clock
+
+ADD_CHECKPOINT: Final = "/add-checkpoint"
+WITNESS_PREFIX: Final = "/witness"
+#: A served checkpoint has the log's own line and so many cosignatures at most.
+MOST_WITNESSES: Final = MAX_SIGNATURES - 1
+
+
+class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
+    """A log of somebody else.
+
+    `entity` and `document` are empty for a log that only the policy names; `contact` is None when nobody said where it
+    is served: such a log is witnessed, and not read.
+    """
+
+    keys: tuple[LogKey, ...]
+    entity: str = ""
+    document: str = ""
+    contact: Contact | None = None
+    prefix: str = ""
+
+    @property
+    def origin(self) -> str:
+        """The name of the log."""
+        return self.keys[0].name
+
+
+class WitnessTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A witness to ask for cosignatures; `peer` is empty for one that only the policy names."""
+
+    name: str
+    key: WitnessKey
+    contact: Contact
+    path: str
+    peer: str = ""
+
+
+class KnownLogs:
+    """The logs of others, as the peers in the directory and the policy are now; never one's own."""
+
+    def __init__(self, directory: PeerDirectory, clock: Clock, *, own: str, policy: Policy | None = None) -> None:
+        self._directory: Final = directory
+        self._clock: Final = clock
+        self._own: Final = own
+        self._extra: Final = tuple(
+            _named_log(line, directory) for line in (policy.of(PolicyLog) if policy else ()) if not self._is_own(line)
+        )
+
+    def _is_own(self, line: PolicyLog) -> bool:
+        return is_log_of(self._own, line.key.name)
+
+    def all(self) -> tuple[KnownLog, ...]:
+        """Return all logs, by origin; a peer's document goes before the policy."""
+        now = self._clock.now()
+        found = {each.origin: each for each in self._extra}
+        for peer in self._directory.all():
+            if peer.entity != self._own and peer.mode_at(now) != "blocked":
+                log = log_of(peer)
+                found[log.origin] = log
+        return tuple(found[origin] for origin in sorted(found))
+
+    def of(self, origin: str) -> KnownLog | None:
+        """Return the log with this origin, None when it is not followed here."""
+        return next((each for each in self.all() if each.origin == origin), None)
+
+
+class Witnesses:
+    """Who is asked to cosign one's own log: the witnesses of the policy, else peers."""
+
+    def __init__(
+        self, directory: PeerDirectory, clock: Clock, *, own: str, own_key: VerifyKey, policy: Policy | None = None
+    ) -> None:
+        """`own_key` is that of one's own witness, which never counts."""
+        self._directory: Final = directory
+        self._clock: Final = clock
+        self._own: Final = own
+        self._own_key: Final = own_key
+        self.policy: Final = policy
+
+    def all(self) -> tuple[WitnessTarget, ...]:
+        """Return them, at most as many as a checkpoint can carry; of more peers a choice that stays the same."""
+        if self.policy is not None:
+            lines = self.policy.of(PolicyWitness)
+            found = [self._of_line(line) for line in lines if line.key.key != self._own_key]
+            return tuple(each for each in found if each is not None)[:MOST_WITNESSES]
+        peers = sorted(self._peers(), key=lambda peer: sha256(f"{self._own}\n{peer.entity}".encode()))
+        return tuple(_target(peer) for peer in peers[:MOST_WITNESSES])
+
+    def _peers(self) -> Iterable[Peer]:
+        now = self._clock.now()
+        return (
+            peer
+            for peer in self._directory.all()
+            if peer.entity != self._own and peer.mode_at(now) != "blocked" and not peer.frozen
+        )
+
+    def _of_line(self, line: PolicyWitness) -> WitnessTarget | None:
+        """Return the witness of a policy line: at its URL, or where the peer with that key is."""
+        peer = next((each for each in self._directory.all() if witness_key(each.document) == line.key), None)
+        if peer is not None:
+            return msgspec.structs.replace(_target(peer), name=line.name)
+        if not line.url:
+            return None
+        contact, prefix = _place(line.url, self._directory)
+        return WitnessTarget(name=line.name, key=line.key, contact=contact, path=f"{prefix}{ADD_CHECKPOINT}")
+
+
+def log_of(peer: Peer) -> KnownLog:
+    """Return the log that a peer's pinned document names."""
+    document = peer.document
+    return KnownLog(
+        keys=(log_key(document),),
+        entity=peer.entity,
+        document=peer.pinned.text,
+        contact=Contact(api=document.api, connect_to=peer.connect_to),
+        prefix=f"/{document.log_origin.partition('/')[2]}",
+    )
+
+
+def _target(peer: Peer) -> WitnessTarget:
+    return WitnessTarget(
+        name=peer.entity,
+        key=witness_key(peer.document),
+        contact=Contact(api=peer.document.api, connect_to=peer.connect_to),
+        path=f"{WITNESS_PREFIX}{ADD_CHECKPOINT}",
+        peer=peer.entity,
+    )
+
+
+def _named_log(line: PolicyLog, directory: PeerDirectory) -> KnownLog:
+    contact, prefix = _place(line.url, directory) if line.url else (None, "")
+    return KnownLog(keys=(line.key,), contact=contact, prefix=prefix)
+
+
+def _place(url: str, directory: PeerDirectory) -> tuple[Contact, str]:
+    """Return where a URL of the policy is; in development its host may have a loopback address."""
+    parts = urlsplit(url)
+    api = f"{parts.scheme}://{parts.netloc}"
+    return Contact(api=api, connect_to=directory.loopback(api)), parts.path.rstrip("/")
+
+
+def names(targets: Sequence[WitnessTarget]) -> str:
+    """Return the names of witnesses for a sentence."""
+    return ", ".join(each.name for each in targets)

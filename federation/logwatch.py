@@ -1,0 +1,394 @@
+"""Follows the logs of others: every checkpoint must fit the one before, every entry is read, contradictions are kept.
+
+One newest checkpoint is held of each log. Whatever else comes along (the log's own next one, what a peer or the own
+witness holds, what a message refers to) must be a part of its tree, or its tree a part of theirs; the log itself must
+show it. What cannot be true together becomes evidence; what a log merely fails to show becomes a problem that the
+operator sees. Source: docs/protocol/53-witnesses.md §9.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from protocol.encoding import unb64
+from protocol.errors import MeshError, UnverifiedError
+from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
+from protocol.logaudit import portion
+from protocol.messages import CheckpointRef
+from protocol.peers import log_key, open_document
+from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint, parse_checkpoint
+
+from .headwatch import NO_LEAF, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY, HeadWatch
+from .knownlogs import KnownLog, KnownLogs
+from .logtree import ReadLog, entries, newest, prefix
+from .ports import Clock, Entropy, Store, where
+from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
+
+#: Portions (of 4,096 entries) read of one log in one round.
+MOST_PORTIONS: Final = 8
+AT_ONCE: Final = 4
+#: Checkpoints that others showed and that the log has yet to prove, for each log.
+MOST_DOUBTS: Final = 64
+_PROVED: Final = 8192
+
+FORKED: Final = "forked"
+UNPROVEN: Final = "log-unproven"
+WENT_BACK: Final = "log-went-back"
+OTHER_THAN_SAID: Final = "log-contradicts-message"
+#: What stays noted until an operator decides.
+LASTING: Final = frozenset({FORKED, NO_LEAF, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY})
+
+Record = Callable[[bytes], Awaitable[object]]
+
+
+class WentBackError(UnverifiedError):
+    """A log serves an older checkpoint than it did before."""
+
+    code = WENT_BACK
+
+
+class ContradictedLogError(UnverifiedError):
+    """Two checkpoints of a log cannot both be true; the evidence is kept."""
+
+    code = FORKED
+
+
+class WatchPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Each log is looked at every `poll_s` seconds (± a fifth), and after a doubt no sooner than `gap_s`.
+
+    A checkpoint that somebody showed must be proved within `prove_s`, a head that is mirrored be listed within
+    `listed_s`.
+    """
+
+    poll_s: float = 300.0
+    gap_s: float = 5.0
+    prove_s: int = 900
+    listed_s: int = 900
+
+
+class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one log of somebody else stands; `problem` is empty while everything fits."""
+
+    origin: str
+    entity: str
+    size: int = 0
+    read: int = 0
+    at: int | None = None
+    problem: str = ""
+
+
+class _Watch:
+    """What is remembered of one log between two looks."""
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.due_at = 0.0
+        self.looked_at = float("-inf")
+        self.failure = ""
+        #: Checkpoints that others showed, by size and root, and since when the log owes their proof.
+        self.doubts: dict[tuple[int, bytes], tuple[CheckpointNote, int]] = {}
+        #: The newest checkpoint that a message of the log's node referred to.
+        self.said: CheckpointRef | None = None
+
+
+class LogWatch:
+    """Watches the logs of others for one node.
+
+    Args:
+        record: keeps a bundle of evidence (`EvidenceService.record`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        logs: KnownLogs,
+        *,
+        read: ReadLog,
+        record: Record,
+        policy: WatchPolicy | None = None,
+    ) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+        self._entropy: Final = entropy
+        self._logs: Final = logs
+        self._read: Final = read
+        self._record: Final = record
+        self.policy: Final = policy or WatchPolicy()
+        self._heads: Final = HeadWatch(store, clock, read, record, listed_s=self.policy.listed_s)
+        self._watches: Final[dict[str, _Watch]] = {}
+        self._proved: Final[dict[tuple[str, int, bytes], None]] = {}
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            await self.poll_due()
+            await self._clock.sleep(min(self.policy.poll_s / 5, 30.0))
+
+    async def poll_due(self) -> None:
+        """Look at every log whose time has come, once, several at a time."""
+        limit = asyncio.Semaphore(AT_ONCE)
+        now = self._clock.now()
+        logs = [each for each in self._logs.all() if each.contact is not None]
+        due = [each for each in logs if self._watch(each).due_at <= now]
+        await asyncio.gather(*(self._within(limit, each) for each in due))
+
+    async def _within(self, limit: asyncio.Semaphore, log: KnownLog) -> None:
+        async with limit:
+            try:
+                await self.poll(log)
+            except MeshError:
+                return  # `status` tells it, and the log is looked at again
+
+    async def poll(self, log: KnownLog) -> None:
+        """Look at a log now: its checkpoint, its new entries, and whatever it owes a proof of.
+
+        Raises: MeshError: why not; `status` keeps its code.
+        """
+        watch = self._watch(log)
+        async with watch.turn:
+            jitter = 0.8 + 0.4 * int.from_bytes(self._entropy.take(2), "big") / 65_535
+            watch.looked_at = self._clock.now()
+            watch.due_at = watch.looked_at + self.policy.poll_s * jitter
+            try:
+                await self._look(log, watch)
+            except MeshError as error:
+                watch.failure = error.code
+                raise
+            watch.failure = ""
+
+    async def _look(self, log: KnownLog, watch: _Watch) -> None:
+        row = await self._row(log)
+        if row is not None and row.problem == FORKED:
+            raise ContradictedLogError("the log contradicted itself: an administrator must look at the evidence")
+        await self._advance(log, await newest(self._read, log))
+        row = await self._read_entries(log, await self._held(log))
+        problem = await self._settle(log, watch, parse_checkpoint(row.note).checkpoint)
+        problem = problem or await self._heads.missing(log, read_all=row.read == row.size)
+        await self._note_problem(log, problem)
+        if row.read < row.size:
+            watch.due_at = watch.looked_at + self.policy.gap_s
+
+    async def consider(self, log: KnownLog, found: CheckpointNote) -> None:
+        """Compare a checkpoint that somebody shows with the one held, as `docs/protocol/53` §9 says.
+
+        Raises: UnverifiedError: its log did not sign it; ContradictedLogError; MeshError: the log could not be asked.
+        """
+        signed = open_checkpoint(found, log.keys)
+        place = signed.checkpoint.size, signed.checkpoint.root
+        if (log.origin, *place) in self._proved:
+            return
+        watch = self._watch(log)
+        row = await self._row(log)
+        if row is not None and row.problem == FORKED:
+            return
+        if row is None or row.size < signed.checkpoint.size:
+            await self._look_for(log, watch, signed)
+            row = await self._row(log)
+        if row is None or row.size < signed.checkpoint.size:
+            self._doubt(watch, signed)
+            return
+        async with watch.turn:
+            await self._prove(log, signed, parse_checkpoint(row.note))
+
+    async def _look_for(self, log: KnownLog, watch: _Watch, signed: CheckpointNote) -> None:
+        """Look at the log sooner, for a larger checkpoint than the one held; keep the doubt if that fails."""
+        if log.contact is None or self._clock.now() < watch.looked_at + self.policy.gap_s:
+            return
+        try:
+            await self.poll(log)
+        except ContradictedLogError:
+            raise
+        except MeshError:
+            self._doubt(watch, signed)
+
+    def _doubt(self, watch: _Watch, found: CheckpointNote) -> None:
+        place = found.checkpoint.size, found.checkpoint.root
+        if len(watch.doubts) < MOST_DOUBTS:
+            watch.doubts.setdefault(place, (found, self._clock.now()))
+
+    def refer(self, peer: str, reference: CheckpointRef) -> None:
+        """Take the checkpoint that a message of `peer` refers to; it is compared at the next look."""
+        log = self._logs.of(reference.origin)
+        if log is None or log.entity != peer:
+            return
+        watch = self._watch(log)
+        if watch.said is None or reference.size >= watch.said.size:
+            watch.said = reference
+
+    async def _advance(self, log: KnownLog, found: CheckpointNote) -> None:
+        """Hold the checkpoint that a log serves, once it fits the one held. Raises: WentBackError, and as `_prove`."""
+        signed = open_checkpoint(found, log.keys)
+        row = await self._row(log)
+        if row is None:
+            await self._hold(log, signed, None)
+            return
+        held = parse_checkpoint(row.note)
+        if signed.checkpoint.size > held.checkpoint.size:
+            await self._prove(log, held, signed)
+            await self._hold(log, signed, row)
+            return
+        await self._prove(log, signed, held)
+        if signed.checkpoint.size < held.checkpoint.size:
+            raise WentBackError("the log serves an older checkpoint than before")
+
+    async def _prove(self, log: KnownLog, smaller: CheckpointNote, larger: CheckpointNote) -> None:
+        """Return when the log shows that the smaller tree is a part of the larger one; else keep the evidence.
+
+        Raises: ContradictedLogError; MeshError: the log does not show the larger tree.
+        """
+        one, other = smaller.checkpoint, larger.checkpoint
+        gap: Gap | None = None
+        if one.size == other.size:
+            fits = one.root == other.root
+        else:
+            found = await prefix(self._read, log, other, one.size)
+            fits, gap = found.root == one.root, found.gap
+        if not fits:
+            await self._contradicted(log, smaller, larger, gap)
+        for each in (one, other):
+            self._keep_proved(log, each)
+
+    def _keep_proved(self, log: KnownLog, checkpoint: Checkpoint) -> None:
+        if len(self._proved) >= _PROVED:
+            del self._proved[next(iter(self._proved))]
+        self._proved[log.origin, checkpoint.size, checkpoint.root] = None
+
+    async def _contradicted(self, log: KnownLog, one: CheckpointNote, other: CheckpointNote, gap: Gap | None) -> None:
+        await self._note_problem(log, FORKED)
+        if log.entity:
+            row = await self._row(log)
+            documents = [_document_for(each, log, row) for each in (one, other)]
+            statements = [
+                signed_checkpoint(each, log_key(open_document(document)), document)
+                for each, document in zip((one, other), documents, strict=True)
+            ]
+            await self._record(make_bundle("two-checkpoints", log.entity, *statements, gap=gap))
+        raise ContradictedLogError("two checkpoints of one log contradict each other")
+
+    async def _read_entries(self, log: KnownLog, row: WatchedLogRow) -> WatchedLogRow:
+        found = parse_checkpoint(row.note)
+        for _ in range(MOST_PORTIONS):
+            if row.read >= row.size:
+                break
+            wanted = portion(row.read, row.size)
+            read = await entries(self._read, log, found.checkpoint, wanted)
+            skipped = wanted.span.start - wanted.bundles[0].index * 256
+            leaves = read[skipped : skipped + wanted.span.end - wanted.span.start]
+            problem = await self._heads.take(log, found, leaves, first=wanted.span.start)
+            row = replace(row, read=wanted.span.end, problem=problem or row.problem)
+            async with self._store.write() as tx:
+                await tx.put(row)
+        return row
+
+    async def _settle(self, log: KnownLog, watch: _Watch, held: Checkpoint) -> str:
+        """Compare what others showed with the tree held; return what the log has owed for too long."""
+        now, problem = self._clock.now(), ""
+        for place, (found, since) in list(watch.doubts.items()):
+            if found.checkpoint.size <= held.size:
+                await self._prove(log, found, (await self._note(log)))
+                del watch.doubts[place]
+            elif now >= since + self.policy.prove_s:
+                problem = UNPROVEN
+        if watch.said is not None and watch.said.size <= held.size:
+            shown = await prefix(self._read, log, held, watch.said.size)
+            if shown.root != unb64(watch.said.root):
+                return OTHER_THAN_SAID
+            watch.said = None
+        await self._compare_witnessed(log)
+        return problem
+
+    async def _compare_witnessed(self, log: KnownLog) -> None:
+        """Compare what the node's own witness cosigned: the log may have shown it another tree than the watcher."""
+        async with self._store.read() as rows:
+            row = await rows.get(WitnessedLogRow, log.origin)
+        if row is None:
+            return
+        found, held = parse_checkpoint(row.note), await self._note(log)
+        checkpoint = found.checkpoint
+        if (log.origin, checkpoint.size, checkpoint.root) in self._proved:
+            return
+        if checkpoint.size <= held.checkpoint.size:
+            await self._prove(log, found, held)
+        else:
+            self._doubt(self._watch(log), found)
+
+    async def _hold(self, log: KnownLog, signed: CheckpointNote, before: WatchedLogRow | None) -> None:
+        row = WatchedLogRow(
+            origin=log.origin,
+            entity=log.entity,
+            size=signed.checkpoint.size,
+            note=bare_checkpoint(signed, list(log.keys)),
+            document=log.document,
+            read=before.read if before else 0,
+            problem=before.problem if before else "",
+            at=self._clock.now(),
+        )
+        async with self._store.write() as tx:
+            await tx.put(row)
+
+    async def _note_problem(self, log: KnownLog, problem: str) -> None:
+        """Note what is wrong with a log."""
+        async with self._store.write() as tx:
+            row = await tx.get(WatchedLogRow, log.origin)
+            if row is not None:
+                lasting = row.problem if row.problem in LASTING and problem != FORKED else problem
+                await tx.put(replace(row, problem=lasting, at=self._clock.now()))
+
+    async def _row(self, log: KnownLog) -> WatchedLogRow | None:
+        async with self._store.read() as rows:
+            return await rows.get(WatchedLogRow, log.origin)
+
+    async def _held(self, log: KnownLog) -> WatchedLogRow:
+        row = await self._row(log)
+        assert row is not None, "a log that was looked at has a row"
+        return row
+
+    async def _note(self, log: KnownLog) -> CheckpointNote:
+        return parse_checkpoint((await self._held(log)).note)
+
+    async def held(self) -> Sequence[WatchedLogRow]:
+        """Return what is held of all logs, by origin."""
+        async with self._store.read() as rows:
+            return await rows.find(WatchedLogRow)
+
+    async def forget(self, entity: str) -> None:
+        """Forget what is held of a node's logs, to begin anew with what they show now: an operator's decision."""
+        async with self._store.write() as tx:
+            for row in await tx.find(WatchedLogRow, where(entity=entity)):
+                await tx.delete(WatchedHeadRow, where(origin=row.origin))
+                await tx.delete(WatchedLogRow, where(origin=row.origin))
+                self._watches.pop(row.origin, None)
+                for place in [each for each in self._proved if each[0] == row.origin]:
+                    del self._proved[place]
+
+    async def status(self) -> tuple[WatchStatus, ...]:
+        """Return how every log stands that is read, by origin."""
+        rows = {row.origin: row for row in await self.held()}
+        return tuple(self._status(each, rows.get(each.origin)) for each in self._logs.all() if each.contact is not None)
+
+    def _status(self, log: KnownLog, row: WatchedLogRow | None) -> WatchStatus:
+        failure = self._watch(log).failure
+        if row is None:
+            return WatchStatus(origin=log.origin, entity=log.entity, problem=failure)
+        return WatchStatus(
+            origin=log.origin,
+            entity=log.entity,
+            size=row.size,
+            read=row.read,
+            at=row.at,
+            problem=row.problem or failure,
+        )
+
+    def _watch(self, log: KnownLog) -> _Watch:
+        return self._watches.setdefault(log.origin, _Watch())
+
+
+def _document_for(found: CheckpointNote, log: KnownLog, row: WatchedLogRow | None) -> str:
+    """Return the document that binds the key of a checkpoint: that of its time where one is kept, else the newest."""
+    kept = row is not None and parse_checkpoint(row.note).checkpoint == found.checkpoint
+    return row.document if kept and row is not None else log.document
