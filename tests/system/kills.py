@@ -1,0 +1,194 @@
+"""Kills either of two node processes at moments drawn from a seed, while people talk and others ask for mentors."""
+
+import asyncio
+import random
+import time
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from cli.client.person import Person
+from cli.client.views import Arrived
+from federation.ports import where
+from federation.rows import OutboxRow, ThreadRow
+from node.store.inspection import look_into
+from protocol.encoding import decode
+from protocol.errors import MeshError
+from protocol.threads import Book
+from tests.cli.client.world import PROMPTS, become_mentor, need
+
+from .two_nodes import PATIENCE_S, Device, NodeProcess, Pair, lists_help, reached, signed_in
+
+#: Messages of one person that may be under way.
+WINDOW: Final = 8
+#: Things that happen between two kills, at most: messages taken or read.
+EVENTS: Final = 40
+ENDED: Final = frozenset({"DECLINED", "EXPIRED", "CANCELLED", "TERMINATED", "FINALIZED"})
+
+
+class Survived(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said and read in spite of the kills; `recoveries_s` from ready to the last delivery of what waited."""
+
+    sent: tuple[tuple[str, ...], tuple[str, ...]]
+    read: tuple[tuple[str, ...], tuple[str, ...]]
+    numbers: tuple[tuple[int, ...], tuple[int, ...]]
+    recoveries_s: tuple[float, ...]
+    handshakes: int
+
+
+class Talk:
+    """Two people who write to each other without end, a few messages ahead of the other's reading."""
+
+    def __init__(self, pair: Pair, mentee: Device, mentor: Device) -> None:
+        self.ends: Final = mentee, mentor
+        self.others: Final = mentor, mentee
+        self._pair: Final = pair
+        self._over = False
+
+    def start(self) -> "list[asyncio.Task[None]]":
+        """Begin to listen; return the tasks that write."""
+        return [asyncio.create_task(self._write(*ends)) for ends in zip(self.ends, self.others, strict=True)]
+
+    async def _write(self, one: Device, other: Device) -> None:
+        while not self._over:
+            if len(one.sent) - len(other.read) >= WINDOW:
+                other.news.clear()
+                await other.news.wait()
+            else:
+                await one.send(f"{one.side.value} {len(one.sent) + 1}")
+
+    @property
+    def events(self) -> int:
+        """How much has happened."""
+        return sum(len(end.sent) + len(end.read) for end in self.ends)
+
+    async def after(self, events: int) -> None:
+        """Return when so much has happened."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.events < events:
+                await next_news(self.ends)
+
+    async def delivered(self) -> None:
+        """Return once everything that was taken up to now was read."""
+        wanted = [len(end.sent) for end in self.ends]
+        async with asyncio.timeout(PATIENCE_S):
+            for count, other in zip(wanted, self.others, strict=True):
+                await other.until(count)
+
+    def end(self) -> None:
+        """Write no more."""
+        self._over = True
+
+
+async def next_news(ends: tuple[Device, Device]) -> None:
+    """Return when one of two devices has read something."""
+    for end in ends:
+        end.news.clear()
+    waiting = [asyncio.create_task(end.news.wait()) for end in ends]
+    _, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in left:
+        task.cancel()
+
+
+class Asking:
+    """A mentee who asks again and again, and a mentor who says no."""
+
+    def __init__(self, mentee: Person, mentor: Person) -> None:
+        self._mentee: Final = mentee
+        self._mentor: Final = mentor
+        self.asked = 0
+
+    async def ask(self) -> None:
+        """Ask for ever."""
+        while True:
+            try:
+                await self._mentee.ask(need("text"))
+                await self._mentee.request(1, prompts=PROMPTS, backups=())
+                self.asked += 1
+                await self._mentee.poll(wait_s=2)
+            except MeshError:
+                await asyncio.sleep(0.2)
+
+    async def answer(self) -> None:
+        """Say no for ever."""
+        while True:
+            try:
+                for event in await self._mentor.poll(wait_s=10):
+                    if isinstance(event, Arrived):
+                        await self._mentor.decline(event.thread, reason="no-time")
+            except MeshError:
+                await asyncio.sleep(0.2)
+
+
+async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshakes: bool = True) -> Survived:
+    """Kill and start again `cycles` times; return what came through once all is at rest."""
+    dice = random.Random(f"kills {seed}")
+    talk = Talk(pair, *await pair.devices())
+    recoveries: list[float] = []
+    async with AsyncExitStack() as stack:
+        asking = await _asking(pair, folder, stack) if handshakes else None
+        others = [asyncio.create_task(end.listen(acknowledge=True)) for end in talk.ends]
+        if asking is not None:
+            others += [asyncio.create_task(asking.ask()), asyncio.create_task(asking.answer())]
+        writing = talk.start()
+        try:
+            for _ in range(cycles):
+                await talk.after(talk.events + dice.randint(1, EVENTS))
+                recoveries.append(await _kill(talk, dice.choice(pair.nodes)))
+            talk.end()
+            await asyncio.gather(*writing)
+            await talk.delivered()
+            if asking is not None:
+                others.pop(-2).cancel()  # nobody asks any more, and what was asked is answered
+                await at_rest(pair.nodes)
+        finally:
+            for task in (*writing, *others):
+                task.cancel()
+    return Survived(
+        sent=tuple(tuple(end.sent) for end in talk.ends),  # type: ignore[arg-type] # two of them
+        read=tuple(tuple(text for text, _ in end.read) for end in talk.ends),  # type: ignore[arg-type]
+        numbers=tuple(tuple(end.numbers) for end in talk.ends),  # type: ignore[arg-type]
+        recoveries_s=tuple(recoveries),
+        handshakes=asking.asked if asking is not None else 0,
+    )
+
+
+async def _asking(pair: Pair, folder: Path, stack: AsyncExitStack) -> Asking:
+    await pair.ben.api.opt_out()
+    mentee = await stack.enter_async_context(signed_in(folder, pair.aurora, "aurora2"))
+    mentor = await stack.enter_async_context(signed_in(folder, pair.cobalt, "cobalt2"))
+    await become_mentor(mentor, format_="text")
+    await reached(lambda: lists_help(mentee))
+    return Asking(mentee, mentor)
+
+
+async def _kill(talk: Talk, node: NodeProcess) -> float:
+    """Kill one node and start it; return the seconds from ready to the last delivery of what had been taken."""
+    await node.kill()
+    await node.start()
+    ready = time.perf_counter()
+    await talk.delivered()
+    return time.perf_counter() - ready
+
+
+async def at_rest(nodes: tuple[NodeProcess, NodeProcess]) -> None:
+    """Return once no node has anything to send and every thread that both hold has ended."""
+    for node in (*nodes, *nodes):  # what one sends at last may leave the other something to do
+        await reached(partial(_rests, node), within_s=60)
+
+
+async def _rests(node: NodeProcess) -> bool:
+    async with look_into(node.directory / "data" / "node.db", now=int(time.time())) as reader:
+        open_ = await reader.find(ThreadRow, where(state="ACCEPTED"))
+        return await reader.count(OutboxRow) == 0 and not open_
+
+
+async def books(node: NodeProcess) -> dict[str, Book]:
+    """Return the books of all threads that a person took up."""
+    async with look_into(node.directory / "data" / "node.db", now=int(time.time())) as reader:
+        rows = await reader.find(ThreadRow)
+    found = {row.thread: decode(row.book, Book) for row in rows}
+    return {thread: book for thread, book in found.items() if len(book.said) + len(book.heard) > 2}
