@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from federation.returning import BACK_PATH
 from federation.sets import NUDGES_PATH
 from node.api.bodies import parse_json
 from node.api.routes import JSON, Route
+from node.services.recovery import HEADS_PATH
 from protocol.encoding import decode, encode
 from protocol.tickets import PEERINGS_PATH
 
@@ -34,11 +36,28 @@ GOOD: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/mailbox/ack"): {"cursor": 1},
     ("POST", "/api/v1/threads/{thread}/cancel"): {"side": "consumer", "reason": "not-needed"},
     ("POST", "/api/v1/threads/{thread}/answer"): {"answer": {"type": "decline", "reason": "no-time"}},
+    ("POST", "/api/v1/threads/{thread}/envelopes"): {
+        "side": "consumer",
+        "id": "00000000-0000-7000-8000-000000000001",
+        "kind": "message",
+        "ciphertext": "AAAA",
+    },
+    ("POST", "/api/v1/search"): {
+        "need": {
+            "topics": ["mm:first-board-presentation"],
+            "kind": "been-through",
+            "languages": ["en"],
+            "format": "call",
+            "length": 30,
+        },
+    },
+    ("POST", BACK_PATH): {"life": NOTHING, "stored": 60, "at": 60},
+    ("POST", HEADS_PATH): {"after": NOTHING},
     ("POST", PEERINGS_PATH): {"code": NOTHING, "document": "a.b.c"},
     ("POST", NUDGES_PATH): {"audience": "A" * 43, "kind": "offers", "seq": 8},
 }
 #: Routes of this table that read the one canonical form.
-SIGNED: Final = {("POST", PEERINGS_PATH), ("POST", NUDGES_PATH)}
+SIGNED: Final = {("POST", path) for path in (PEERINGS_PATH, NUDGES_PATH, BACK_PATH, HEADS_PATH)}
 PLAIN: Final = tuple(route for route in JSON_ROUTES if route.key in GOOD)
 
 
