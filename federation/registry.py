@@ -118,12 +118,20 @@ class RegistryService:
         self._calls: Final = calls
         self._post: Final = post
         self._own: Final = own
-        self._key: Final = key
+        self._key = key
         self._policy: Final = policy
         self._missed: dict[str, tuple[SuspensionNotice, tuple[str, ...]]] = {}
         self._woken: Final = asyncio.Event()
         self._turn: Final = asyncio.Lock()
         self._pending = False
+
+    def rekey(self, key: SigningKey) -> None:
+        """Sign notices with this `log` key from now on."""
+        self._key = key
+
+    def wake(self) -> None:
+        """Look soon whether what is stated about members still holds."""
+        self._woken.set()
 
     async def start(self) -> None:
         """Know the members, and whom a notice of the last hour may not have reached."""

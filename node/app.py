@@ -21,6 +21,7 @@ from protocol.crowd import FamilyMap
 
 from . import outside
 from .clock import SystemClock, SystemEntropy
+from .consortia import Consortia
 from .health import Health
 from .housekeeping import DOCUMENTS_EVERY_S, RETENTION_EVERY_S, every, forget_old_rows, refresh_documents
 from .nodelog import NodeLog
@@ -59,6 +60,7 @@ class Node:
         self.peering: Final = Peering(base, identity, client)
         self.log: Final = NodeLog(base, families)
         self.catalog: Final = Catalog(base, self.peering, vocabulary, families, log=self.log.sequencer)
+        self.consortia: Final = Consortia(base, self.peering, self.catalog)
         self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
         self.people: Final = People(base, vocabulary, self.handshakes)
         self.health: Final = Health(base.store, base.jobs)
@@ -78,6 +80,7 @@ class Node:
                 *status.operations(),
                 *self.people.operations.operations(),
                 *self.peering.operations.operations(),
+                *self.consortia.operations.operations(),
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
                 *self.log.operations(),
@@ -97,6 +100,7 @@ class Node:
         node = cls(base, identity, client, vocabulary=vocabulary, families=families)
         await begin(base.store, base.entropy, entity=base.entity, generation=base.store.generation)
         await node.peering.directory.load(base.store)
+        await node.consortia.start()
         await node.catalog.mirror.start()
         return node
 
@@ -109,6 +113,7 @@ class Node:
         jobs.start("log", self.log.run)
         self.witnessing.start_jobs()
         jobs.start("agreements", self._end_periods)
+        self.consortia.start_jobs()
         jobs.start("catalogs", self.catalog.catalogs.run)
         jobs.start("mirror", self.catalog.mirror.run)
         jobs.start("mail", self._send_mail)

@@ -202,7 +202,17 @@ def _rules(config: Config) -> Iterator[str]:
         yield "[editions] keep must not be larger than k"
     if config.mail.mode == "smtp" and not config.mail.host:
         yield '[mail] host is needed with mode = "smtp"'
+    yield from _registry(config)
     yield from _development(config)
+
+
+def _registry(config: Config) -> Iterator[str]:
+    if config.registry.enabled and not config.registry.name:
+        yield "[registry] name is needed with enabled = true"
+    try:
+        config.registry.consortium()
+    except MeshError as error:
+        yield f"[registry] {error}"
 
 
 def _exposure(config: Config) -> Iterator[str]:

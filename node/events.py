@@ -110,6 +110,11 @@ class Events:
         self._count("key-confirmed")
         self.log.warning("key-confirmed")
 
+    def member_refused(self, error_code: str) -> None:
+        """A registry states a member that cannot be met as stated; `registry memberships` shows which."""
+        self._count("member-refused")
+        self.log.error("member-refused", error_code=error_code)
+
     def document_refused(self, error_code: str) -> None:
         """A peer's document could not be had or may not follow the pinned one."""
         self._count("document-refused")

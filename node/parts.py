@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from federation.announcer import Announcer
-from federation.audiences import PairAudiences, PeerSets
+from federation.audiences import PeerSets
 from federation.authenticate import Authenticator
 from federation.checkup import Checkup
 from federation.client import PeerClient
@@ -33,6 +33,7 @@ from .events import Events
 from .exchanging import Exchanging, Surroundings
 from .jobs import Jobs
 from .keys import KeyRing, load_keys
+from .meeting import Meeting
 from .sections import Config
 from .services.accounts import Accounts, SignInSettings
 from .services.catalogs import Catalogs
@@ -150,7 +151,18 @@ class Peering:
             peer_per_minute=limits.peer_per_minute,
             not_before=base.clock.now(),
         )
-        self.audiences: Final = PairAudiences(self.directory, base.clock, own=base.entity)
+        self.meeting: Final = Meeting(
+            base.store,
+            base.clock,
+            self.calls,
+            self.directory,
+            peering=self.service,
+            discovery=self.discovery,
+            alert=base.events.member_refused,
+            development=config.development.enabled,
+        )
+        self.audiences: Final = self.meeting.audiences
+        self.directory.watch(self.meeting.memberships.wake)
         self.sets: Final = PeerSets(self.directory, self.calls)
 
     async def reissue(self) -> None:
@@ -213,7 +225,9 @@ class Catalog:
             peering.sets.fetch,
             own=base.entity,
             policy=MirrorPolicy(poll_s=settings.poll_s),
+            contents={"members": peering.meeting.memberships},
         )
+        peering.meeting.memberships.on_change(self._meet)
         self.offers: Final = Offers(
             store,
             clock,
@@ -240,6 +254,12 @@ class Catalog:
             vocabulary=lambda: vocabulary.vocabulary,
             sector=base.org.sector,
         )
+
+    async def _meet(self) -> None:
+        """Show our catalog to new members of consortia and mirror theirs; show nothing of those who are out."""
+        await self.mirror.drop()
+        self.mirror.look_again()
+        self.catalogs.wake()
 
 
 class Handshakes(Exchanging):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from protocol.tickets import Consortium
 from protocol.vocabulary import Country, Language
 
 HostPort = r"^(\[[0-9a-f:]{2,39}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$"
@@ -180,6 +181,26 @@ class LogSection(Section, frozen=True, kw_only=True):
     prove_s: Annotated[int, doc("A log that owes a proof or an entry for longer is reported.", ge=1)] = 900
 
 
+class RegistrySection(Section, frozen=True, kw_only=True):
+    """For a node that is the registry of a consortium: it states who is a member."""
+
+    enabled: Annotated[bool, doc("This node admits members and publishes who they are.")] = False
+    name: Annotated[str, doc("Name of the consortium.", max_length=80)] = ""
+    charter: Annotated[str, doc("What members promise, in one line; stands in every ticket.", max_length=280)] = ""
+    charter_url: Annotated[
+        str, doc("Where the charter stands whole, or empty.", pattern=r"^(https://[!-~]{1,192})?$")
+    ] = ""
+    statement_hours: Annotated[
+        int, doc("A statement about a member lives so long: the registry may be away for half of it.", ge=24, le=72)
+    ] = 48
+
+    def consortium(self) -> Consortium | None:
+        """Return what tickets say about the consortium; None when this node is no registry. Raises: MalformedError."""
+        if not self.enabled:
+            return None
+        return Consortium(name=self.name, charter=self.charter, charter_url=self.charter_url)
+
+
 class VocabularySection(Section, frozen=True, kw_only=True):
     """What the operator says about topics."""
 
@@ -216,6 +237,7 @@ class Config(Section, frozen=True, kw_only=True):
     privacy: PrivacySection = PrivacySection()
     egress: EgressSection = EgressSection()
     log: LogSection = LogSection()
+    registry: RegistrySection = RegistrySection()
     vocabulary: VocabularySection = VocabularySection()
     telemetry: TelemetrySection = TelemetrySection()
     development: DevelopmentSection = DevelopmentSection()

@@ -16,6 +16,7 @@ from .federation import FEDERATION, Federation, peer_guard
 from .gossip import GOSSIP
 from .hosts import HOSTS, Hosts
 from .log import LOG, LogServices
+from .members import MEMBERS, MemberServices
 from .middleware import Edge, hide_software
 from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
@@ -109,6 +110,11 @@ def _add_peers(app: web.Application, node: Node) -> None:
     app[LOG] = LogServices(book=node.log.book, authenticator=peering.authenticator)
     app[WITNESS] = node.witnessing.witness
     app[GOSSIP] = node.witnessing.gossip
+    consortia = node.consortia
+    app[MEMBERS] = MemberServices(
+        memberships=consortia.memberships,
+        registry=consortia.registry if base.config.registry.enabled else None,
+    )
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
         outbox=node.handshakes.outbox,

@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from federation.authenticate import Authenticated
+from federation.directory import Action
 from federation.inbox import Inbox
 from federation.mirror import MirrorService
 from federation.outbox import Outbox
@@ -77,8 +78,9 @@ async def quotes(request: web.Request) -> web.Response:
 async def set_head(request: web.Request) -> web.Response:
     """Give the newest head of a set; 304 when the asker has it."""
     asked = asked_by(request)
-    asked.peer.require("catalog", now=asked.created)
     where = request.match_info
+    asked.peer.require(_looking(where["kind"]), now=asked.created)
+    request.app[RELAY].mirror.back(asked.peer.entity)
     reply = await request.app[RELAY].publisher.head_answer(where["audience"], where["kind"], asked.peer.entity)
     headers = {"ETag": reply.etag}
     if request.headers.get("If-None-Match") == reply.etag:
@@ -89,8 +91,8 @@ async def set_head(request: web.Request) -> web.Response:
 async def set_page(request: web.Request) -> web.Response:
     """Give one page of a snapshot; it proves itself by the head, so it is not signed."""
     asked = asked_by(request)
-    asked.peer.require("catalog", now=asked.created)
     where = request.match_info
+    asked.peer.require(_looking(where["kind"]), now=asked.created)
     body = await request.app[RELAY].publisher.page(
         where["audience"], where["kind"], _number(where["seq"]), _number(where["page"]), asked.peer.entity
     )
@@ -111,6 +113,11 @@ def _there(request: web.Request) -> Authenticated:
     asked = asked_by(request)
     request.app[RELAY].outbox.back(asked.peer.entity)
     return asked
+
+
+def _looking(kind: str) -> Action:
+    """Return what a peer does that asks for a set: the members of a consortium hear who is one in any mode."""
+    return "continue" if kind == "members" else "catalog"
 
 
 def _number(text: str) -> int:

@@ -8,6 +8,7 @@ from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
 from .gossip import GOSSIP_ROUTES
 from .log import LOG_ROUTES
+from .members import MEMBER_ROUTES
 from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
@@ -25,6 +26,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *FEDERATION_ROUTES,
     *RELAY_ROUTES,
     *GOSSIP_ROUTES,
+    *MEMBER_ROUTES,
     *LOG_ROUTES,
     *WITNESS_ROUTES,
 )

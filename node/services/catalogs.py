@@ -96,7 +96,7 @@ class Catalogs:
     async def tick(self) -> tuple[str, ...]:
         """Make the editions and heads that are due now; return the audiences whose set changed."""
         async with self._turn:
-            served = tuple(one.id for one in await self._audiences.audiences())
+            served = tuple(one.id for one in await self._audiences.audiences() if "offers" in one.kinds)
             changed = await self._advance(served)
         if self._post:
             for audience, seq in changed.items():
@@ -161,7 +161,7 @@ class Catalogs:
 
     async def current(self) -> dict[str, Catalog]:
         """Return the catalogs of the audiences served now, by audience."""
-        served = {one.id for one in await self._audiences.audiences()}
+        served = {one.id for one in await self._audiences.audiences() if "offers" in one.kinds}
         async with self._store.read() as rows:
             return {row.audience: load_catalog(row) for row in await rows.find(CatalogRow) if row.audience in served}
 
