@@ -1,11 +1,12 @@
 """`mentormesh peer`: invite and accept other organizations, set what they may do, examine the way to them."""
 
-from datetime import UTC, datetime
-
 import click
 
 from federation.checkup import Finding
 from federation.peer_views import Accepted, Invitation, PeerInfo, Preview
+from federation.pending import PendingKey
+from node.clock import SystemClock
+from node.services.keys import ConfirmKey, ListPending
 from node.services.peers import (
     ExaminePeer,
     InvitePeer,
@@ -14,16 +15,20 @@ from node.services.peers import (
     SetPeerMode,
     UseTicket,
 )
-from protocol.errors import RefusedError
+from protocol.errors import MissingError, RefusedError
 from protocol.tickets import Mode
 
+from .ledger import ledger
 from .node_access import NodeAccess, operator_command
-from .output import Output
+from .output import Output, when
 
 
 @click.group()
 def peer() -> None:
     """Connect this node with those of other organizations."""
+
+
+peer.add_command(ledger)
 
 
 @peer.command()
@@ -43,7 +48,7 @@ async def invite(node: NodeAccess, output: Output, *, entity: str | None, policy
     made = await node.call("peer.invite", command, Invitation)
     output.result(made, made.ticket)
     if not output.as_json:
-        output.say(f"\nThis ticket works once, until {_when(made.expires_at)}. Send it to the other administrator, who")
+        output.say(f"\nThis ticket works once, until {when(made.expires_at)}. Send it to the other administrator, who")
         output.say("runs `mentormesh peer accept TICKET`. Then compare these words by phone:")
         output.say(f"\n    {made.words}")
         if not node.runs:
@@ -77,7 +82,7 @@ def _confirmed() -> bool:
 async def list_peers(node: NodeAccess, output: Output) -> None:
     """List all peers."""
     peers = await node.call("peer.list", ListPeers(), tuple[PeerInfo, ...])
-    rows = [(one.entity, one.display_name, _mode(one), _when(one.added_at)) for one in peers]
+    rows = [(one.entity, one.display_name, _mode(one), when(one.added_at)) for one in peers]
     empty = "There are no peers: begin with `mentormesh peer invite`, or accept a ticket."
     output.table(peers, ("entity", "name", "mode", "since"), rows, empty=empty)
 
@@ -94,7 +99,7 @@ async def show(node: NodeAccess, output: Output, *, entity: str) -> None:
         f"  words     {one.words}",
         f"  address   {one.api}" + (f", asked at {one.connect_to}" if one.connect_to else ""),
         f"  speaks    {one.protocol or 'no common protocol'}; {', '.join(one.capabilities)}",
-        f"  since     {_when(one.added_at)}, document of {_when(one.fetched_at)}",
+        f"  since     {when(one.added_at)}, document of {when(one.fetched_at)}",
     ]
     output.result(one, lines)
 
@@ -125,6 +130,24 @@ async def remove(node: NodeAccess, output: Output, *, entity: str, yes: bool) ->
     output.result({"removed": entity}, f"{entity} is no peer any more")
 
 
+@peer.command(name="confirm-key")
+@click.argument("entity")
+@click.option("--yes", is_flag=True, help="Do not ask whether the words were compared.")
+@operator_command
+async def confirm_key(node: NodeAccess, output: Output, *, entity: str, yes: bool) -> None:
+    """Take the new federation key that ENTITY has shown for 72 hours, after its words were compared by phone."""
+    pending = await node.call("peer.pending", ListPending(), tuple[PendingKey, ...])
+    seen = next((one for one in pending if one.entity == entity), None)
+    if seen is None:
+        raise MissingError("no changed key of that peer awaits confirmation", code="nothing-pending")
+    output.say(f"{entity} shows another key since {when(seen.first_seen)}.\n\n    known  {seen.known_words}")
+    output.say(f"    new    {seen.new_words}\n")
+    if SystemClock().now() >= seen.confirm_from and not yes and not _confirmed():
+        raise RefusedError("not confirmed: compare the words by phone first, or pass --yes", code="not-confirmed")
+    done = await node.call("peer.confirm-key", ConfirmKey(entity=entity, words=seen.new_words), PendingKey)
+    output.result(done, f"{entity} is known by its new key now")
+
+
 @peer.command()
 @click.argument("address")
 @operator_command
@@ -143,8 +166,4 @@ def _finding(finding: Finding) -> list[str]:
 
 
 def _mode(one: PeerInfo) -> str:
-    return f"{one.mode} until {_when(one.mode_until)}" if one.mode_until is not None else one.mode
-
-
-def _when(at: int) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"{one.mode} until {when(one.mode_until)}" if one.mode_until is not None else one.mode

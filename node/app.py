@@ -23,13 +23,24 @@ from . import outside
 from .clock import SystemClock, SystemEntropy
 from .consortia import Consortia
 from .health import Health
-from .housekeeping import DOCUMENTS_EVERY_S, RETENTION_EVERY_S, every, forget_old_rows, refresh_documents
+from .housekeeping import (
+    DOCUMENTS_EVERY_S,
+    RETENTION_EVERY_S,
+    Step,
+    every,
+    forget_earlier_keys,
+    forget_old_rows,
+    refresh_documents,
+)
+from .keys import KeyRing
 from .nodelog import NodeLog
 from .operations import Operations
 from .parts import Base, Catalog, Handshakes, Peering, People
 from .rekeying import finish_install
 from .rows import MailRow, MemberRow
 from .sections import Config
+from .services.board import Board
+from .services.keys import Keys
 from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
 from .services.peers import draft_document
@@ -63,9 +74,9 @@ class Node:
         self.consortia: Final = Consortia(base, self.peering, self.catalog)
         self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
         self.people: Final = People(base, vocabulary, self.handshakes)
-        self.health: Final = Health(base.store, base.jobs)
         self.witnessing: Final = Witnessing(base, self.peering, self.log, self.catalog.mirror)
         self.handshakes.listen(self.witnessing.watch.refer)
+        self.health: Final = Health(base.store, base.jobs)
         status = Status(
             base.directory,
             base.config,
@@ -75,6 +86,20 @@ class Node:
             counted=COUNTED,
             alerts=self.witnessing.alerts,
         )
+        self.keys: Final = Keys(
+            base.directory,
+            base.entity,
+            clock=base.clock,
+            entropy=base.entropy,
+            events=base.events,
+            directory=self.peering.directory,
+            discovery=self.peering.discovery,
+            announcer=self.peering.announcer,
+            overlap_days=base.config.keys.overlap_days,
+            take_over=self._take_over,
+            check_log=self.log.sequencer.check_whole,
+        )
+        self.log.connect(self.peering.reissue)
         self.operations: Final = Operations(
             (
                 *status.operations(),
@@ -84,9 +109,15 @@ class Node:
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
                 *self.log.operations(),
+                *self.keys.operations(),
+                *self._board().operations(),
                 *WitnessOperations(self.witnessing).operations(),
             )
         )
+
+    def _board(self) -> Board:
+        outbox, inbox = self.handshakes.outbox, self.handshakes.inbox
+        return Board(self.base.store, self.peering.directory, outbox, inbox.breaker, self.base.clock)
 
     @classmethod
     async def make(cls, base: Base, stack: AsyncExitStack) -> Self:
@@ -103,6 +134,13 @@ class Node:
         await node.consortia.start()
         await node.catalog.mirror.start()
         return node
+
+    async def _take_over(self, keys: KeyRing) -> None:
+        """Go on with these keys: in all parts, in the log, in the document, in the heads of sets."""
+        self.base.adopt(keys)
+        await self.log.renew()
+        await self.peering.reissue()
+        self.catalog.catalogs.wake()
 
     def start_jobs(self) -> None:
         """Start all background work; `base.jobs.stop` ends it."""
@@ -154,12 +192,16 @@ class Node:
         )
 
     async def _refresh(self) -> None:
+        """Look at keys and documents at the start, and now and then."""
         peering, base = self.peering, self.base
-        await every(
-            base.clock,
-            DOCUMENTS_EVERY_S,
+        steps: tuple[Step, ...] = (
+            self.keys.look_after,
             lambda: refresh_documents(peering.directory, peering.discovery, base.events),
+            lambda: forget_earlier_keys(base.store, base.clock),
         )
+        for step in steps:
+            await step()
+        await every(base.clock, DOCUMENTS_EVERY_S, *steps)
 
 
 async def _identity(base: Base) -> Identity:
