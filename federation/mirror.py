@@ -27,7 +27,7 @@ from protocol.offers import Offer, open_offers
 from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
 
 from .index import MirrorIndex, ShownSet
-from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, refuse_forked, same_entries, step_from
+from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
 from .sets import MAX_HEAD_ANSWER, Contents, Fetch, Source, SourceBook, head_path, page_path
@@ -252,21 +252,22 @@ class MirrorService:
         contents = self._contents.get(source.kind)
         if contents:
             contents.check_size(head.size_bucket)
-        await self._replace(candidate, await self._entries(source, head))
+        await self._replace(candidate, await self._whole(source, head))
 
-    async def _entries(self, source: Source, head: SetHead) -> tuple[Entry, ...]:
-        """Return all entries of the set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
+    async def _whole(self, source: Source, head: SetHead) -> Taken:
+        """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
+        came: list[bytes] = []
         pages: list[Page] = []
         most = head.size_bucket // PAGE_ENTRIES + len(head.shards)
         while not pages or len(pages) < pages[0].of:
-            data = await self._page(source, head.seq, len(pages))
+            came.append(await self._page(source, head.seq, len(pages)))
             try:
-                pages.append(decode_page(data))
+                pages.append(decode_page(came[-1]))
             except (MalformedError, LimitError) as error:
                 raise IncompleteError(str(error)) from None
             if pages[-1].of > most:
                 raise IncompleteError("snapshot has more pages than its size needs")
-        return open_pages(head, pages)
+        return Taken(pages=tuple(came), entries=open_pages(head, pages))
 
     async def _page(self, source: Source, seq: int, number: int) -> bytes:
         try:
@@ -276,12 +277,12 @@ class MirrorService:
             raise IncompleteError("a page of the snapshot is missing") from None
         return answer.body
 
-    async def _replace(self, candidate: Candidate, entries: Sequence[Entry]) -> None:
-        offers = _offers(entries) if candidate.source.kind == "offers" else ()
+    async def _replace(self, candidate: Candidate, taken: Taken) -> None:
+        offers = _offers(taken.entries) if candidate.source.kind == "offers" else ()
         contents = self._contents.get(candidate.source.kind)
         if contents:
-            contents.check(candidate.source, [each.opening.body for each in entries])
-        row = await self._held.replace(candidate, entries, contents)
+            contents.check(candidate.source, [each.opening.body for each in taken.entries])
+        row = await self._held.replace(candidate, taken, contents)
         if self._may_show(row):
             self.index.show(_shown(row, offers))
 

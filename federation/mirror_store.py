@@ -3,7 +3,7 @@
 Source: docs/protocol/12-set-heads.md §11.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -12,17 +12,22 @@ from protocol.encoding import decode
 from protocol.errors import RefusedError
 from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, follow
 from protocol.jws import parse
-from protocol.pages import Entry
+from protocol.pages import Entry, decode_page
 
-from .ports import Condition, Store, Writer, at_most, is_in, where
-from .rows import MirrorBodyRow, MirrorRow, SetHeadRow
+from .ports import Condition, Store, at_most, where
+from .rows import MirrorPageRow, MirrorRow, SetHeadRow
 from .sets import Contents, Source
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"
 FORKED: Final = "forked"
 
-_CHUNK: Final = 2048
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole set that agrees with its head: the pages as they came, and the entries in them."""
+
+    pages: tuple[bytes, ...]
+    entries: tuple[Entry, ...]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,27 +100,25 @@ class MirrorStore:
         async with self._store.read() as rows:
             found = []
             for row in await rows.find(MirrorRow, where(state=COMPLETE, kind="offers")):
-                entries = await rows.find(MirrorBodyRow, _place(row.origin, row.audience, row.kind))
-                found.append((row, tuple(each.body for each in entries)))
+                pages = await rows.find(MirrorPageRow, _place(row.origin, row.audience, row.kind))
+                openings = (decode_page(each.data).entries for each in pages)
+                found.append((row, tuple([one.body for page in openings for one in page])))
             return found
 
-    async def replace(
-        self, candidate: Candidate, entries: Sequence[Entry], contents: Contents | None = None
-    ) -> MirrorRow:
-        """Store a complete set, and let `contents` take what it says; what its head leaves out is deleted with it.
+    async def replace(self, candidate: Candidate, taken: Taken, contents: Contents | None = None) -> MirrorRow:
+        """Store a complete set in place of the one held, and let `contents` take what it says.
 
         The step is judged once more inside, because another poll may have stored a newer head meanwhile.
         """
         place = candidate.source.place
-        row = candidate.row(len(entries))
+        row = candidate.row(len(taken.entries))
         async with self._store.write() as tx:
             step_from(await tx.get(MirrorRow, *place), candidate)
-            held = {each.commitment for each in await tx.find(MirrorBodyRow, _place(*place))}
-            await _delete(tx, place, held - {each.commitment for each in entries})
-            await tx.insert(*(_body(place, each) for each in entries if each.commitment not in held))
+            await tx.delete(MirrorPageRow, _place(*place))
+            await tx.insert(*(_page(place, number, data) for number, data in enumerate(taken.pages)))
             await tx.put(row)
             if contents is not None:
-                await contents.take(tx, candidate.source, tuple(each.opening.body for each in entries))
+                await contents.take(tx, candidate.source, tuple(each.opening.body for each in taken.entries))
         return row
 
     async def renew(self, candidate: Candidate) -> MirrorRow:
@@ -148,14 +151,14 @@ class MirrorStore:
         for row in old:
             state = FORKED if row.state == FORKED else INCOMPLETE
             async with self._store.write() as tx:
-                await tx.delete(MirrorBodyRow, _place(row.origin, row.audience, row.kind))
+                await tx.delete(MirrorPageRow, _place(row.origin, row.audience, row.kind))
                 await tx.put(msgspec.structs.replace(row, state=state, entries=0, etag=""))
         return tuple(old)
 
     async def reset(self, peer: str) -> int:
         """Delete everything held of a peer; return the number of sets."""
         async with self._store.write() as tx:
-            await tx.delete(MirrorBodyRow, where(origin=peer))
+            await tx.delete(MirrorPageRow, where(origin=peer))
             return await tx.delete(MirrorRow, where(origin=peer))
 
     async def gossip_view(self, source: Source, own: str, own_seq: int) -> dict[str, SeenHead]:
@@ -169,24 +172,10 @@ class MirrorStore:
         return held
 
 
-async def _delete(tx: Writer, place: tuple[str, str, str], commitments: Iterable[bytes]) -> None:
-    gone = sorted(commitments)
-    for at in range(0, len(gone), _CHUNK):
-        await tx.delete(MirrorBodyRow, _place(*place), is_in("commitment", gone[at : at + _CHUNK]))
-
-
 def _place(origin: str, audience: str, kind: str) -> Condition:
     return where(origin=origin, audience=audience, kind=kind)
 
 
-def _body(place: tuple[str, str, str], entry: Entry) -> MirrorBodyRow:
+def _page(place: tuple[str, str, str], number: int, data: bytes) -> MirrorPageRow:
     origin, audience, kind = place
-    return MirrorBodyRow(
-        origin=origin,
-        audience=audience,
-        kind=kind,
-        commitment=entry.commitment,
-        shard=entry.shard,
-        salt=entry.opening.salt,
-        body=entry.opening.body,
-    )
+    return MirrorPageRow(origin=origin, audience=audience, kind=kind, number=number, data=data)

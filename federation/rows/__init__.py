@@ -38,7 +38,7 @@ from .log import (
 from .members import FellowRow, MembershipRow, RegistrationRow
 from .offers import (
     CatalogRow,
-    MirrorBodyRow,
+    MirrorPageRow,
     MirrorRow,
     SetHeadRow,
     SetPageRow,
@@ -85,7 +85,7 @@ __all__ = [
     "MailboxRow",
     "MembershipRow",
     "MessageRow",
-    "MirrorBodyRow",
+    "MirrorPageRow",
     "MirrorRow",
     "MissRow",
     "NonceRow",

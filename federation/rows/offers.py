@@ -108,25 +108,21 @@ class MirrorRow(Row, frozen=True, kw_only=True):
     evidence: str = ""
 
 
-class MirrorBodyRow(Row, frozen=True, kw_only=True):
-    """One entry of a peer's set; deleted with the first head that leaves it out."""
+class MirrorPageRow(Row, frozen=True, kw_only=True):
+    """One page of a peer's set as it came; all of a set are deleted with the first head that signs other entries."""
 
-    table = "mirror_body"
-    key = ("origin", "audience", "kind", "commitment")
+    table = "mirror_page"
+    key = ("origin", "audience", "kind", "number")
     purpose: ClassVar = {
-        "origin": "offers: whose entry",
+        "origin": "offers: whose set",
         "audience": "offers: shown to whom",
         "kind": "offers: which set",
-        "commitment": "offers: place in the set's tree",
-        "shard": "offers: which root it counts for",
-        "salt": "offers: opens the commitment",
-        "body": "offers: what is shown and searched",
+        "number": "offers: which page",
+        "data": "offers: what is shown and searched, and the salts that open its commitments",
     }
 
     origin: str
     audience: str
     kind: str
-    commitment: bytes
-    shard: int
-    salt: bytes
-    body: bytes
+    number: int
+    data: bytes

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from federation.ports import Writer
-from federation.rows import MirrorBodyRow, MirrorRow
+from federation.rows import MirrorPageRow, MirrorRow
 from federation.sets import TOLD_AT_ONCE, Audience, Source, tell
 from protocol.commitments import Opening
 from protocol.errors import LimitError, MalformedError, MissingError, UnavailableError
@@ -64,7 +64,7 @@ async def test_a_set_with_contents_is_handed_over_when_it_changed_and_only_then(
 
 async def _held(pair: Pair) -> object:
     async with pair.birch_store.read() as rows:
-        return await rows.find(MirrorRow), await rows.find(MirrorBodyRow)
+        return await rows.find(MirrorRow), await rows.find(MirrorPageRow)
 
 
 async def test_contents_that_are_refused_change_nothing(pair: Pair, strict: Strict) -> None:

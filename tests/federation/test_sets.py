@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from federation.mirror import MirrorPolicy
-from federation.rows import MirrorBodyRow, MirrorRow, SetHeadRow, SetPageRow
+from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
 from federation.sets import Fetched, head_path
 from node.store.sqlite import SqliteStore
 from protocol.commitments import Opening
 from protocol.encoding import b64, encode
 from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError, UnverifiedError
 from protocol.heads import HeadAnswer, Nudge, SeenHead, SetHead, open_answer, open_any_head, sign_head
-from protocol.pages import snapshot
+from protocol.pages import decode_page, snapshot
 from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
@@ -34,9 +34,9 @@ async def row_of(pair: Pair) -> MirrorRow | None:
         return await rows.get(MirrorRow, AURORA, PAIR, "offers")
 
 
-async def bodies_of(pair: Pair) -> list[MirrorBodyRow]:
+async def bodies_of(pair: Pair) -> list[Opening]:
     async with pair.birch_store.read() as rows:
-        return await rows.find(MirrorBodyRow)
+        return [one for row in await rows.find(MirrorPageRow) for one in decode_page(row.data).entries]
 
 
 async def state_of(pair: Pair) -> str:
