@@ -37,6 +37,10 @@ class MirrorIndex:
                 chosen[one.origin] = one
         return tuple(chosen.values())
 
+    def holds(self, origin: str, audience: str) -> bool:
+        """Tell whether a set of this origin and audience is here, fresh or not."""
+        return (origin, audience) in self._sets
+
     def show(self, shown: ShownSet) -> None:
         """Show a set in place of the one held before."""
         self._sets[shown.origin, shown.audience] = shown

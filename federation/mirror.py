@@ -228,7 +228,9 @@ class MirrorService:
 
     async def _take(self, source: Source, watch: _Watch, row: MirrorRow | None, *, afresh: bool = False) -> None:
         """Fetch the head and, if it signs other entries than those held, the pages; store the result."""
-        etag = row.etag if row and row.state == COMPLETE and not afresh else ""
+        # What was dropped and is a source again is taken whole once more: nothing of it is in memory.
+        held = source.kind != "offers" or self.index.holds(source.peer, source.audience)
+        etag = row.etag if row and row.state == COMPLETE and held and not afresh else ""
         answer = await self._fetch(
             source.peer, head_path(source.audience, source.kind), etag, limit=MAX_HEAD_ANSWER, signed=True
         )
@@ -246,13 +248,14 @@ class MirrorService:
             await self._held.keep_evidence(candidate)
             raise
         watch.contradicted = await self._contradicted(source, opened.seen)
-        if same_entries(row, head):
+        if held and same_entries(row, head):
             self._renewed(await self._held.renew(candidate))
-            return
-        contents = self._contents.get(source.kind)
-        if contents:
-            contents.check_size(head.size_bucket)
-        await self._replace(candidate, await self._whole(source, head))
+        else:
+            contents = self._contents.get(source.kind)
+            if contents:
+                contents.check_size(head.size_bucket)
+            await self._replace(candidate, await self._whole(source, head))
+        watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
 
     async def _whole(self, source: Source, head: SetHead) -> Taken:
         """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""

@@ -162,3 +162,17 @@ async def test_many_are_told_at_once_and_those_that_miss_it_are_named() -> None:
 
     assert await tell(map(str, range(300)), say) == ("7",)
     assert most == TOLD_AT_ONCE
+
+
+async def test_a_source_that_is_one_again_is_shown_again_although_its_set_is_the_same(pair: Pair) -> None:
+    await pair.publish(offers(1, 2))
+    await pair.poll()
+    pair.birch_book.listed, listed = [], pair.birch_book.listed
+    await pair.mirror.drop()
+    assert pair.shown() == []
+    pair.birch_book.listed = listed
+    await pair.poll()
+    assert pair.shown() == [1, 2]
+    pair.asked.clear()
+    await pair.poll()
+    assert len(pair.asked) == 1
