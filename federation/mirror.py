@@ -255,7 +255,6 @@ class MirrorService:
             if contents:
                 contents.check_size(head.size_bucket)
             await self._replace(candidate, await self._whole(source, head))
-        watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
 
     async def _whole(self, source: Source, head: SetHead) -> Taken:
         """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
