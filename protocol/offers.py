@@ -45,8 +45,7 @@ class Offer(Wire, frozen=True, kw_only=True, gc=False):
     ext: Ext = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_ascending(self.formats, "formats")
-        require_ascending(self.lengths, "lengths")
+        _check_lists(self.formats, self.lengths)
 
 
 class OrgProfile(Wire, frozen=True, kw_only=True):
@@ -72,14 +71,15 @@ class OrgProfile(Wire, frozen=True, kw_only=True):
 
 def require_ascending(values: tuple[str, ...] | tuple[int, ...], field: str) -> None:
     """Return when `values` are distinct and ascending, so that one set has one spelling. Raises: ValueError."""
-    if not _ascending(values):
+    if any(a >= b for a, b in pairwise(values)):  # type: ignore[operator]
         raise ValueError(f"{field} must be distinct and ascending")
 
 
 # The offers of a catalog have few different formats and lengths between them.
 @lru_cache(1024)
-def _ascending(values: tuple[str, ...] | tuple[int, ...]) -> bool:
-    return all(a < b for a, b in pairwise(values))  # type: ignore[operator]
+def _check_lists(formats: tuple[Format, ...], lengths: tuple[Length, ...]) -> None:
+    require_ascending(formats, "formats")
+    require_ascending(lengths, "lengths")
 
 
 def encode_offer(offer: Offer) -> bytes:

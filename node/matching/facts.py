@@ -8,7 +8,7 @@ from protocol.offers import Offer
 from protocol.vocabulary import Band, Format, Kind, Language, Length, TopicId
 
 
-class MirroredOffer(msgspec.Struct, frozen=True, kw_only=True):
+class MirroredOffer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A listed offer, who lists it, and that organization's NACE section (empty when not known).
 
     `audience` is the id of the audience it is shown to; empty: that of the two organizations alone.
