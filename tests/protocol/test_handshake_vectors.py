@@ -12,7 +12,8 @@ from federation.inbox import outcomes_of
 from node.services.mentor_side import RequestEntry
 from protocol.agreement import agreement_hash, countersign, open_agreement, open_proposed
 from protocol.bodies import Agreement, Choice, Quote, Request
-from protocol.encoding import b64, decode, encode, sha256, unb64
+from protocol.delivery import Cursor, Heads, HeadsAnswer, Returned
+from protocol.encoding import Wire, b64, decode, encode, sha256, unb64
 from protocol.envelope import parse_envelope, render_envelope
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
 from protocol.handshake import Handshake, Side, State, advance
@@ -138,6 +139,12 @@ def outcomes(case: Case) -> object:
     return [_plain(one) for one in outcomes_of(case["input"].encode(), case["mids"])]
 
 
+def canonical_as(case: Case, kind: type[Wire]) -> object:
+    text = case["input"].encode()
+    assert encode(decode(text, kind)) == text
+    return True
+
+
 def envelope(case: Case) -> object:
     data = unb64(case["input"]) + bytes(case.get("more", 0))
     found = parse_envelope(data)
@@ -167,6 +174,8 @@ READERS: dict[str, Callable[[Case], object]] = {
     "agreement/documents": document,
     "delivery/batches": batch,
     "delivery/outcomes": outcomes,
+    "delivery/cursors": lambda case: canonical_as(case, Returned if case.get("answer") else Cursor),
+    "delivery/heads": lambda case: canonical_as(case, HeadsAnswer if case.get("answer") else Heads),
     "envelopes/items": envelope,
     "envelopes/requests": request_entry,
     "envelopes/states": life,
