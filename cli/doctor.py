@@ -102,6 +102,9 @@ async def _check_node(directory: Path, config: Config, *, peers: bool) -> list[C
                 for job in status.jobs
                 if job.state == "waiting"
             ]
+            checks += [
+                Check(check=alert.about, level="yellow", detail=alert.detail, fix=alert.fix) for alert in status.alerts
+            ]
             if peers:
                 checks += await _check_peers(node)
     except MeshError as error:

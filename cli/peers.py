@@ -82,9 +82,9 @@ def _confirmed() -> bool:
 async def list_peers(node: NodeAccess, output: Output) -> None:
     """List all peers."""
     peers = await node.call("peer.list", ListPeers(), tuple[PeerInfo, ...])
-    rows = [(one.entity, one.display_name, _mode(one), when(one.added_at)) for one in peers]
+    rows = [(one.entity, one.display_name, _mode(one), _via(one), when(one.added_at)) for one in peers]
     empty = "There are no peers: begin with `mentormesh peer invite`, or accept a ticket."
-    output.table(peers, ("entity", "name", "mode", "since"), rows, empty=empty)
+    output.table(peers, ("entity", "name", "mode", "met", "since"), rows, empty=empty)
 
 
 @peer.command()
@@ -96,6 +96,7 @@ async def show(node: NodeAccess, output: Output, *, entity: str) -> None:
     lines = [
         f"{one.display_name} ({one.entity})",
         f"  mode      {_mode(one)}" + (f": {one.mode_reason}" if one.mode_reason else ""),
+        f"  met       {_via(one) or 'nowhere now'}",
         f"  words     {one.words}",
         f"  address   {one.api}" + (f", asked at {one.connect_to}" if one.connect_to else ""),
         f"  speaks    {one.protocol or 'no common protocol'}; {', '.join(one.capabilities)}",
@@ -165,5 +166,13 @@ def _finding(finding: Finding) -> list[str]:
     return [first, f"     {'':<12} do: {finding.fix}"] if finding.fix else [first]
 
 
+def _via(one: PeerInfo) -> str:
+    """Return where this node meets a peer: as a pair, in consortia by their registries, or both."""
+    pair = () if one.via else ("pair",)
+    return ", ".join((*pair, *(f"via {registry.removeprefix('https://')}" for registry in one.registries)))
+
+
 def _mode(one: PeerInfo) -> str:
+    if one.via and not one.registries:
+        return f"out: no registry states it as a member ({one.via} did)"
     return f"{one.mode} until {when(one.mode_until)}" if one.mode_until is not None else one.mode

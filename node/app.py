@@ -16,7 +16,7 @@ from federation.delivery import begin, forget_ledger
 from federation.identity import Own as Identity
 from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
-from federation.rows import OutboxRow, PeerRow
+from federation.rows import MembershipRow, OutboxRow, PeerRow
 from protocol.crowd import FamilyMap
 
 from . import outside
@@ -46,7 +46,7 @@ from .services.offer_operations import OfferOperations
 from .services.peers import draft_document
 from .services.vocabulary import VocabularyService
 from .services.witness_operations import WitnessOperations
-from .status import Status
+from .status import Alert, Status
 from .store.sqlite import SqliteStore
 from .telemetry import make_log
 from .witnessing import Witnessing
@@ -55,6 +55,7 @@ from .witnessing import Witnessing
 COUNTED: Final[dict[str, type[Row]]] = {
     "members": MemberRow,
     "peers": PeerRow,
+    "consortia": MembershipRow,
     "messages waiting": OutboxRow,
     "mails waiting": MailRow,
 }
@@ -84,7 +85,7 @@ class Node:
             base.store,
             base.jobs,
             counted=COUNTED,
-            alerts=self.witnessing.alerts,
+            alerts=self._alerts,
         )
         self.keys: Final = Keys(
             base.directory,
@@ -141,6 +142,9 @@ class Node:
         await self.log.renew()
         await self.peering.reissue()
         self.catalog.catalogs.wake()
+
+    async def _alerts(self) -> tuple[Alert, ...]:
+        return (*await self.witnessing.alerts(), *await self.consortia.alerts())
 
     def start_jobs(self) -> None:
         """Start all background work; `base.jobs.stop` ends it."""
