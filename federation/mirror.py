@@ -30,7 +30,10 @@ from .index import MirrorIndex, ShownSet
 from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
-from .sets import MAX_HEAD_ANSWER, Contents, Fetch, Source, SourceBook, head_path, page_path
+from .sets import MAX_HEAD_ANSWER, Beside, Contents, Fetch, Source, SourceBook, head_path, page_path
+
+#: A head without its proof is asked for again after this long.
+UNPROVEN_S: Final = 5.0
 
 State = Literal["fresh", "stale", "incomplete", "forked", "never"]
 
@@ -81,6 +84,7 @@ class _Watch:
         self.answered_at: int | None = None
         self.problem = ""
         self.contradicted: tuple[str, ...] = ()
+        self.whole = True
 
 
 class MirrorService:
@@ -99,6 +103,7 @@ class MirrorService:
         contents: Mapping[SetKind, Contents] | None = None,
     ) -> None:
         """Take the parts; `contents` says what becomes of kinds other than offers."""
+        self._beside: Beside | None = None
         self.index: Final = MirrorIndex(own)
         self._held: Final = MirrorStore(store)
         self._clock = clock
@@ -110,6 +115,10 @@ class MirrorService:
         self._contents: Final = dict(contents or {})
         self._watches: dict[tuple[str, str, str], _Watch] = {}
         self._woken = asyncio.Event()
+
+    def connect(self, beside: Beside) -> None:
+        """Have `beside` take what stands beside heads."""
+        self._beside = beside
 
     async def start(self) -> None:
         """Fill the index with what was complete when the node stopped."""
@@ -200,7 +209,8 @@ class MirrorService:
                 raise
             watch.failures = 0
             watch.problem = ""
-            watch.due_at = self._clock.now() + self._jitter(self._policy.poll_s)
+            pause = self._policy.poll_s if watch.whole else min(UNPROVEN_S, self._policy.poll_s)
+            watch.due_at = self._clock.now() + self._jitter(pause)
 
     def _retry_at(self, watch: _Watch, error: MeshError) -> float:
         """Return when to ask again: backing off, and when the peer named a time within reason, not before it."""
@@ -255,6 +265,7 @@ class MirrorService:
             if contents:
                 contents.check_size(head.size_bucket)
             await self._replace(candidate, await self._whole(source, head))
+        watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
 
     async def _whole(self, source: Source, head: SetHead) -> Taken:
         """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""

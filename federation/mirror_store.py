@@ -114,11 +114,11 @@ class MirrorStore:
         row = candidate.row(len(taken.entries))
         async with self._store.write() as tx:
             step_from(await tx.get(MirrorRow, *place), candidate)
+            if contents is not None:  # before the pages go, with which it may compare
+                await contents.take(tx, candidate.source, tuple(each.opening.body for each in taken.entries))
             await tx.delete(MirrorPageRow, _place(*place))
             await tx.insert(*(_page(place, number, data) for number, data in enumerate(taken.pages)))
             await tx.put(row)
-            if contents is not None:
-                await contents.take(tx, candidate.source, tuple(each.opening.body for each in taken.entries))
         return row
 
     async def renew(self, candidate: Candidate) -> MirrorRow:

@@ -28,7 +28,7 @@ from protocol.pages import Snapshot, snapshot
 from protocol.signing import SigningKey
 
 from .ports import Clock, Reader, Store, Writer, at_most, below, where
-from .rows import MirrorRow, SetHeadRow, SetPageRow
+from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
 from .sets import NUDGES_PATH, AudienceBook, Post, tell
 
@@ -173,10 +173,20 @@ class PublisherService:
         async with self._store.read() as rows:
             newest = await newest_head(rows, audience, kind)
             held = await rows.find(MirrorRow, where(audience=audience, kind=kind), order="origin", limit=1024)
+            seq = newest.seq if newest else 0
+            proof = await rows.get(HeadProofRow, self._own, audience, kind, seq)
+            place = where(origin=self._own, audience=audience, kind=kind, seq=seq)
+            attested = await rows.find(AttestationRow, place, order="member", limit=8)
         if newest is None:
             raise MissingError("no such set")
         seen = tuple(SeenHead(origin=row.origin, seq=row.seq, head_hash=row.head_hash) for row in held)
-        body = encode(HeadAnswer(head=newest.head, seen=seen))
+        answer = HeadAnswer(
+            head=newest.head,
+            seen=seen,
+            log=proof.log if proof else "",
+            attestations=tuple(row.statement for row in attested),
+        )
+        body = encode(answer)
         return HeadReply(body=body, etag=f'"{b64(sha256(body)[:16])}"')
 
     async def page(self, audience: str, kind: str, seq: int, page: int, requester: str) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from protocol.errors import MeshError
-from protocol.heads import SetKind
+from protocol.heads import HeadAnswer, SetHead, SetKind
 from protocol.signing import VerifyKey
 
 from .ports import Writer
@@ -74,6 +74,14 @@ class Contents(Protocol):
 
     async def take(self, tx: Writer, source: Source, bodies: Sequence[bytes]) -> None:
         """Take over what a checked set says, in the transaction that stores it."""
+        ...
+
+
+class Beside(Protocol):
+    """Takes what stands beside a head: log proof and attestations."""
+
+    async def took(self, source: Source, head: SetHead, jws: str, answer: HeadAnswer) -> bool:
+        """Keep it, once all bodies of the head are stored; tell whether it is all there. Raises: MeshError."""
         ...
 
 

@@ -22,6 +22,7 @@ from protocol.crowd import FamilyMap
 from . import outside
 from .clock import SystemClock, SystemEntropy
 from .consortia import Consortia
+from .directories import Directories
 from .health import Health
 from .housekeeping import (
     DOCUMENTS_EVERY_S,
@@ -74,7 +75,8 @@ class Node:
         self.catalog: Final = Catalog(base, self.peering, vocabulary, families, log=self.log.sequencer)
         self.consortia: Final = Consortia(base, self.peering, self.catalog)
         self.handshakes: Final = Handshakes(base, self.peering, vocabulary)
-        self.people: Final = People(base, vocabulary, self.handshakes)
+        self.directories: Final = Directories(base, self.peering, self.catalog, self.log, self.peering.audiences)
+        self.people: Final = People(base, vocabulary, self.handshakes, self.directories.directory)
         self.witnessing: Final = Witnessing(base, self.peering, self.log, self.catalog.mirror)
         self.handshakes.listen(self.witnessing.watch.refer)
         self.health: Final = Health(base.store, base.jobs)
@@ -158,6 +160,7 @@ class Node:
         self.consortia.start_jobs()
         jobs.start("catalogs", self.catalog.catalogs.run)
         jobs.start("mirror", self.catalog.mirror.run)
+        self.directories.start_jobs(self.base)
         jobs.start("mail", self._send_mail)
         jobs.start("deadlines", self._watch_deadlines)
         jobs.start("retention", self._retain)

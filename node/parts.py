@@ -18,6 +18,7 @@ from federation.discovery import Discovery
 from federation.healing import HealingCalls
 from federation.identity import Own as Identity
 from federation.identity import issue
+from federation.keysources import WithKeys
 from federation.mirror import MirrorPolicy, MirrorService
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
@@ -39,6 +40,8 @@ from .services.accounts import Accounts, SignInSettings
 from .services.catalogs import Catalogs
 from .services.devices import Devices
 from .services.erasure import Erasure
+from .services.key_directory import KeyDirectory
+from .services.key_lookup import KeyContents
 from .services.leaving import LeaveThreads
 from .services.mail import MailPump
 from .services.member_operations import MemberOperations, OperatorRules
@@ -217,15 +220,16 @@ class Catalog:
             head_every_s=settings.head_every_s,
             post=peering.sets.post,
         )
+        self.sources: Final = WithKeys(peering.audiences)
         self.mirror: Final = MirrorService(
             store,
             clock,
             base.entropy,
-            peering.audiences,
+            self.sources,
             peering.sets.fetch,
             own=base.entity,
             policy=MirrorPolicy(poll_s=settings.poll_s),
-            contents={"members": peering.meeting.memberships},
+            contents={"members": peering.meeting.memberships, "keys": KeyContents(clock)},
         )
         peering.meeting.memberships.on_change(self._meet)
         self.offers: Final = Offers(
@@ -289,7 +293,9 @@ class Handshakes(Exchanging):
 class People:
     """The organization's own people."""
 
-    def __init__(self, base: Base, vocabulary: VocabularyService, handshakes: Handshakes) -> None:
+    def __init__(
+        self, base: Base, vocabulary: VocabularyService, handshakes: Handshakes, directory: KeyDirectory
+    ) -> None:
         store, clock, entropy, privacy = base.store, base.clock, base.entropy, base.config.privacy
         sign_in = SignInSettings(
             page_base=lambda: base.page_base,
@@ -297,9 +303,9 @@ class People:
             link_s=privacy.sign_in_link_minutes * 60,
             idle_days=privacy.session_days,
         )
-        leave = (LeaveThreads(handshakes.answering, handshakes.consumer).leave,)
+        leave = (LeaveThreads(handshakes.answering, handshakes.consumer).leave, directory.leave)
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
-        self.devices: Final = Devices(store, clock, entropy)
+        self.devices: Final = Devices(store, clock, entropy, changed=directory.wake)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)
         self.erasure: Final = Erasure(store, clock, scrub=store.scrub, on_leave=leave)

@@ -127,6 +127,16 @@ class DeliverySection(Section, frozen=True, kw_only=True):
     ledger_days: Annotated[int, doc("Days that the ledger of delivery looks back.", ge=1, le=365)] = 30
 
 
+class DirectorySection(Section, frozen=True, kw_only=True):
+    """How the key directory is published. Shorter or smaller values are for development."""
+
+    gap_s: Annotated[float, doc("Least time between two heads of one audience, in seconds.", ge=1, le=3600)] = 60.0
+    least: Annotated[int, doc("Smallest number of entries, decoys among them.", ge=8, le=4096)] = 16
+    expected_percent: Annotated[
+        int, doc("Share of the members for whom there is room from the beginning.", ge=0, le=100)
+    ] = 10
+
+
 class HandshakeSection(Section, frozen=True, kw_only=True):
     """Clocks and quotas of the handshake."""
 
@@ -240,6 +250,7 @@ class Config(Section, frozen=True, kw_only=True):
     registry: RegistrySection = RegistrySection()
     vocabulary: VocabularySection = VocabularySection()
     telemetry: TelemetrySection = TelemetrySection()
+    directory: DirectorySection = DirectorySection()
     development: DevelopmentSection = DevelopmentSection()
 
     @property

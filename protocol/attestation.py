@@ -34,7 +34,7 @@ class ThresholdError(UnverifiedError):
 
 
 class HeadAttestation(Wire, frozen=True, kw_only=True):
-    """ "I hold all bodies of this head", by the `attest` key of a member.
+    """A member's word that it holds all bodies of a head, by its `attest` key.
 
     {"audience":"…43…","head_hash":"…43…","held_at":1767000000,"kind":"keys","origin":"https://aurora.example","seq":7}
     """

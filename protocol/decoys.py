@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from .devices import MAX_DEVICE_LIFETIME_S, DeviceCertificate, sign_device
+from .devices import MAX_DEVICE_LIFETIME_S, DeviceCertificate, Vouch, sign_device
 from .encoding import b64, label, sha256
 from .ids import ID_BYTES
-from .keyentries import MAX_DEVICES, MAX_SEQ, KeyEntry, Vouch
+from .keyentries import MAX_DEVICES, MAX_SEQ, KeyEntry
 from .signing import SigningKey
 
 HOUR_S: Final = 3600
@@ -94,6 +94,11 @@ class Decoy(msgspec.Struct, frozen=True, kw_only=True):
     made_at: int = 0
     due_at: int = 0
     early: bool = False
+
+    @property
+    def label(self) -> str:
+        """The label of its entry."""
+        return b64(_derived(self, "label")[:ID_BYTES])
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
@@ -361,15 +366,11 @@ class _Turn:
 
 def render_decoy(decoy: Decoy, audience: str) -> KeyEntry:
     """Return the entry of a decoy: real keys, valid certificates, nobody behind them."""
-
-    def derived(purpose: str, number: int = 0) -> bytes:
-        return sha256(label(f"decoy-{purpose}"), decoy.secret, number.to_bytes(4, "big"))
-
-    identity = SigningKey(derived("identity"))
+    identity = SigningKey(_derived(decoy, "identity"))
     certificates = [
         DeviceCertificate(
-            device_id=b64(derived("device-id", one.number)[:ID_BYTES]),
-            device_key=SigningKey(derived("device", one.number)).public.text,
+            device_id=b64(_derived(decoy, "device-id", one.number)[:ID_BYTES]),
+            device_key=SigningKey(_derived(decoy, "device", one.number)).public.text,
             audience=audience,
             created_at=one.created_at,
             expires_at=one.expires_at,
@@ -377,9 +378,15 @@ def render_decoy(decoy: Decoy, audience: str) -> KeyEntry:
         for one in decoy.devices
     ]
     return KeyEntry(
-        label=b64(derived("label")[:ID_BYTES]),
+        label=decoy.label,
         identity_key=identity.public.text,
         devices=tuple(sign_device(one, identity) for one in sorted(certificates, key=lambda one: one.device_id)),
         seq=decoy.seq,
-        vouch=Vouch(name=b64(derived("vouch-name", decoy.vouches)), identity=b64(derived("vouch-identity"))),
+        vouch=Vouch(
+            name=b64(_derived(decoy, "vouch-name", decoy.vouches)), identity=b64(_derived(decoy, "vouch-identity"))
+        ),
     )
+
+
+def _derived(decoy: Decoy, purpose: str, number: int = 0) -> bytes:
+    return sha256(label(f"decoy-{purpose}"), decoy.secret, number.to_bytes(4, "big"))

@@ -63,6 +63,13 @@ class SealingStatement(Wire, frozen=True, kw_only=True):
     expires_at: Seconds
 
 
+class Vouch(Wire, frozen=True, kw_only=True):
+    """Salted commitments to the display name and to the identity statement: `{"identity":"…43…","name":"…43…"}`."""
+
+    name: Bytes32
+    identity: Bytes32
+
+
 class StatedKey(Wire, frozen=True, kw_only=True):
     """A sealing key with its device's statement about it."""
 
@@ -73,13 +80,15 @@ class StatedKey(Wire, frozen=True, kw_only=True):
 class Enrolment(Wire, frozen=True, kw_only=True):
     """What a device tells its own node for one audience: `{"certificate":…,"identity_key":…,"label":…,"sealing":[…]}`.
 
-    Several sealing keys let the node show different peers different keys, so that no key links two offers.
+    Several sealing keys let the node show different peers different keys, so that no key links two offers. `vouch` goes
+    into the key directory; without one the node puts random bytes there.
     """
 
     label: RandomId
     identity_key: Bytes32
     certificate: StatementText
     sealing: Annotated[tuple[StatedKey, ...], msgspec.Meta(min_length=1, max_length=32)]
+    vouch: Vouch | None = None
 
 
 def sealing_key_hash(key: SealingPublicKey) -> str:

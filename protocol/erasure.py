@@ -42,7 +42,7 @@ class ErasureAnswer(Wire, frozen=True, kw_only=True):
 
 
 class ErasureStatement(Wire, frozen=True, kw_only=True):
-    """ "I do not hold this entry, nor its salt", by the `attest` key of `mirror`.
+    """The word of `mirror` that it holds neither an entry nor its salt, by its `attest` key.
 
     {"audience":"…43…","commitment":"…43…","erased_at":1767000000,"mirror":"https://birch.example","origin":"https://…"}
     """

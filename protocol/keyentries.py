@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from .commitments import Opening, check_opening, commit
-from .devices import DeviceCertificate, IdentityStatement, StatementText, open_device, open_identity
+from .devices import DeviceCertificate, IdentityStatement, StatementText, Vouch, open_device, open_identity
 from .encoding import Wire, b64, decode, encode, label, sha256, unb64
 from .errors import LimitError, MalformedError, UnverifiedError
 from .ids import Bytes32, RandomId, id_bytes
@@ -30,13 +30,6 @@ class BadEntryError(UnverifiedError):
     """A set of keys holds something that is no entry, or entries that contradict each other."""
 
     code = "bad-entry"
-
-
-class Vouch(Wire, frozen=True, kw_only=True):
-    """Salted commitments to the display name and to the identity statement: `{"identity":"…43…","name":"…43…"}`."""
-
-    name: Bytes32
-    identity: Bytes32
 
 
 class KeyEntry(Wire, frozen=True, kw_only=True):
@@ -117,7 +110,7 @@ def open_entries(bodies: Iterable[bytes], *, audience: str, now: int) -> tuple[O
     return entries
 
 
-def check_successor(before: Mapping[str, bytes], entries: Iterable[OpenedEntry]) -> None:
+def check_successor(before: Mapping[str, bytes], entries: Iterable[KeyEntry]) -> None:
     """Return when every entry that changed kept its identity key and grew its number.
 
     Args:
@@ -125,11 +118,11 @@ def check_successor(before: Mapping[str, bytes], entries: Iterable[OpenedEntry])
     Raises: BadEntryError.
     """
     for one in entries:
-        body = before.get(one.entry.label)
-        if body is None or body == encode(one.entry):
+        body = before.get(one.label)
+        if body is None or body == encode(one):
             continue
         held = decode(body, KeyEntry, what="key entry")
-        if held.identity_key != one.entry.identity_key or one.entry.seq <= held.seq:
+        if held.identity_key != one.identity_key or one.seq <= held.seq:
             raise BadEntryError("an entry changed without a larger number, or changed its identity key")
 
 

@@ -27,6 +27,13 @@ from .handshake import (
     SlotRow,
     ThreadRow,
 )
+from .keys import (
+    AttestationRow,
+    EntryErasureRow,
+    HeadProofRow,
+    KeyDirectoryRow,
+    KeyEntryRow,
+)
 from .log import (
     LogAgreementRow,
     LogCheckpointRow,
@@ -59,17 +66,22 @@ from .session import (
 
 __all__ = [
     "AnswerLinkRow",
+    "AttestationRow",
     "BundleRow",
     "CandidateRow",
     "CatalogRow",
     "CosignatureRow",
     "DeliveryRow",
     "EarlierKeyRow",
+    "EntryErasureRow",
     "EvidenceRow",
     "FellowRow",
     "FrozenRow",
+    "HeadProofRow",
     "InboxRow",
     "InviteRow",
+    "KeyDirectoryRow",
+    "KeyEntryRow",
     "LedgerRow",
     "LifeRow",
     "LogAgreementRow",

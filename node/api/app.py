@@ -15,6 +15,7 @@ from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
 from .gossip import GOSSIP
 from .hosts import HOSTS, Hosts
+from .keys import KEYS, KeyServices
 from .log import LOG, LogServices
 from .members import MEMBERS, MemberServices
 from .middleware import Edge, hide_software
@@ -114,6 +115,11 @@ def _add_peers(app: web.Application, node: Node) -> None:
     app[MEMBERS] = MemberServices(
         memberships=consortia.memberships,
         registry=consortia.registry if base.config.registry.enabled else None,
+    )
+    app[KEYS] = KeyServices(
+        lookup=node.directories.lookup,
+        attesting=node.directories.attesting,
+        erasures=node.directories.erasures,
     )
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,

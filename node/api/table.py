@@ -7,6 +7,7 @@ from .answers import ANSWER_ROUTES
 from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
 from .gossip import GOSSIP_ROUTES
+from .keys import KEY_ROUTES
 from .log import LOG_ROUTES
 from .members import MEMBER_ROUTES
 from .operations import OPERATION_ROUTES
@@ -28,5 +29,6 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *GOSSIP_ROUTES,
     *MEMBER_ROUTES,
     *LOG_ROUTES,
+    *KEY_ROUTES,
     *WITNESS_ROUTES,
 )

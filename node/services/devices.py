@@ -4,6 +4,7 @@ The node sees public halves only, one set per audience, and never the master key
 (`protocol.devices`). What it checks here, every other party checks again.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -63,10 +64,14 @@ class EnrolledDevice(msgspec.Struct, frozen=True, kw_only=True):
 class Devices:
     """Enrolment, list and removal of devices."""
 
-    def __init__(self, store: Store, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, entropy: Entropy, *, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the parts; `changed` is called after enrolments changed."""
         self._store = store
         self._clock = clock
         self._entropy = entropy
+        self._changed = changed
 
     async def enrol(self, person: Person, command: EnrolDevice) -> DeviceView:
         """Add a device, or replace what it told for this audience; afterwards this client acts as that device.
@@ -94,6 +99,7 @@ class Devices:
             if sign_in is None:
                 raise UnverifiedError("signed out: sign in again", code="token")
             await writer.put(replace(sign_in, device=device.device))
+            writer.on_commit(self._changed)
         return _view(device, device.device)
 
     async def _store_device(
@@ -145,6 +151,7 @@ class Devices:
                 raise MissingError("you have no such device")
             await writer.delete(EnrolmentRow, where(device=device))
             await writer.delete(SignInRow, where(member=person.member, device=device))
+            writer.on_commit(self._changed)
 
     async def views(self, person: Person) -> tuple[DeviceView, ...]:
         """Return the person's devices."""

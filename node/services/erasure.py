@@ -14,6 +14,7 @@ from msgspec.structs import asdict, replace
 from federation.ports import Clock, Condition, Reader, Row, Store, Writer, at_most, is_in, where
 from federation.rows import (
     CandidateRow,
+    KeyEntryRow,
     MailboxAckRow,
     MailboxHeadRow,
     MailboxRow,
@@ -37,6 +38,7 @@ from node.rows import (
 from protocol.encoding import b64
 from protocol.errors import MissingError, UnavailableError
 
+from .key_directory import commitment_of
 from .members import LeaveHook
 
 
@@ -71,6 +73,7 @@ HOLDINGS: Final = (
     Holding(kind=PlaceRow, column="label", by="label"),
     Holding(kind=MissRow, column="label", by="label"),
     Holding(kind=SlotRow, column="label", by="label"),
+    Holding(kind=KeyEntryRow, column="label", by="label"),
     Holding(kind=ThreadRow, column="label", by="label", severed=True),
     Holding(kind=SessionRow, column="label", by="label", severed=True),
     # The last one: everything by label is found through it.
@@ -97,10 +100,14 @@ class PersonExport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureReceipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What was erased: rows by table. It names nobody, but tells how its owner used the node: for the owner only."""
+    """What was erased: rows by table. It names nobody, but tells how its owner used the node: for the owner only.
+
+    `entries` are the commitments of directory entries: each peer that mirrored one confirms its erasure.
+    """
 
     erased_at: int
     rows: dict[str, int]
+    entries: tuple[str, ...] = ()
 
 
 class Erasure:
@@ -151,13 +158,18 @@ class Erasure:
         now = self._clock.now()
         async with self._store.write() as writer:
             row = await _require_member(writer, member)
+            listed = await writer.find(KeyEntryRow, is_in("label", await _labels(writer, member)))
             for hook in self._on_leave:
                 await hook(writer, member, now)
             await _unname_supervisor(writer, row.hris_id)
             labels = await _labels(writer, member)
             counts = {holding.kind.table: await _erase(writer, holding, member, labels) for holding in HOLDINGS}
         self._unscrubbed = True
-        return ErasureReceipt(erased_at=now, rows={table: count for table, count in counts.items() if count})
+        return ErasureReceipt(
+            erased_at=now,
+            rows={table: count for table, count in counts.items() if count},
+            entries=tuple(sorted(b64(commitment_of(one)) for one in listed)),
+        )
 
     async def _scrub_now(self) -> None:
         """Scrub the store; while a long reader stands in the way, the next `forget_leavers` tries again."""

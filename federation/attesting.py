@@ -1,0 +1,331 @@
+"""What makes a head of keys usable: its proof in the log, and the word of members that they hold all its bodies.
+
+As an origin this node proves its own heads and collects attestations; as a member it attests what it mirrors, tells the
+origin, and keeps what stands beside a head. Source: docs/protocol/13-key-directory.md §5.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from protocol.attestation import (
+    ATTESTATION_TYP,
+    HeadAttestation,
+    QuorumError,
+    ThresholdError,
+    check_quorum,
+    open_attestation,
+    quorum_of,
+    sign_attestation,
+)
+from protocol.encoding import Wire, decode, encode
+from protocol.errors import MeshError, MissingError, RefusedError
+from protocol.heads import HEAD_TYP, HeadAnswer, SetHead, SetKind, head_hash
+from protocol.jws import parse
+from protocol.loggedheads import verify_logged
+from protocol.logleaves import head_leaf, render_leaf
+from protocol.peers import NodeDocument
+from protocol.signing import SigningKey, VerifyKey
+
+from .logbook import Logbook
+from .ports import Clock, Reader, Store, Writer, below, where
+from .publisher import PublisherService, newest_head, own_head
+from .rows import AttestationRow, HeadProofRow, SetHeadRow
+from .sets import BASE, Audience, Post, Source
+
+ATTESTATIONS_PATH: Final = f"{BASE}/attestations"
+KIND: Final[SetKind] = "keys"
+#: How often something that is missing is looked for again.
+SOON_S: Final = 0.2
+#: An origin that did not take an attestation is told again after this long.
+RETRY_S: Final = 5.0
+LATER_S: Final = 60.0
+
+
+class GiveAttestation(Wire, frozen=True, kw_only=True):
+    """What a member posts to an origin: `{"attestation":"<JWS>"}`."""
+
+    attestation: str
+
+
+class AttesterBook(Protocol):
+    """Knows the audiences of this node and who attests in them."""
+
+    async def audiences(self) -> Sequence[Audience]:
+        """Return the audiences that this node publishes to."""
+        ...
+
+    async def attesters(self, audience: str) -> frozenset[str]:
+        """Return who attests sets shown to an audience; for a pair both sides, for other audiences nobody."""
+        ...
+
+
+class Documents(Protocol):
+    """Knows the documents of this node and of its peers."""
+
+    def document(self, entity: str) -> NodeDocument | None:
+        """Return the document of a node, None for a stranger."""
+        ...
+
+    def text(self, entity: str) -> str:
+        """Return the same as it was signed, empty for a stranger."""
+        ...
+
+
+class Attesting:
+    """Proofs and attestations of heads of keys, own and mirrored.
+
+    Args:
+        key: this node's `attest` key.
+        post: tells peers; they poll if they cannot be told.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        book: AttesterBook,
+        documents: Documents,
+        publisher: PublisherService,
+        logbook: Logbook,
+        post: Post,
+        own: str,
+        key: SigningKey,
+    ) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+        self._book: Final = book
+        self._documents: Final = documents
+        self._publisher: Final = publisher
+        self._logbook: Final = logbook
+        self._post: Final = post
+        self._own: Final = own
+        self._key = key
+        self._woken: Final = asyncio.Event()
+        self._told_at: Final[dict[str, float]] = {}
+
+    def rekey(self, key: SigningKey) -> None:
+        """Attest with this key from now on."""
+        self._key = key
+
+    def wake(self) -> None:
+        """Look for heads without proof now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Prove, attest and tell for ever."""
+        while True:
+            self._woken.clear()
+            pause = await self.step()
+            waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waits:
+                    each.cancel()
+
+    async def step(self) -> float:
+        """Do what can be done now; return in how many seconds to look again."""
+        unproven = await self._prove_own()
+        untold = await self._tell_origins()
+        return SOON_S if unproven else RETRY_S if untold else LATER_S
+
+    # As an origin
+
+    async def _prove_own(self) -> bool:
+        """Store the log proofs of this node's newest heads; tell whether one is not signed in the log yet."""
+        missing = False
+        async with self._store.read() as rows:
+            heads = [await newest_head(rows, audience, KIND) for audience in await self._own_audiences(rows)]
+            new = [one for one in heads if one and not await self._proof(rows, self._own, one.audience, one.seq)]
+        for row in new:
+            head = own_head(row)
+            try:
+                log = await self._logbook.prove(render_leaf(head_leaf(head, row.head)))
+            except MissingError:
+                missing = True
+                continue
+            async with self._store.write() as tx:
+                await self._keep(tx, head, row.head, log)
+            await self._publisher.nudge(self._post, row.audience, KIND, row.seq)
+        return missing
+
+    async def _own_audiences(self, rows: Reader) -> list[str]:
+        return sorted({row.audience for row in await rows.find(SetHeadRow, where(kind=KIND))})
+
+    async def receive(self, requester: str, body: bytes) -> None:
+        """Keep a member's attestation of one of this node's heads.
+
+        Raises: MalformedError; MissingError: no such set or head for this member; UnverifiedError.
+        """
+        text = decode(body, GiveAttestation, what="attestation").attestation
+        document = self._documents.document(requester)
+        if document is None:
+            raise MissingError("no such set")
+        key = VerifyKey.parse(document.keys.attest)
+        said = decode(parse(text, ATTESTATION_TYP).verify(key), HeadAttestation, what="attestation")
+        if said.origin != self._own or requester not in await self._members(said.audience):
+            raise MissingError("no such set")
+        async with self._store.write() as tx:
+            row = await tx.get(SetHeadRow, said.audience, said.kind, said.seq)
+            if row is None or said.kind != KIND:
+                raise MissingError("no such head: it was replaced, or never signed")
+            head = own_head(row)
+            open_attestation(text, key, head, row.head_hash, now=self._clock.now())
+            await tx.put(_attestation(head, requester, text, told=True))
+            proof = await self._proof(tx, self._own, said.audience, said.seq)
+            if proof is not None:
+                await self._keep(tx, head, proof.head, proof.log)
+
+    async def _members(self, audience: str) -> frozenset[str]:
+        found = [one.members for one in await self._book.audiences() if one.id == audience and KIND in one.kinds]
+        return frozenset[str]().union(*found)
+
+    # As a member
+
+    async def took(self, source: Source, head: SetHead, jws: str, answer: HeadAnswer) -> bool:
+        """Keep what stands beside a mirrored head whose bodies are all stored; tell whether it is usable now.
+
+        Raises: MalformedError, UnverifiedError: the log proof is wrong.
+        """
+        if source.kind != KIND:
+            return True
+        if answer.log:
+            verify_logged(answer.log, head, jws, source.key)
+        attesters = await self._book.attesters(source.audience)
+        async with self._store.write() as tx:
+            held = await self._attested(tx, head)
+            if self._own in attesters and self._own not in held:
+                mine = sign_attestation(head, head_hash(jws), self._key, now=self._clock.now())
+                await tx.put(_attestation(head, self._own, mine, told=False))
+                tx.on_commit(self._woken.set)
+            for member, text in self._by_member(attesters, answer, head, jws).items():
+                await tx.put(_attestation(head, member, text, told=True))
+            return await self._keep(tx, head, jws, answer.log)
+
+    def _by_member(self, attesters: frozenset[str], answer: HeadAnswer, head: SetHead, jws: str) -> dict[str, str]:
+        """Return the attestations beside a head that verify, by who made them."""
+        found: dict[str, str] = {}
+        for member in attesters - {self._own}:
+            document = self._documents.document(member)
+            for text in answer.attestations if document else ():
+                try:
+                    assert document is not None
+                    key = VerifyKey.parse(document.keys.attest)
+                    open_attestation(text, key, head, head_hash(jws), now=self._clock.now())
+                except MeshError:
+                    continue
+                found[member] = text
+        return found
+
+    async def _tell_origins(self) -> bool:
+        """Post this node's attestations that origins do not have; tell whether some could not be told."""
+        now = self._clock.now()
+        async with self._store.read() as rows:
+            untold = await rows.find(AttestationRow, where(member=self._own, told=False))
+        for row in untold:
+            if self._told_at.get(row.origin, 0) > now:
+                continue
+            try:
+                body = encode(GiveAttestation(attestation=row.statement))
+                await self._post(row.origin, ATTESTATIONS_PATH, body)
+            except (MissingError, RefusedError):
+                pass  # the origin has a newer head by now, or this node is no member any more
+            except MeshError:
+                self._told_at[row.origin] = now + RETRY_S
+                continue
+            async with self._store.write() as tx:
+                if await tx.get(AttestationRow, row.origin, row.audience, row.kind, row.seq, row.member):
+                    await tx.put(replace(row, told=True))
+        return bool(self._told_at and max(self._told_at.values()) > now)
+
+    # Both
+
+    async def _keep(self, tx: Writer, head: SetHead, jws: str, log: str) -> bool:
+        """Store a head's proof; tell whether it is complete. What it replaces is deleted."""
+        before = await self._proof(tx, head.origin, head.audience, head.seq)
+        log = log or (before.log if before else "")
+        complete = bool(log) and await self._is_attested(tx, head, jws)
+        await tx.put(
+            HeadProofRow(
+                origin=head.origin,
+                audience=head.audience,
+                kind=head.kind,
+                seq=head.seq,
+                head=jws,
+                log=log,
+                complete=complete,
+            )
+        )
+        if complete:
+            place = where(origin=head.origin, audience=head.audience, kind=head.kind)
+            await tx.delete(HeadProofRow, place, below("seq", head.seq))
+            await tx.delete(AttestationRow, place, below("seq", head.seq))
+        return complete
+
+    async def _is_attested(self, rows: Reader, head: SetHead, jws: str) -> bool:
+        attesters = await self._book.attesters(head.audience)
+        statements = await self._attested(rows, head)
+        documents = {one: self._documents.document(one) for one in attesters}
+        keys = {one: VerifyKey.parse(found.keys.attest) for one, found in documents.items() if found}
+        try:
+            quorum = quorum_of(head.origin, {head.origin, *attesters}, sorted(attesters))
+            if quorum is not None:
+                now = self._clock.now()
+                check_quorum(quorum, keys, statements.values(), head, head_hash(jws), now=now)
+        except (QuorumError, ThresholdError):
+            return False
+        return quorum is not None or await self._is_alone(head)
+
+    async def _is_alone(self, head: SetHead) -> bool:
+        """Tell whether a set without attesters is that of an organization for itself."""
+        return await self._members(head.audience) <= {self._own} and head.origin == self._own
+
+    async def _attested(self, rows: Reader, head: SetHead) -> Mapping[str, str]:
+        place = where(origin=head.origin, audience=head.audience, kind=head.kind, seq=head.seq)
+        return {row.member: row.statement for row in await rows.find(AttestationRow, place)}
+
+    async def _proof(self, rows: Reader, origin: str, audience: str, seq: int) -> HeadProofRow | None:
+        return await rows.get(HeadProofRow, origin, audience, KIND, seq)
+
+
+def _attestation(head: SetHead, member: str, text: str, *, told: bool) -> AttestationRow:
+    return AttestationRow(
+        origin=head.origin,
+        audience=head.audience,
+        kind=head.kind,
+        seq=head.seq,
+        member=member,
+        statement=text,
+        told=told,
+    )
+
+
+async def usable_proof(rows: Reader, origin: str, audience: str) -> HeadProofRow | None:
+    """Return the newest head of keys, with its proof, that people's devices may rely on."""
+    place = where(origin=origin, audience=audience, kind=KIND, complete=True)
+    found = await rows.find(HeadProofRow, place, order="-seq", limit=1)
+    return found[0] if found else None
+
+
+def proven_head(row: HeadProofRow) -> SetHead:
+    """Return the content of a head whose proof was stored."""
+    return decode(parse(row.head, HEAD_TYP).payload, SetHead, what="set head")
+
+
+class EnclosedProof(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored proof with the statements that complete it."""
+
+    row: HeadProofRow
+    attestations: tuple[str, ...]
+
+
+async def enclosed(rows: Reader, row: HeadProofRow) -> EnclosedProof:
+    """Return a stored proof with its attestations, by who made them."""
+    place = where(origin=row.origin, audience=row.audience, kind=row.kind, seq=row.seq)
+    found = await rows.find(AttestationRow, place, order="member")
+    return EnclosedProof(row=row, attestations=tuple(each.statement for each in found))
