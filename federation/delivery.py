@@ -59,10 +59,15 @@ async def require_recovered(tx: Reader, peer: str) -> None:
         raise RecoveringError("this node was restored and has not yet heard from that organization; try again later")
 
 
+async def life_of(tx: Reader, entity: str) -> str:
+    """Return the life of this database, empty before this node has begun."""
+    life = await tx.get(LifeRow, entity)
+    return life.life if life is not None else ""
+
+
 async def cursor_for(tx: Reader, entity: str, peer: str) -> Cursor | None:
     """Return what `peer` is told of its items here, None before this node has begun."""
-    life, row = await tx.get(LifeRow, entity), await _row(tx, peer)
-    return Cursor(life=life.life, stored=row.stored, at=row.stored_at) if life is not None else None
+    return _cursor(await life_of(tx, entity), await _row(tx, peer))
 
 
 async def told_by(tx: Reader, peer: str) -> Cursor | None:
@@ -71,12 +76,14 @@ async def told_by(tx: Reader, peer: str) -> Cursor | None:
     return Cursor(life=row.told_life, stored=row.told, at=row.told_at) if row.told_life else None
 
 
-async def count_received(tx: Writer, peer: str, *, stored: int, refused: int, now: int) -> None:
-    """Note that so many items of `peer` were stored and refused now."""
+async def count_received(tx: Writer, peer: str, *, life: str, stored: int, refused: int, now: int) -> Cursor | None:
+    """Note that so many items of `peer` were stored and refused now; return what it is told."""
+    row = await _row(tx, peer)
     if stored:
-        row = await _row(tx, peer)
-        await tx.put(replace(row, stored=row.stored + stored, stored_at=now - now % MINUTE_S))
+        row = replace(row, stored=row.stored + stored, stored_at=now - now % MINUTE_S)
+        await tx.put(row)
     await _enter(tx, peer, "in", day=now // DAY_S, stored=stored, dead=refused)
+    return _cursor(life, row)
 
 
 async def count_sent(tx: Writer, peer: str, *, stored: int, dead: int, cursor: Cursor | None, now: int) -> None:
@@ -138,6 +145,10 @@ async def _enter(tx: Writer, peer: str, way: str, *, day: int, stored: int, dead
         return
     row = await tx.get(LedgerRow, peer, way, day) or LedgerRow(peer=peer, way=way, day=day, stored=0, dead=0)
     await tx.put(replace(row, stored=row.stored + stored, dead=row.dead + dead))
+
+
+def _cursor(life: str, row: DeliveryRow) -> Cursor | None:
+    return Cursor(life=life, stored=row.stored, at=row.stored_at) if life else None
 
 
 async def _row(tx: Reader, peer: str) -> DeliveryRow:

@@ -36,7 +36,7 @@ from protocol.signing import Signer, SigningKey
 from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
-from .delivery import count_received, cursor_for
+from .delivery import count_received, life_of
 from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
@@ -96,6 +96,8 @@ class Inbox:
         self._own: Final = own
         self._key = key
         self.breaker: Final = Breaker()
+        #: Of the database; it changes only before a process takes its first item.
+        self._life = ""
 
     def rekey(self, key: SigningKey) -> None:
         """Sign receipts with this key from now on."""
@@ -135,8 +137,9 @@ class Inbox:
         if peer == self._own:
             return Outcomes(outcomes=tuple(outcomes))
         stored = sum(one.status == "stored" for one in outcomes)
-        await count_received(tx, peer, stored=stored, refused=_refused(outcomes), now=now)
-        return Outcomes(outcomes=tuple(outcomes), cursor=await cursor_for(tx, self._own, peer))
+        self._life = self._life or await life_of(tx, self._own)
+        cursor = await count_received(tx, peer, life=self._life, stored=stored, refused=_refused(outcomes), now=now)
+        return Outcomes(outcomes=tuple(outcomes), cursor=cursor)
 
     async def _answered(self, tx: Writer, peer: str, item: Item, put_off: dict[str, str]) -> Outcome:
         """Return the outcome of one item; in a thread of `put_off` nothing overtakes what is to come again."""

@@ -251,7 +251,7 @@ class Outbox:
             await self._put_off(held)
         else:
             batch = _batch(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
-            line.more = len(batch) < len(due)
+            line.more = len(batch) < len(due) or len(waiting) == most
             return batch
         return 0
 

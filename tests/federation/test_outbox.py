@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from federation.outbox import Outbox
+from federation.outbox import IN_FLIGHT, LINGER_S, Outbox
 from federation.pauses import LONGEST_WAIT_S, PeerStatus, pause
 from federation.ports import Writer, where
 from federation.rows import OutboxRow
@@ -398,6 +398,93 @@ async def test_a_peer_that_says_it_is_back_without_end_is_tried_once_a_second(ru
         running.outbox.back(PEER)
         await running.clock.elapse(0.1)
     assert [peer for peer, _ in running.peers.batches].count(PEER) <= 11
+    await _stop(task)
+
+
+class Held:
+    """Keeps every transfer under way until it is let go."""
+
+    def __init__(self, sender: Sender) -> None:
+        self.gates: list[asyncio.Event] = []
+        self._deliver = sender.peers.deliver
+        sender.peers.deliver = self.deliver  # type: ignore[method-assign]
+
+    async def deliver(self, peer: str, batch: bytes) -> bytes:
+        """Wait for the gate of this transfer."""
+        self.gates.append(gate := asyncio.Event())
+        await gate.wait()
+        return await self._deliver(peer, batch)
+
+
+async def test_a_few_transfers_are_under_way_at_once_and_a_thread_is_in_one_of_them_only(sender: Sender) -> None:
+    rows = [row(number, thread=f"t{number % 300}") for number in range(1, 601)]
+    await sender.put(*rows)
+    held = Held(sender)
+    task = await _run(sender)
+    assert len(held.gates) == IN_FLIGHT
+    for _ in range(20):
+        for gate in held.gates[::-1]:  # the last one first
+            gate.set()
+            await _turns(8)
+    assert sorted(sender.peers.delivered) == sorted(one.mid for one in rows)
+    for thread in range(300):
+        own = [one.mid for one in rows if one.thread == f"t{thread}"]
+        assert [one for one in sender.peers.delivered if one in own] == own
+    await _stop(task)
+
+
+async def test_what_comes_while_a_transfer_is_under_way_waits_a_little_for_company(sender: Sender) -> None:
+    await sender.put(row(1, thread="a"))
+    held = Held(sender)
+    task = await _run(sender)
+    for number in (2, 3):
+        await sender.put(row(number, thread=f"t{number}"))
+        sender.outbox.wake(PEER)
+        await _turns(5)
+    assert len(held.gates) == 1
+    await sender.clock.elapse(LINGER_S)
+    await _turns()
+    assert len(held.gates) == 2
+    held.gates[1].set()
+    await _turns()
+    assert sender.peers.batches == [(PEER, [mid(2), mid(3)])]
+    held.gates[0].set()
+    await _turns()
+    assert sender.peers.delivered == [mid(2), mid(3), mid(1)]
+    await _stop(task)
+
+
+async def test_the_answer_to_one_transfer_ends_the_pause_after_another(sender: Sender) -> None:
+    await sender.put(row(1, thread="a"))
+    held = Held(sender)
+    task = await _run(sender)
+    await sender.put(row(2, thread="b"))
+    sender.outbox.wake(PEER)
+    await _turns()
+    await sender.clock.elapse(LINGER_S)
+    await _turns()
+    sender.peers.fails[PEER] = LimitError("slow down", retry_at=NOW + 3600)
+    held.gates[0].set()
+    await _turns()
+    assert sender.outbox.status[PEER].pausing
+    sender.peers.fails[PEER] = None
+    held.gates[1].set()
+    await _turns()
+    await sender.clock.elapse(1)
+    await _turns()
+    held.gates[-1].set()
+    await _turns()
+    assert sender.peers.delivered == [mid(2), mid(1)]
+    await _stop(task)
+
+
+async def test_a_poisoned_item_is_found_though_others_go_well_meanwhile(sender: Sender) -> None:
+    await sender.put(*(row(number, thread=f"t{number}") for number in range(1, 200)))
+    sender.peers.unreadable.add(mid(100))
+    task = await _run(sender)
+    await _turns(4000)
+    assert sender.peers.undelivered == [(mid(100), "malformed")]
+    assert len(sender.peers.delivered) == 198
     await _stop(task)
 
 
