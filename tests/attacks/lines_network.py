@@ -92,7 +92,7 @@ LINES: Final[dict[int, Line]] = {
     ),
     13: Line(
         "tricks with paths",
-        at(HTTP, "an_id_in_a_path_has_one_spelling")
+        at(HTTP, "an_id_in_a_path_has_one_spelling", "an_address_that_is_escaped_is_another_one")
         + at(EDGE, "a_path_has_one_spelling_and_never_redirects")
         + at(LOG, "a_path_that_names_no_tile_of_this_log_is_refused"),
     ),

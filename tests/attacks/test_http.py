@@ -205,6 +205,18 @@ async def test_no_answer_leads_to_another_host(world: World, path: str) -> None:
     assert problem_of(answer).status in {400, 404}
 
 
+STATIC = tuple(
+    route for route in ALL_ROUTES if (route.method, route.auth) == ("GET", "public") and "{" not in route.path
+)
+
+
+@pytest.mark.parametrize("route", STATIC, ids=name_of)
+async def test_an_address_that_is_escaped_is_another_one(world: World, route: Route) -> None:
+    first, second = route.path[1], route.path[2]
+    for path in (f"/%{ord(first):02x}{route.path[2:]}", f"/{first}%{ord(second):02X}{route.path[3:]}"):
+        assert refusal(await world.send("GET", path)) == (404, "missing"), path
+
+
 def two(headers: list[tuple[str, str]], name: str) -> list[tuple[str, str]]:
     """Return headers of which the one called `name` stands twice."""
     return [pair for one in headers for pair in ([one, one] if one[0].lower() == name else [one])]

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -198,29 +197,19 @@ async def test_a_batch_that_nobody_can_read_is_refused_whole(world: World, batch
 
 
 async def test_a_refused_item_leaves_nothing_but_the_nonce_of_its_request(world: World) -> None:
-    before = counts(world)
+    before = world.counts()
     for _ in range(5):
         await world.batch(world.birch, *(cancel(world.birch) for _ in range(10)))
-    after = counts(world)
+    after = world.counts()
     assert after.pop(NonceRow.table) == before.pop(NonceRow.table) + 5
     assert after == before
-
-
-def counts(world: World) -> dict[str, int]:
-    """Return how many rows each table has."""
-    path = world.node.node.base.directory / world.node.node.base.config.store.path
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-        names = [name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        found = {name: database.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}
-    database.close()
-    return found
 
 
 async def test_a_peer_that_contradicts_itself_fills_no_disk(world: World, thread: Mentee) -> None:
     for _ in range(40):
         outcome = await say(world, thread.thread, CANCEL, type="cancel", seq=2)
         assert outcome.status == "refused"
-    assert counts(world)[EvidenceRow.table] <= 16
+    assert world.counts()[EvidenceRow.table] <= 16
 
 
 @pytest.mark.parametrize("fed", FED)
