@@ -40,6 +40,11 @@ class Announcer:
         self._due_ms: Final[dict[str, int]] = {}
         self._statuses: Final[dict[str, PeerStatus]] = {}
 
+    @property
+    def seq(self) -> int:
+        """The number of the present document."""
+        return self._own.document.seq
+
     def wake(self) -> None:
         """Look now whether there is somebody to tell, such as after the document or the peers have changed."""
         self._due_ms.clear()

@@ -29,6 +29,11 @@ class Refresh(Protocol):
 class Tell(Protocol):
     """Brings our document to a peer."""
 
+    @property
+    def seq(self) -> int:
+        """The number of the document that would be brought now."""
+        ...
+
     async def tell(self, entity: str) -> None:
         """Return once the peer has taken it. Raises: MeshError."""
         ...
@@ -43,7 +48,8 @@ class HealingCalls:
         self._directory: Final = directory
         self._refresh: Final = refresh
         self._tell: Tell | None = None
-        self._told: Final[dict[str, int]] = {}
+        #: By peer: the number of the document that was brought last, and when it was tried.
+        self._told: Final[dict[str, tuple[int, int]]] = {}
 
     def connect(self, tell: Tell) -> None:
         """Name who brings our document to peers: it is made later, because it asks through these calls."""
@@ -97,10 +103,13 @@ class HealingCalls:
 
     async def _was_told(self, entity: str) -> bool:
         """Tell whether the peer has our document by now."""
-        now = self._clock.now()
-        if self._tell is None or now - self._told.get(entity, now - REFETCH_S) < REFETCH_S:
+        if self._tell is None:
             return False
-        self._told[entity] = now
+        now, seq = self._clock.now(), self._tell.seq
+        last_seq, last_at = self._told.get(entity, (0, 0))
+        if seq == last_seq and now - last_at < REFETCH_S:
+            return False
+        self._told[entity] = seq, now
         try:
             await self._tell.tell(entity)
         except MeshError:

@@ -7,6 +7,7 @@ alone, and so never before it is durable. Source: docs/protocol/55-node-log.md.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
@@ -66,6 +67,12 @@ class DamagedLogError(UnverifiedError):
     code = "log-damaged"
 
 
+class OtherKeyError(RefusedError):
+    """The log was signed with a key that has been replaced: it ends, and a successor goes on."""
+
+    code = "log-key-changed"
+
+
 class _Held(msgspec.Struct, frozen=True, kw_only=True):
     """A log whose right edge was compared with its last checkpoint."""
 
@@ -73,6 +80,7 @@ class _Held(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     edge: RightEdge
     checkpoint: Checkpoint | None = None
+    key: SigningKey | None = None
 
 
 class Sequencer:
@@ -80,15 +88,25 @@ class Sequencer:
 
     Args:
         own: this node's entity.
-        key: its `log` key.
+        key: its `log` key; `earlier` are those before it, whose log may still be the one that is stored.
         generation: grows when the database comes back from a backup (`MetaRow.generation`).
     """
 
-    def __init__(self, store: Store, clock: Clock, *, own: str, key: SigningKey, generation: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        own: str,
+        key: SigningKey,
+        generation: int,
+        earlier: Sequence[SigningKey] = (),
+    ) -> None:
         self._store: Final = store
         self._clock: Final = clock
         self._own: Final = own
-        self._key: Final = key
+        self._key = key
+        self._earlier = tuple(earlier)
         self._generation: Final = generation
         self._woken: Final = asyncio.Event()
         self._gate: Gate | None = None
@@ -108,6 +126,10 @@ class Sequencer:
     def wake(self) -> None:
         """Try again to sign what waits."""
         self._woken.set()
+
+    def rekey(self, key: SigningKey, earlier: Sequence[SigningKey]) -> None:
+        """Sign with this key from now on, in a successor once `follow_key` has begun it."""
+        self._key, self._earlier = key, tuple(earlier)
 
     async def append(self, tx: Writer, *leaves: Leaf) -> int:
         """Give `leaves` the next numbers of the log, in the transaction that explains them; return the first number.
@@ -137,6 +159,7 @@ class Sequencer:
         Raises:
             RestoredLogError: only `succeed` helps.
             RolledBackError, DamagedLogError: nothing is signed.
+            OtherKeyError: only `follow_key` helps.
             ConflictError: another process grew the log meanwhile.
             UnavailableError: the disk failed.
             MeshError: the gate does not let the first signature pass.
@@ -146,6 +169,8 @@ class Sequencer:
                 await self._gate.passed()
             async with self._store.write() as tx:
                 held = await self._checked(tx)
+                if self._is_by_other_key(held):
+                    raise OtherKeyError("the log ends with the key that signed it: its successor was not begun yet")
                 checkpoint = await self._grown(tx, held)
         except MeshError as error:
             self.problem = error.code
@@ -167,6 +192,44 @@ class Sequencer:
             except MeshError as error:
                 report(error)
             await self._woken.wait()
+
+    async def follow_key(self) -> bool:
+        """Start a successor if the log was signed with a key that has been replaced; tell whether that was so.
+
+        Its first leaf is signed with the replaced key; the caller states keys and policy again.
+
+        Raises: as `sequence`; nothing has changed then.
+        """
+        async with self._store.read() as rows:
+            row = await newest_row(rows, await current_log(rows))
+            if row is None or not self._is_by_other_key(self._held_by(row)):
+                return False
+        if self._gate is not None:
+            await self._gate.passed()
+        async with self._store.write() as tx:
+            if not self._is_by_other_key(await self._checked(tx)):
+                return False
+            checkpoint = await self._succeeded(tx)
+        self._signed, self.problem = checkpoint, ""
+        self._woken.set()
+        return True
+
+    def _held_by(self, row: LogCheckpointRow) -> _Held:
+        """Return which of the node's keys signed a stored checkpoint, without its tree; no key if none did."""
+        origin = log_origin(self._own, row.log)
+        try:
+            checkpoint, key = self._opened(row, origin)
+        except MeshError:
+            return _Held(log=row.log, origin=origin, edge=RightEdge())
+        return _Held(log=row.log, origin=origin, edge=RightEdge(), checkpoint=checkpoint, key=key)
+
+    def _is_by_other_key(self, held: _Held) -> bool:
+        return held.key is not None and held.key.public != self._key.public
+
+    async def check_whole(self) -> None:
+        """Return when the stored log is whole and may be signed. Raises: as `sequence`."""
+        async with self._store.write() as tx:
+            await self._checked(tx)
 
     async def succeed(self) -> Checkpoint:
         """Start a successor of a log that must not be signed any more; return its first checkpoint.
@@ -209,13 +272,17 @@ class Sequencer:
         if row is None:
             return Checkpoint(origin=origin, size=0, root=EMPTY_ROOT), self._key
         try:
-            return self._opened(row, origin), self._key
+            return self._opened(row, origin)
         except MeshError:
             return Checkpoint(origin=origin, size=0, root=EMPTY_ROOT), None
 
-    def _opened(self, row: LogCheckpointRow, origin: str) -> Checkpoint:
-        key = LogKey(name=origin, key=self._key.public)
-        return open_checkpoint(parse_checkpoint(row.note), [key]).checkpoint
+    def _opened(self, row: LogCheckpointRow, origin: str) -> tuple[Checkpoint, SigningKey]:
+        """Return a stored checkpoint and the key of this node that signed it. Raises: MeshError: none did."""
+        note = parse_checkpoint(row.note)
+        for key in self._earlier:
+            with suppress(UnverifiedError):
+                return open_checkpoint(note, [LogKey(name=origin, key=key.public)]).checkpoint, key
+        return open_checkpoint(note, [LogKey(name=origin, key=self._key.public)]).checkpoint, self._key
 
     async def _checked(self, tx: Writer) -> _Held:
         """Return the log as stored, once it is what this node signed last."""
@@ -242,7 +309,7 @@ class Sequencer:
 
     async def _edge(self, tx: Writer, row: LogCheckpointRow, origin: str) -> _Held:
         try:
-            checkpoint = self._opened(row, origin)
+            checkpoint, key = self._opened(row, origin)
             edge = right_edge(checkpoint.size, await stored_tiles(tx, row.log, partial_tiles(checkpoint.size)))
         except MeshError:
             raise DamagedLogError("the log's last checkpoint or its tiles do not verify") from None
@@ -252,7 +319,7 @@ class Sequencer:
         lowest = edge.levels[0] if edge.levels else ()
         if edge.root != checkpoint.root or leaves != lowest:
             raise DamagedLogError("stored tiles or entries of the log do not give the root that was signed")
-        return _Held(log=row.log, origin=origin, edge=edge, checkpoint=checkpoint)
+        return _Held(log=row.log, origin=origin, edge=edge, checkpoint=checkpoint, key=key)
 
     def _compare(self, held: _Held) -> None:
         """Return unless the store went back behind what this process signed. Raises: RolledBackError."""

@@ -1,5 +1,6 @@
 """The node's own log, joined: what it says about keys and rules, its sequencer, and what operators may ask about it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -11,7 +12,7 @@ from federation.rows import LogEntryRow
 from federation.sequencer import Sequencer
 from protocol.crowd import FamilyMap
 from protocol.encoding import b64, encode, sha256, unb64
-from protocol.errors import MeshError
+from protocol.errors import MeshError, UnavailableError
 from protocol.logaudit import check_portion, portion
 from protocol.logleaves import NodeKeyLeaf, PolicyLeaf, Role, log_origin
 from protocol.peers import log_vkey
@@ -67,17 +68,51 @@ class NodeLog:
     def __init__(self, base: Base, families: FamilyMap) -> None:
         self._store: Final[Store] = base.store
         self._entity: Final = base.entity
-        self._keys: Final = base.keys
+        self._keys = base.keys
         self._events: Final[Events] = base.events
         self._policy: Final = _policy(base.config.editions, families)
         self.book: Final = Logbook(base.store)
         self.sequencer: Final = Sequencer(
-            base.store, base.clock, own=base.entity, key=base.keys.log, generation=base.store.generation
+            base.store,
+            base.clock,
+            own=base.entity,
+            key=base.keys.log,
+            generation=base.store.generation,
+            earlier=base.keys.earlier_log,
         )
+        self._renewed: Callable[[], Awaitable[None]] | None = None
+        base.on_new_keys(self._rekey)
         self.periods: Final = AgreementPeriods(base.store, base.clock, base.entropy, self.sequencer)
 
+    def connect(self, renewed: Callable[[], Awaitable[None]]) -> None:
+        """Name who announces a successor to everybody else."""
+        self._renewed = renewed
+
+    def _rekey(self, keys: KeyRing) -> None:
+        self._keys = keys
+        self.sequencer.rekey(keys.log, keys.earlier_log)
+
+    async def renew(self) -> None:
+        """Log what has changed, in a successor when the key of the log has; what goes wrong is reported."""
+        try:
+            await self.announce()
+            await self.sequencer.sequence()
+        except UnavailableError:
+            raise
+        except MeshError as error:
+            self._report(error)
+
     async def announce(self) -> None:
-        """Log the node's keys and the rule of its offers where they are not what the log says already."""
+        """Log the node's keys and the rule of its offers where they are not what the log says already.
+
+        A log whose key has changed ends, and its successor says everything again.
+        """
+        try:
+            await self.sequencer.follow_key()
+        except UnavailableError:
+            raise
+        except MeshError as error:
+            self._report(error)
         async with self._store.write() as tx:
             for leaf in _key_leaves(self._keys):
                 await self.sequencer.state(tx, leaf.role, leaf)
@@ -120,6 +155,8 @@ class NodeLog:
         await self.sequencer.succeed()
         await self.announce()
         await self.sequencer.sequence()
+        if self._renewed is not None:
+            await self._renewed()
         return await self._show(ShowLog())
 
     def operations(self) -> tuple[Operation, ...]:

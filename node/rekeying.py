@@ -73,6 +73,12 @@ def prepare_recovery(directory: Path, entropy: Entropy) -> VerifyKey:
     return SigningKey(read_key_file(waiting / "federation.key", "federation").seed).public
 
 
+def waiting_key(directory: Path) -> VerifyKey | None:
+    """Return the federation key that waits for a statement of the recovery key, None when none does."""
+    file = directory / KEY_FOLDER / NEXT_FOLDER / "federation.key"
+    return SigningKey(read_key_file(file, "federation").seed).public if file.exists() else None
+
+
 def install_recovery(directory: Path, statement: str, entity: str, *, now: int, until: int) -> None:
     """Put the keys that wait in place of all others, because `statement` says so.
 

@@ -163,6 +163,14 @@ class PrivacySection(Section, frozen=True, kw_only=True):
     leaver_days: Annotated[int, doc("A person who left can still take their data.", ge=1, le=365)] = 30
 
 
+class KeysSection(Section, frozen=True, kw_only=True):
+    """What a change of the node's own keys leaves behind."""
+
+    overlap_days: Annotated[int, doc("A replaced key still counts this long for what is under way.", ge=15, le=365)] = (
+        45
+    )
+
+
 class EgressSection(Section, frozen=True, kw_only=True):
     """How the node reaches its peers."""
 
@@ -242,15 +250,16 @@ class Config(Section, frozen=True, kw_only=True):
     mail: MailSection = MailSection()
     limits: LimitsSection = LimitsSection()
     editions: EditionsSection = EditionsSection()
+    directory: DirectorySection = DirectorySection()
     handshake: HandshakeSection = HandshakeSection()
     delivery: DeliverySection = DeliverySection()
     privacy: PrivacySection = PrivacySection()
+    keys: KeysSection = KeysSection()
     egress: EgressSection = EgressSection()
     log: LogSection = LogSection()
     registry: RegistrySection = RegistrySection()
     vocabulary: VocabularySection = VocabularySection()
     telemetry: TelemetrySection = TelemetrySection()
-    directory: DirectorySection = DirectorySection()
     development: DevelopmentSection = DevelopmentSection()
 
     @property

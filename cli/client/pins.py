@@ -5,6 +5,7 @@ own node merely passes documents on. Source: docs/explanation/what-the-client-ke
 """
 
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -15,11 +16,15 @@ from protocol.fingerprints import fingerprint_words
 from protocol.messages import Message, UnopenedMessage, open_message, parse_item
 from protocol.peers import NodeDocument, open_document
 from protocol.rotation import KeyChangedError, Pinned, StaleDocumentError, follow
+from protocol.rotation import pin as pin_document
 from protocol.sealing import SealingPublicKey
-from protocol.signing import VerifyKey
+from protocol.signing import VerifyKey, VerifyKeys
 
 from .records import Pin
 from .state import ClientState
+
+#: Earlier message keys of one organization that count.
+MAX_EARLIER: Final = 8
 
 
 class UnknownSenderError(UnverifiedError):
@@ -61,9 +66,13 @@ def sealing_key_of(state: ClientState, entity: str) -> SealingPublicKey:
     return SealingPublicKey.parse(document_of(state, entity).keys.envelope_seal)
 
 
-def signing_key_of(state: ClientState, entity: str) -> VerifyKey:
-    """Return the key by which an organization's node signs messages."""
-    return VerifyKey.parse(document_of(state, entity).keys.envelope_sign)
+def signing_key_of(state: ClientState, entity: str) -> VerifyKeys:
+    """Return the keys by which an organization's node signs messages, and signed those that are under way."""
+    return _signers(document_of(state, entity), state.pins[entity].earlier)
+
+
+def _signers(document: NodeDocument, earlier: tuple[str, ...]) -> VerifyKeys:
+    return VerifyKeys(VerifyKey.parse(document.keys.envelope_sign), [VerifyKey.parse(one) for one in earlier])
 
 
 def name_of(state: ClientState, entity: str) -> str:
@@ -86,9 +95,11 @@ def changed_sentence(pin: Pin) -> str:
 
 def first_pin(entity: str, text: str, *, own: bool) -> Pin:
     """Return the pin of an organization met for the first time. Raises: MalformedError, UnverifiedError."""
-    if open_document(text).entity != entity:
+    document = open_document(text)
+    if document.entity != entity:
         raise UnverifiedError("your node passed on the document of another organization", code="wrong-entity")
-    return Pin(entity=entity, document=text, own=own)
+    recovered = pin_document(text, VerifyKey.parse(document.keys.federation)).recovered
+    return Pin(entity=entity, document=text, recovered=recovered, own=own)
 
 
 def next_pin(pin: Pin, text: str) -> Pin:
@@ -104,7 +115,16 @@ def next_pin(pin: Pin, text: str) -> Pin:
     except KeyChangedError:
         shown = open_document(text)
         return replace(pin, changed=fingerprint_words(VerifyKey.parse(shown.keys.federation)), shown=text)
-    return replace(pin, document=after.text, recovered=after.recovered, changed="", shown="")
+    earlier = _earlier(pin, before, after)
+    return replace(pin, document=after.text, recovered=after.recovered, earlier=earlier, changed="", shown="")
+
+
+def _earlier(pin: Pin, before: Pinned, after: Pinned) -> tuple[str, ...]:
+    """Return the message keys that still count after a step; a recovery ends all from before."""
+    old = before.document.keys.envelope_sign
+    if after.recovered > before.recovered:
+        return ()
+    return pin.earlier if old == after.document.keys.envelope_sign else (old, *pin.earlier)[:MAX_EARLIER]
 
 
 def trusted_pin(pin: Pin, words: str) -> Pin:
@@ -136,6 +156,6 @@ def open_item(state: ClientState, item: bytes, *, audience: str) -> Opened:
 
 def _signer(state: ClientState, unopened: UnopenedMessage) -> str:
     for entity, pin in state.pins.items():
-        if VerifyKey.parse(_document(pin.document).keys.envelope_sign).keyid == unopened.signed.header.kid:
+        if unopened.keyid in _signers(_document(pin.document), pin.earlier):
             return entity
     raise UnknownSenderError("a message is signed by a node that this device does not know")

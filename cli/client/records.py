@@ -40,7 +40,8 @@ class Pin(Record, frozen=True, kw_only=True):
     """An organization as this device knows it since first sight: its document, verified against the key seen first.
 
     `changed` holds the words of another key that was shown, in the document `shown`: nothing is sent there until the
-    person has compared the words. `bilateral` and `registries` say where the two organizations meet.
+    person has compared the words. `earlier` are keys by which its node signed messages until it changed them: what was
+    under way still verifies. `bilateral` and `registries` say where the two organizations meet.
     """
 
     entity: str
@@ -49,6 +50,7 @@ class Pin(Record, frozen=True, kw_only=True):
     own: bool = False
     changed: str = ""
     shown: str = ""
+    earlier: tuple[str, ...] = ()
     bilateral: bool = True
     registries: tuple[str, ...] = ()
 
@@ -67,6 +69,40 @@ class SealingRecord(Record, frozen=True, kw_only=True):
         return PersonSealingKey(self.seed)
 
 
+class DirectoryRecord(Record, frozen=True, kw_only=True):
+    """The newest head of an organization's key directory in one audience that was proven to this device."""
+
+    seq: int
+    head_hash: str
+    issued_at: int
+
+
+class ProvenRecord(Record, frozen=True, kw_only=True):
+    """Keys of somebody that were proven to this device; good before `until`.
+
+    `witnessed`: somebody beside their organization holds the same directory. `refused`: why the proof was wrong.
+    """
+
+    origin: str
+    audience: str
+    identity_key: str
+    until: int
+    label: str = ""
+    devices: tuple[str, ...] = ()
+    witnessed: bool = False
+    vouched_name: str = ""
+    vouched_identity: str = ""
+    refused: str = ""
+
+
+class ParkedRecord(Record, frozen=True, kw_only=True):
+    """A mailbox entry that cannot be used before somebody's keys are listed; `entry` is its JSON."""
+
+    thread: str
+    entry: bytes
+    since: int
+
+
 class ThreadRecord(Record, frozen=True, kw_only=True):
     """One handshake as this device knows it; what only one side has is absent on the other.
 
@@ -75,6 +111,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret` (belongs to this device's key package), `agreement`
     (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent,
     `private` the part of a yes that the node may not have yet: the same yes is said again, never a second one.
+    `witnessed` is False when nobody outside their organization can attest the other person's keys.
     """
 
     thread: str
@@ -113,6 +150,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     attested: str = ""
     reason: str = ""
     cancel: str = ""
+    witnessed: bool = True
 
     @property
     def peer(self) -> str:

@@ -135,4 +135,4 @@ async def test_steps_are_done_in_order_after_each_pause(clock: SteppedClock) -> 
 
 async def test_operations_of_every_part_are_in_the_table(node: Node) -> None:
     nouns = {name.partition(".")[0] for name in node.operations.by_name}
-    assert nouns == {"evidence", "log", "member", "node", "offer", "peer", "vocabulary"}
+    assert nouns == {"evidence", "keys", "log", "member", "node", "offer", "peer", "vocabulary"}
