@@ -12,7 +12,7 @@ from protocol.addresses import audience_id
 from protocol.authorization import Authorization, certificate_name, sign_authorization, sign_in_name
 from protocol.devices import MAX_SEALING_LIFETIME_S, Enrolment, sealing_key_hash
 from protocol.e2ee.keys import PersonSealingKey, enrol
-from protocol.encoding import unb64
+from protocol.encoding import sha256, unb64
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
 from protocol.text import displayable
 
@@ -27,8 +27,9 @@ from .views import SignedIn, Synced
 DAY_S: Final = 86_400
 #: Sealing keys towards one organization: its node shows another one behind each offer, so that none links two offers.
 KEYS: Final = 8
-#: Keys are renewed this long before they end.
+#: Keys are renewed so long before they end, or up to `SPREAD_S` earlier.
 RENEW_S: Final = 30 * DAY_S
+SPREAD_S: Final = 25 * DAY_S
 #: A brief that was on its way when a key ended can still be opened.
 KEEP_S: Final = 14 * DAY_S
 
@@ -128,6 +129,11 @@ class Accounts:
             warnings=tuple(changed_sentence(pin) for pin in state.pins.values() if pin.changed),
         )
 
+    async def look(self) -> None:
+        """Take over newer documents of known organizations, and pin new ones."""
+        views = (await self._core.api().peers()).peers
+        self._core.vault.update(lambda state: _pinned(state, views))
+
     def trust(self, entity: str, words: str) -> None:
         """Believe the key of an organization whose words the person has compared.
 
@@ -140,8 +146,12 @@ class Accounts:
         self._core.vault.update(believe)
 
     def _ends_soon(self, state: ClientState, audience: str) -> bool:
-        latest = max((one.expires_at for one in state.sealing if one.audience == audience), default=0)
-        return audience not in state.audiences or latest < self._core.now() + RENEW_S
+        newest = max((one for one in state.sealing if one.audience == audience), key=_end, default=None)
+        if newest is None or audience not in state.audiences:
+            return True
+        # At another time for each audience: renewals at one time would tie a person's audiences together.
+        spread = int.from_bytes(sha256(newest.hash.encode())[:4], "big") % SPREAD_S
+        return newest.expires_at < self._core.now() + RENEW_S + spread
 
     async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool) -> None:
         """Publish fresh sealing keys for `audience`; they are stored before anybody can seal to them."""
@@ -162,7 +172,9 @@ class Accounts:
             return replace(state, sealing=(*kept, *records))
 
         state = self._core.vault.update(keep)
-        enrolment = enrol(state.account_secret, state.device_secret, keys, audience=audience, now=now)
+        enrolment = enrol(
+            state.account_secret, state.device_secret, keys, audience=audience, now=now, name=state.signed_in.name
+        )
         authorization = None if first else _authorization(state, enrolment, now=now)
         await api.enrol(EnrolDevice(audience=audience, enrolment=enrolment, hint=hint, authorization=authorization))
 
@@ -179,6 +191,10 @@ def _authorization(state: ClientState, enrolment: Enrolment, *, now: int) -> str
         certificate=certificate_name(enrolment.certificate), sign_in=sign_in_name(state.signed_in.token), created_at=now
     )
     return sign_authorization(statement, state.device_secret.key(known))
+
+
+def _end(record: SealingRecord) -> int:
+    return record.expires_at
 
 
 def _require_same(state: ClientState, member: str, *, may_enrol: bool) -> None:

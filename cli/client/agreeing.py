@@ -29,6 +29,7 @@ from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 
 from .core import ENGINE, Core, fresh_secret
+from .keychecks import UnprovenError, require_listed
 from .pins import Opened, signing_key_of
 from .records import Outgoing, SessionRecord, ThreadRecord
 from .session import with_frame
@@ -112,7 +113,8 @@ def take_verified(
         raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
     used = replace(record, state=AGREED, private="", reply_key=b"", key_packages=(), own_secret=b"")
     state = tell_name(core, state.with_thread(used), used)
-    return state, [_agreed(record, agreement), Secured(thread=record.thread, role="mentor")]
+    secured = Secured(thread=record.thread, role="mentor", witnessed=record.witnessed)
+    return state, [_agreed(record, agreement), secured]
 
 
 # The mentee's device
@@ -143,13 +145,26 @@ def take_agreed(
 
 
 def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: Sealed) -> tuple[ClientState, Event]:
-    """Return the mentee's state in the mentor's group, or with the session called off when the proof does not hold."""
+    """Return the mentee's state in the mentor's group, or with the session called off when the proof does not hold.
+
+    Raises: UnprovenError: the mentor's keys were not looked up in their directory yet.
+    """
     try:
         private = open_agreed(sealed, record.answer_key, record.context, ref=record.ref, audience=record.audience)
         mentor = check_agreed(private.proof, _proposed(state, record, private), record.sent, now=core.now())
         context = contexts.session(thread=record.thread, accepted=record.accepted, consent=mentor.consent)
         devices = tuple(device.text for device in mentor.devices)
+        proven = require_listed(
+            state,
+            origin=record.provider,
+            audience=record.audience,
+            identity_key=mentor.identity_key.text,
+            devices=devices,
+            now=core.now(),
+        )
         group = ENGINE.join(state.own(record), private.welcome, context=context, allowed=devices)
+    except UnprovenError:
+        raise
     except MeshError as error:
         stopped = replace(record, cancel="conflict", reason=error.code, answer_seed=b"", own_secret=b"")
         sentence = f"Stopped before any name was told: {error}"
@@ -161,9 +176,9 @@ def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: S
         master_key=mentor.master_key.text,
         label=mentor.label,
     )
-    record = _joined(record, mentor)
+    record = _joined(replace(record, witnessed=proven.witnessed), mentor)
     state = tell_name(core, state.with_thread(record).with_session(session), record)
-    return state, Secured(thread=record.thread, role="mentee")
+    return state, Secured(thread=record.thread, role="mentee", witnessed=record.witnessed)
 
 
 def _proposed(state: ClientState, record: ThreadRecord, private: AgreedPrivate) -> Agreement:

@@ -26,6 +26,7 @@ from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
 from node.services.devices import DeviceView, EnrolDevice
 from node.services.erasure import ErasureReceipt
+from node.services.key_lookup import KeyAnswer, KeyQuery
 from node.services.mentor_side import Answer
 from node.services.mentors import MentorView
 from node.services.offer_words import TopicPreview
@@ -149,6 +150,10 @@ class NodeApi:
         """Return which organizations list help with a need."""
         command = SearchNeed(need=need, exclude=tuple(exclude))
         return parse_answer(await self._do("POST", "/search", command), Found)
+
+    async def keys(self, query: KeyQuery) -> KeyAnswer:
+        """Return a proven head of an organization's key directory, and the entries of a prefix."""
+        return parse_answer(await self._do("POST", "/keys", query), KeyAnswer)
 
     # Handshakes
 

@@ -7,8 +7,9 @@ program that ends in the middle goes on where it was. Source: docs/protocol/41-e
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from node.api.exchange import Entry
@@ -23,7 +24,7 @@ from protocol.bodies import (
     VerifiedBody,
 )
 from protocol.e2ee.sealing import open_quote
-from protocol.encoding import b64, unb64
+from protocol.encoding import b64, decode_loose, unb64
 from protocol.envelope import parse_envelope
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
 from protocol.session import LIFE_S
@@ -33,27 +34,42 @@ from .account import Accounts
 from .agreeing import AGREED, take_agreed, take_private, take_verified
 from .asking import take_offer
 from .core import Core
+from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import SAID_YES, WAITING, forgotten, take_request
 from .needs import ENDED, ended
 from .pins import Opened, UnknownSenderError, name_of, open_item
-from .records import Outgoing, ThreadRecord
+from .records import Outgoing, ParkedRecord, ThreadRecord
 from .requesting import Requesting
 from .session import OVER, destroyed, is_over, sent, take_envelope
 from .state import ClientState
 from .views import Alarm, Cancelled, Countered, Event, Problem, Refused
 
 Step = tuple[ClientState, list[Event]]
+#: An entry is looked at so often, each time with something more: a document, a proof.
+TURNS: Final = 3
+#: An entry waits so long for its sender's keys to be listed.
+PARKED_S: Final = 3600
+MAX_PARKED: Final = 64
 #: What is left of a thread after its end is forgotten after this long.
 KEEP_S: Final = 30 * 86_400
+
+
+class Storing(Protocol):
+    """Stores an entry and what it says; with `last` it tells why it cannot be used instead of raising."""
+
+    def __call__(self, entry: Entry, state: ClientState, *, last: bool) -> Step:
+        """Return the next state and what happened."""
+        ...
 
 
 class MailboxLoop:
     """Takes in what waits, and does what follows."""
 
-    def __init__(self, core: Core, accounts: Accounts, requesting: Requesting) -> None:
+    def __init__(self, core: Core, accounts: Accounts, requesting: Requesting, checks: KeyChecks) -> None:
         self._core: Final = core
         self._accounts: Final = accounts
         self._requesting: Final = requesting
+        self._checks: Final = checks
         # Two turns at once would both ask the next person after one no.
         self._settling: Final = asyncio.Lock()
 
@@ -73,37 +89,75 @@ class MailboxLoop:
         return tuple(events)
 
     async def _take(self, entry: Entry) -> list[Event]:
-        """Store one entry and what it says; one by a node that is not known yet is looked at twice."""
+        """Store one entry and what it says; what needs a document or a proof first is looked at again with it."""
+        if any(one.thread == entry.thread for one in self._core.state().parked):
+            return self._core.vault.change(partial(_parked, entry, now=self._core.now()))
         try:
-            return self._core.vault.change(partial(self._stored, entry, last=False))
-        except UnknownSenderError:
-            await self._accounts.sync()
-            return self._core.vault.change(partial(self._stored, entry, last=True))
+            return await self._with_proofs(entry, self._stored, patience_s=PATIENCE_S)
+        except NotListedYetError:
+            return self._core.vault.change(partial(_parked, entry, now=self._core.now()))
+
+    async def _with_proofs(self, entry: Entry, store: "Storing", *, patience_s: float) -> list[Event]:
+        """Return what an entry says, asking for what it takes to understand it. Raises: NotListedYetError."""
+        for _ in range(TURNS):
+            try:
+                return self._core.vault.change(partial(store, entry, last=False))
+            except UnknownSenderError:
+                await self._accounts.sync()
+            except UnprovenError as wanted:
+                with suppress(UnverifiedError):  # that is remembered, and told by the next turn
+                    await self._checks.prove(wanted, patience_s=patience_s)
+        return self._core.vault.change(partial(store, entry, last=True))
 
     def _stored(self, entry: Entry, state: ClientState, *, last: bool) -> Step:
         """Return the state past this entry; what it says is there, or why it cannot be used."""
         if entry.cursor <= state.mailbox_after:
             return state, []  # another program of this person was quicker
+        after, events = self._understood(entry, state, last=last)
+        return replace(after, mailbox_after=entry.cursor), events
+
+    def _understood(self, entry: Entry, state: ClientState, *, last: bool) -> Step:
         try:
-            after, events = take_entry(self._core, state, entry)
-        except UnknownSenderError as error:
+            return take_entry(self._core, state, entry)
+        except (UnknownSenderError, UnprovenError) as error:
             if not last:
                 raise
-            after, events = state, [_problem(entry, error)]
+            return state, [_problem(entry, error)]
         except MeshError as error:
-            after, events = state, [_problem(entry, error)]
-        return replace(after, mailbox_after=entry.cursor), events
+            return state, [_problem(entry, error)]
+
+    async def _unpark(self) -> list[Event]:
+        """Take in what waited for keys to be listed, in order; what waited too long is told and let go."""
+        events: list[Event] = []
+        waits: set[str] = set()
+        for one in self._core.state().parked:
+            if one.thread in waits:
+                continue
+            late = one.since + PARKED_S <= self._core.now()
+            entry = decode_loose(one.entry, Entry, what="parked entry")
+            try:
+                events += await self._with_proofs(entry, partial(self._unparked, one), patience_s=0)
+            except NotListedYetError:
+                waits.add(one.thread)
+                if late:
+                    events += self._core.vault.change(partial(self._unparked, one, entry, last=True))
+        return events
+
+    def _unparked(self, one: ParkedRecord, entry: Entry, state: ClientState, *, last: bool) -> Step:
+        after, events = self._understood(entry, state, last=last)
+        return replace(after, parked=tuple(each for each in after.parked if each != one)), events
 
     # What follows
 
     async def settle(self) -> list[Event]:
         """Send what is stored and was not sent, ask the next person after a no, and let go of what is over."""
         async with self._settling:
+            events = await self._unpark()
             await self._requesting.unfinished()
             await self._cancel()
             for thread in list(self._core.state().sessions):
                 await self.flush(thread)
-            events = await self._requesting.go_on()
+            events += await self._requesting.go_on()
             self.tidy()
         return events
 
@@ -141,6 +195,17 @@ class MailboxLoop:
         except (RefusedError, MissingError):
             return True  # the session is over at the node: nobody waits for this any more
         return True
+
+
+def _parked(entry: Entry, state: ClientState, *, now: int) -> Step:
+    """Return the state with an entry put aside until its sender's keys are listed."""
+    if entry.cursor <= state.mailbox_after:
+        return state, []
+    state = replace(state, mailbox_after=entry.cursor)
+    if len(state.parked) >= MAX_PARKED:
+        return state, [_problem(entry, NotListedYetError("too much waits for keys that are not listed"))]
+    record = ParkedRecord(thread=entry.thread, entry=msgspec.json.encode(entry), since=now)
+    return replace(state, parked=(*state.parked, record)), []
 
 
 def take_entry(core: Core, state: ClientState, entry: Entry) -> Step:

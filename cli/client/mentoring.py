@@ -17,6 +17,7 @@ from protocol.text import displayable
 
 from .agreeing import Yes, say_yes
 from .core import Core
+from .keychecks import KeyChecks, require_listed
 from .pins import Opened, audiences_with, name_of, open_item
 from .records import SealingRecord, ThreadRecord
 from .state import ClientState
@@ -32,8 +33,9 @@ SAID_YES: Final = "ANSWERED"
 class Mentoring:
     """Answers of one mentor's device."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, checks: KeyChecks) -> None:
         self._core: Final = core
+        self._checks: Final = checks
 
     def requests(self) -> tuple[Waiting, ...]:
         """Return the requests that await an answer, the next deadline first."""
@@ -50,7 +52,8 @@ class Mentoring:
 
         Raises: RefusedError: a time that was not asked for, or the request does not wait any more.
         """
-        self._open(thread)
+        record = self._open(thread)
+        await self._checks.own(record.audience)
 
         def prepare(state: ClientState) -> tuple[ClientState, tuple[int | None, Yes]]:
             record = state.thread(thread)
@@ -104,6 +107,7 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
     """Return the mentor's state with one request, its brief opened.
 
     Raises: UnverifiedError: not signed by a known node, or the brief is not for this device, thread or person.
+        UnprovenError: the mentee's device was not looked up in its directory yet.
     """
     entry = decode(data, RequestEntry, what="request")
     own, known = state.signed_in.entity, state.threads.get(thread)
@@ -130,8 +134,17 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
     )
     brief, reader = _open_brief(state, record, opened, core.now())
     words = brief.brief.words
+    proven = require_listed(
+        state,
+        origin=opened.entity,
+        audience=record.audience,
+        identity_key=words.identity_key,
+        devices=(brief.device.text,),
+        now=core.now(),
+    )
     record = replace(
         record,
+        witnessed=proven.witnessed,
         brief=words,
         reader=reader,
         reply_key=brief.brief.reply_key.raw,
@@ -184,6 +197,7 @@ def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:
         length=record.length,
         slots=record.slots,
         deadline=record.deadline,
+        witnessed=record.witnessed,
     )
 
 

@@ -21,6 +21,7 @@ from .api import NodeApi
 from .asking import Asking, shortlist_of
 from .core import Core
 from .http import Http
+from .keychecks import KeyChecks
 from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .records import ThreadRecord
@@ -46,9 +47,10 @@ class Person:
         self._core: Final = Core(vault, Http(), clock)
         self.accounts: Final = Accounts(self._core)
         self._asking: Final = Asking(self._core)
-        self._requesting: Final = Requesting(self._core, self._asking)
-        self._mentoring: Final = Mentoring(self._core)
-        self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting)
+        self._checks: Final = KeyChecks(self._core, self.accounts.look)
+        self._requesting: Final = Requesting(self._core, self._asking, self._checks)
+        self._mentoring: Final = Mentoring(self._core, self._checks)
+        self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting, self._checks)
 
     async def __aenter__(self) -> Self:
         """Open the connection; nothing is sent yet."""

@@ -18,6 +18,7 @@ from protocol.errors import MeshError, MissingError, RefusedError, UnavailableEr
 from .asking import Asking, choosable, prepare_request
 from .brief import check_own, checked_prompts, ranked_slots, sealed_brief
 from .core import Core
+from .keychecks import KeyChecks
 from .needs import ENDED, ended, given_up, is_valid, put_back, remaining, requoted
 from .records import AskRecord, OfferedRecord, TargetRecord, ThreadRecord
 from .state import ClientState
@@ -39,8 +40,9 @@ class OvertakenError(RefusedError):
 class Requesting:
     """Choices of one device."""
 
-    def __init__(self, core: Core, asking: Asking) -> None:
+    def __init__(self, core: Core, asking: Asking, checks: KeyChecks) -> None:
         self._core: Final = core
+        self._checks: Final = checks
         self._asking: Final = asking
 
     async def request(
@@ -104,6 +106,9 @@ class Requesting:
 
     async def _accept(self, ask_id: str, offered: OfferedRecord, slots: Sequence[int], *, before: str) -> Requested:
         """Send choice and brief; afterwards the thread is the active one of its need, which `before` was until now."""
+        audience = self._core.state().thread(offered.thread).audience
+        await self._checks.own(audience)
+        await self._checks.directory(offered.entity, audience)
         now = self._core.now()
         ranked = ranked_slots(self._core.state().asks[ask_id], offered, slots)
 

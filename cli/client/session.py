@@ -235,6 +235,7 @@ def view(state: ClientState, thread: str, *, language: str = "en") -> SessionVie
         again=again,
         closed_mine=session.closed_mine,
         closed_theirs=session.closed_theirs,
+        witnessed=record.witnessed,
     )
 
 

@@ -13,7 +13,10 @@ from .records import (
     Account,
     AskRecord,
     Contact,
+    DirectoryRecord,
+    ParkedRecord,
     Pin,
+    ProvenRecord,
     Record,
     SealingRecord,
     Seed,
@@ -41,6 +44,9 @@ class ClientState(Record, frozen=True, kw_only=True):
     contacts: tuple[Contact, ...] = ()
     takeaways: tuple[TakeawayRecord, ...] = ()
     mailbox_after: int = 0
+    proven: dict[str, ProvenRecord] = msgspec.field(default_factory=dict)
+    directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
+    parked: tuple[ParkedRecord, ...] = ()
 
     @property
     def account_secret(self) -> AccountSecret:

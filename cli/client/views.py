@@ -73,7 +73,10 @@ class Requested(View, frozen=True, kw_only=True):
 
 
 class Waiting(View, frozen=True, kw_only=True):
-    """A request that awaits this mentor's answer, its brief opened on this device."""
+    """A request that awaits this mentor's answer, its brief opened on this device.
+
+    `witnessed` is False when nobody outside the mentee's organization can attest their keys: show it in amber.
+    """
 
     thread: str
     entity: str
@@ -87,6 +90,7 @@ class Waiting(View, frozen=True, kw_only=True):
     length: int
     slots: Slots
     deadline: int
+    witnessed: bool = True
 
 
 class Line(View, frozen=True, kw_only=True):
@@ -101,7 +105,7 @@ class Line(View, frozen=True, kw_only=True):
 
 
 class SessionView(View, frozen=True, kw_only=True):
-    """One session as this device shows it; `name` is the other person's, once told."""
+    """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`."""
 
     thread: str
     role: Role
@@ -113,6 +117,7 @@ class SessionView(View, frozen=True, kw_only=True):
     again: Literal["", "waiting", "yes"] = ""
     closed_mine: bool = False
     closed_theirs: bool = False
+    witnessed: bool = True
 
 
 # Events
@@ -171,9 +176,10 @@ class Agreed(Happened, frozen=True, kw_only=True, tag="agreed"):
 
 
 class Secured(Happened, frozen=True, kw_only=True, tag="secured"):
-    """Either: keys are checked and the session is open; messages can be sent from now on."""
+    """Either: keys are checked and the session is open, messages can be sent; `witnessed` as in `Waiting`."""
 
     role: Role
+    witnessed: bool = True
 
 
 class Named(Happened, frozen=True, kw_only=True, tag="named"):

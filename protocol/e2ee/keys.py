@@ -23,6 +23,7 @@ from protocol.devices import (
 )
 from protocol.encoding import label, length_prefixed, unb64
 from protocol.ids import ID_BYTES, random_id
+from protocol.keyentries import VouchOpening, make_vouch
 from protocol.sealing import PrivateSealingKey
 from protocol.signing import SigningKey
 
@@ -111,6 +112,18 @@ class AccountSecret(_Secret):
         return sign_identity(statement, self.master())
 
 
+    def open_vouch(self, audience: str, name: str) -> VouchOpening:
+        """Return what opens the vouch of `audience` for somebody who is told `name`; the salts are this audience's."""
+        place = _audience(audience)
+        return VouchOpening(
+            name=name,
+            name_salt=self._derive("vouch-name", place, size=ID_BYTES),
+            identity=self.state_identity(audience),
+            identity_salt=self._derive("vouch-identity", place, size=ID_BYTES),
+            master_key=self.master().public.text,
+        )
+
+
 class DeviceSecret(_Secret):
     """What makes a device itself; it never leaves the device."""
 
@@ -144,14 +157,24 @@ def state_key(key: PersonSealingKey, device: DeviceKey, *, now: int) -> StatedKe
 
 
 def enrol(
-    account: AccountSecret, device: DeviceSecret, keys: tuple[PersonSealingKey, ...], *, audience: str, now: int
+    account: AccountSecret,
+    device: DeviceSecret,
+    keys: tuple[PersonSealingKey, ...],
+    *,
+    audience: str,
+    now: int,
+    name: str = "",
 ) -> Enrolment:
-    """Return what the device tells its own node for `audience`: label, identity key, certificate, 1–32 sealing keys."""
+    """Return what the device tells its own node for `audience`: label, identity key, certificate, 1–32 sealing keys.
+
+    `name` is committed to in the vouch, and told to the other person of an agreement only.
+    """
     return Enrolment(
         label=account.label(audience),
         identity_key=account.identity(audience).public.text,
         certificate=certify(account, device, audience=audience, now=now),
         sealing=tuple(state_key(key, device.key(audience), now=now) for key in keys),
+        vouch=make_vouch(account.open_vouch(audience, name)),
     )
 
 

@@ -11,7 +11,16 @@ from cli.client.core import Core
 from cli.client.http import Http
 from cli.client.mentoring import take_request
 from cli.client.pins import document_of, first_pin, open_item
-from cli.client.records import Account, AskRecord, OfferedRecord, Pin, SealingRecord, TargetRecord, ThreadRecord
+from cli.client.records import (
+    Account,
+    AskRecord,
+    OfferedRecord,
+    Pin,
+    ProvenRecord,
+    SealingRecord,
+    TargetRecord,
+    ThreadRecord,
+)
 from cli.client.session import take_envelope
 from cli.client.state import ClientState
 from cli.client.vault import ClientVault
@@ -121,6 +130,7 @@ class Pair:
         name = sealing_key_hash(self.sealing.public)
         record = SealingRecord(hash=name, seed=self.sealing.seed, audience=self.audience, expires_at=NOW + 86_400)
         self.mentor = replace(self.mentor, sealing=(record,))
+        self.mentee, self.mentor = self.knows(self.mentee, self.mentor), self.knows(self.mentor, self.mentee)
         ask = AskRecord(
             id=ASK,
             need=NEED,
@@ -135,6 +145,19 @@ class Pair:
         self.thread = ""
         self.accepted = ""
         self.number = 0
+
+    def knows(self, state: ClientState, other: ClientState) -> ClientState:
+        """Return `state` after the directory proved the other person's only device."""
+        record = ProvenRecord(
+            origin=other.signed_in.entity,
+            audience=self.audience,
+            identity_key=other.account_secret.identity(self.audience).public.text,
+            until=NOW + 86_400,
+            label=other.account_secret.label(self.audience),
+            devices=(other.device_secret.key(self.audience).public.text,),
+            witnessed=True,
+        )
+        return replace(state, proven={f"{record.origin} {record.audience} {record.identity_key}": record})
 
     def _state(self, name: str, own: Org, other: Org) -> ClientState:
         account = Account(url=own.entity, entity=own.entity, token="token", member="member", name=name.title())

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from cli.client.account import Accounts
 from cli.client.asking import Asking
 from cli.client.brief import check_own
+from cli.client.keychecks import KeyChecks
 from cli.client.mailbox import MailboxLoop, take_entry
 from cli.client.pins import UnknownSenderError, open_item
 from cli.client.requesting import Requesting
@@ -161,7 +162,8 @@ def test_an_entry_that_another_program_took_in_is_passed_over() -> None:
     pair.until_arrived()
     item = pair.cobalt.say(pair.aurora, pair.thread, "provider", "decline", DeclinedBody(reason="no-time"))
     accounts = Accounts(pair.core)
-    loop = MailboxLoop(pair.core, accounts, Requesting(pair.core, Asking(pair.core)))
+    checks = KeyChecks(pair.core, accounts.look)
+    loop = MailboxLoop(pair.core, accounts, Requesting(pair.core, Asking(pair.core), checks), checks)
     after, events = loop._stored(entry(pair, item), pair.mentee, last=True)
     assert (after.mailbox_after, len(events)) == (1, 1)
     before = replace(pair.mentee, mailbox_after=1)

@@ -46,6 +46,7 @@ AT_ONCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "head_every_s": 0.5,
         "poll_s": 0.5,
     },
+    "directory": {"gap_s": 1.0},
     "telemetry": {"level": "error"},
 }
 E = TypeVar("E", bound=Event)
