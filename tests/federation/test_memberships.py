@@ -182,7 +182,7 @@ async def test_a_node_joins_sixteen_consortia_and_no_more(town: Town) -> None:
     assert len(await birch.memberships.memberships()) == MAX_MEMBERSHIPS
 
 
-async def test_a_seated_peer_is_not_forgotten_but_blocked(pair: list[Node]) -> None:
+async def test_a_seated_peer_is_not_forgotten_but_blocked(guild: Node, pair: list[Node]) -> None:
     birch, cobalt = pair
     with pytest.raises(RefusedError) as refusal:
         await birch.peering.remove(cobalt.entity)
