@@ -164,7 +164,12 @@ LINES: Final[dict[int, Line]] = {
     ),
     25: Line(
         "data of a peer that was put out",
-        at(SETS, "a_peer_that_is_no_longer_mirrored_is_hidden_at_once")
+        at(OUT, "offers_of_a_peer_that_is_put_out_are_gone_at_once")
+        + at(
+            "node/consortia/test_consortium",
+            "a_suspended_member_is_out_everywhere_within_a_minute_and_back_when_it_is_let_in",
+        )
+        + at(SETS, "a_peer_that_is_no_longer_mirrored_is_hidden_at_once")
         + at("federation/test_audiences", "the_mode_says_who_sees_our_set_and_whose_set_we_mirror")
         + at("node/exchange/test_agreement", "a_peer_that_was_blocked_is_sent_nothing_until_it_is_not"),
     ),

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from federation import resolver
 from federation.answers import BadAnswerError
@@ -14,15 +17,22 @@ from federation.calls import Contact
 from federation.client import ClientSettings, PeerClient
 from federation.resolver import GuardedResolver, Lookup
 from node.api.routes import JSON
+from node.app import Node
 from protocol import jws
+from protocol.addresses import audience_id
+from protocol.commitments import Opening
 from protocol.encoding import encode
 from protocol.errors import MalformedError, MeshError, RefusedError
+from protocol.offers import Offer
 from protocol.peers import DOCUMENT_TYP, log_vkey
 from protocol.signing import SigningKey
-from protocol.tickets import PEERINGS_PATH, parse_ticket
+from protocol.tickets import PEERINGS_PATH, Mode, parse_ticket
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 from tests.federation.stations import RawAnswer
+from tests.node.exchange.people import NEED
+from tests.node.exchange.world import Site
+from tests.node.pairing import nodes
 
 from .world import Attacker, World, fields_of, problem_of, refusal
 
@@ -215,3 +225,47 @@ async def test_a_ticket_does_not_lead_the_node_inside(
         answer = await redeem(world, world.birch, world.birch.document, code=parse_ticket(invited.ticket).code)
         assert refusal(answer) == (403, "not-reachable")
     assert asked == ["birch.example"]
+
+
+async def test_offers_of_a_peer_that_is_put_out_are_gone_at_once(tmp_path: Path) -> None:
+    async with nodes(tmp_path, "aurora", "birch") as (aurora, birch):
+        ana, offer = await listed(aurora.node, birch.node)
+        need = replace(NEED, topics=(offer.topic.id,))
+        search = aurora.node.catalog.search
+        assert [one.offer_id for one in (await search.find(ana, need)).offers] == [offer.offer_id]
+        peers, entity = aurora.node.peering.service, birch.node.base.entity
+        for mode in MODES:
+            await peers.set_mode(entity, mode, reason="")
+            assert (await search.find(ana, need)).companies == 0, mode
+            await peers.set_mode(entity, "full", reason="")
+            assert (await search.find(ana, need)).companies == 1
+        await peers.remove(entity)
+        assert (await search.find(ana, need)).companies == 0
+
+
+MODES: Final[tuple[Mode, ...]] = ("no-new-requests", "blocked")
+
+
+async def listed(here: Node, there: Node) -> tuple[str, Offer]:
+    """Let a node list an offer, and another one mirror it; return a member there, and the offer."""
+
+    def site(node: Node) -> Site:
+        base = node.base
+        exchanging = node.handshakes
+        return Site(
+            base.entity,
+            clock=base.clock,
+            store=base.store,
+            entropy=SeededEntropy(1),
+            keys=base.keys,
+            exchanging=exchanging,
+        )
+
+    person = await site(here).add_person("ana", audiences=())
+    offer = await site(there).list_offer(here.base.entity)
+    audience = audience_id(here.base.entity, there.base.entity)
+    opening = Opening(salt=bytes(16), body=encode(offer))
+    async with there.base.store.write() as tx:
+        await there.catalog.publisher.publish(tx, audience, "offers", [opening])
+    await here.catalog.mirror.poll_due()
+    return person.member, offer
