@@ -47,6 +47,7 @@ def draft(
     org: OrgProfile,
     limits: dict[str, int],
     rotations: tuple[str, ...] = (),
+    earlier_sign: tuple[str, ...] = (),
 ) -> NodeDocument:
     """Return what the node says about itself, not yet numbered and dated; `issue` does that."""
     origin = f"{entity_host(entity)}/log"
@@ -64,6 +65,7 @@ def draft(
         issued_at=0,
         seq=1,
         rotations=rotations,
+        earlier_sign=earlier_sign,
     )
 
 

@@ -29,7 +29,6 @@ from .housekeeping import (
     RETENTION_EVERY_S,
     Step,
     every,
-    forget_earlier_keys,
     forget_old_rows,
     refresh_documents,
 )
@@ -204,7 +203,6 @@ class Node:
         steps: tuple[Step, ...] = (
             self.keys.look_after,
             lambda: refresh_documents(peering.directory, peering.discovery, base.events),
-            lambda: forget_earlier_keys(base.store, base.clock),
         )
         for step in steps:
             await step()

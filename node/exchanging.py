@@ -67,7 +67,7 @@ class Exchanging:
         own = Own(entity=around.entity, keys=around.keys, org=around.org)
         self._own: Final = own
         queue = Queue(clock, entropy)
-        peers = PeerBook(around.directory, around.calls, own, clock, store=store, refetch=around.refetch)
+        peers = PeerBook(around.directory, around.calls, own, clock, refetch=around.refetch)
         carrier = Carrier(own.entity, peers, around.org)
         self.desk: Final = Desk(own, queue, clock, ThreadSettings(flush_s=config.handshake.flush_s))
         self.mailboxes: Final = Mailboxes(store, clock)

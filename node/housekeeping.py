@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from federation.directory import PeerDirectory
 from federation.discovery import Discovery
 from federation.ports import Clock, Store, at_most, below
-from federation.rows import EarlierKeyRow, InboxRow, QuotaRow, SessionRow, ThreadRow
+from federation.rows import InboxRow, QuotaRow, SessionRow, ThreadRow
 from protocol.errors import MeshError
 
 from .events import Events
@@ -53,12 +53,6 @@ async def forget_old_rows(
                 await tx.put(replace(row, purge_at=session.destroy_at))
             else:
                 await desk.forget(tx, row)
-
-
-async def forget_earlier_keys(store: Store, clock: Clock) -> int:
-    """Erase keys of peers that verify nothing any more; return how many."""
-    async with store.write() as tx:
-        return await tx.delete(EarlierKeyRow, at_most("until", clock.now()))
 
 
 async def refresh_documents(directory: PeerDirectory, discovery: Discovery, events: Events) -> None:

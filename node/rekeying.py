@@ -96,6 +96,8 @@ def install_recovery(directory: Path, statement: str, entity: str, *, now: int, 
         file = _successor(load_key_file(directory, role), new[role].seed, now=now, until=until)
         if role == "federation":
             file = replace(file, rotations=with_statement(file.rotations, statement))
+        if role == "envelope-sign":
+            file = replace(file, earlier=())  # what a thief may have signed does not count, whoever meant it
         replace_private(waiting / f"{role}.key", render_key_file(file))
     if said.recovery is not None:
         replace_private(waiting / RECOVERY_PUBLIC_FILE, render_recovery(VerifyKey.parse(said.recovery)))

@@ -16,7 +16,7 @@ from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, entity_host
 from .offers import OrgProfile
 from .sealing import SealingPublicKey, SealingText
-from .signing import SigningKey, VerifyKey
+from .signing import SigningKey, VerifyKey, VerifyKeys
 from .tlog.note import LogKey, WitnessKey
 
 DOCUMENT_TYP: Final = "mentormesh-node+jws"
@@ -27,6 +27,8 @@ DOCUMENT_TYPE: Final = "application/jose"
 MAX_DOCUMENT_BYTES: Final = 32 * 1024
 #: Statements about changed keys in one document.
 MAX_ROTATIONS: Final = 8
+#: Earlier message keys in one document.
+MAX_EARLIER: Final = 8
 #: What this program speaks, best first.
 PROTOCOLS: Final = ("mentormesh/1",)
 
@@ -92,6 +94,13 @@ class NodeDocument(Wire, frozen=True, kw_only=True):
     seq: Counter
     #: Compact JWS of `mentormesh-rotation+jws`, oldest first: how the keys came from earlier ones.
     rotations: Annotated[tuple[Statement, ...], msgspec.Meta(max_length=MAX_ROTATIONS)] = ()
+    #: Keys that were `envelope_sign` before, newest first: messages under way are signed by them.
+    earlier_sign: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_EARLIER)] = ()
+
+    @property
+    def message_keys(self) -> VerifyKeys:
+        """The keys by which handshake messages of this node verify."""
+        return VerifyKeys(VerifyKey.parse(self.keys.envelope_sign), [VerifyKey.parse(one) for one in self.earlier_sign])
 
 
 def sign_document(document: NodeDocument, key: SigningKey) -> str:
@@ -156,6 +165,14 @@ def _check(document: NodeDocument) -> None:
         raise MalformedError("log_origin must be the host of the entity, then /log")
     if document.log_vkey != log_vkey(document.log_origin, VerifyKey.parse(keys.log).raw):
         raise MalformedError("log_vkey must hold the log key under the log's origin")
-    for field, names in (("protocols", document.protocols), ("capabilities", document.capabilities)):
+    if {*document.earlier_sign} & set(msgspec.structs.astuple(keys)):
+        raise MalformedError("an earlier key must have no role any more")
+    for text in document.earlier_sign:
+        VerifyKey.parse(text)
+    for field, names in (
+        ("protocols", document.protocols),
+        ("capabilities", document.capabilities),
+        ("earlier_sign", document.earlier_sign),
+    ):
         if len(set(names)) != len(names):
             raise MalformedError(f"{field} must be distinct")

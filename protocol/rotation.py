@@ -62,9 +62,10 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
     recovered: int = 0
 
 
-def online_keys(keys: NodeKeys) -> frozenset[str]:
-    """Return the public keys whose private halves lie on the node: all but the recovery key."""
-    return frozenset(getattr(keys, role) for role in NodeKeys.__struct_fields__ if role != "recovery")
+def online_keys(document: NodeDocument) -> frozenset[str]:
+    """Return the public keys whose private halves lie or lay on the node: all but the recovery key."""
+    present = {getattr(document.keys, role) for role in NodeKeys.__struct_fields__ if role != "recovery"}
+    return frozenset(present | set(document.earlier_sign))
 
 
 def sign_rotation(rotation: Rotation, key: SigningKey) -> str:
@@ -122,15 +123,15 @@ def follow(pinned: Pinned, text: str) -> Pinned:
     if document.entity != pinned.document.entity:
         raise KeyChangedError("document is about another entity")
     if chain.recovered > pinned.recovered:
-        _check_revoked(pinned.document.keys, document.keys)
+        _check_revoked(pinned.document, document)
     elif document.seq <= pinned.document.seq:
         raise StaleDocumentError("document must have a higher seq than the one known")
     return Pinned(text=text, document=document, recovered=chain.recovered)
 
 
-def _check_revoked(before: NodeKeys, after: NodeKeys) -> None:
-    """Return if nothing is used any more that may have been stolen. Raises: RevokedKeyError."""
-    if online_keys(before) & frozenset(msgspec.structs.astuple(after)):
+def _check_revoked(before: NodeDocument, after: NodeDocument) -> None:
+    """Return if nothing counts any more that may have been stolen. Raises: RevokedKeyError."""
+    if online_keys(before) & {*online_keys(after), after.keys.recovery}:
         raise RevokedKeyError("document has a key from before the statement of the recovery key")
 
 

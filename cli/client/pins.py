@@ -5,7 +5,6 @@ own node merely passes documents on. Source: docs/explanation/what-the-client-ke
 """
 
 from functools import lru_cache
-from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -22,9 +21,6 @@ from protocol.signing import VerifyKey, VerifyKeys
 
 from .records import Pin
 from .state import ClientState
-
-#: Earlier message keys of one organization that count.
-MAX_EARLIER: Final = 8
 
 
 class UnknownSenderError(UnverifiedError):
@@ -68,11 +64,7 @@ def sealing_key_of(state: ClientState, entity: str) -> SealingPublicKey:
 
 def signing_key_of(state: ClientState, entity: str) -> VerifyKeys:
     """Return the keys by which an organization's node signs messages, and signed those that are under way."""
-    return _signers(document_of(state, entity), state.pins[entity].earlier)
-
-
-def _signers(document: NodeDocument, earlier: tuple[str, ...]) -> VerifyKeys:
-    return VerifyKeys(VerifyKey.parse(document.keys.envelope_sign), [VerifyKey.parse(one) for one in earlier])
+    return document_of(state, entity).message_keys
 
 
 def name_of(state: ClientState, entity: str) -> str:
@@ -115,16 +107,7 @@ def next_pin(pin: Pin, text: str) -> Pin:
     except KeyChangedError:
         shown = open_document(text)
         return replace(pin, changed=fingerprint_words(VerifyKey.parse(shown.keys.federation)), shown=text)
-    earlier = _earlier(pin, before, after)
-    return replace(pin, document=after.text, recovered=after.recovered, earlier=earlier, changed="", shown="")
-
-
-def _earlier(pin: Pin, before: Pinned, after: Pinned) -> tuple[str, ...]:
-    """Return the message keys that still count after a step; a recovery ends all from before."""
-    old = before.document.keys.envelope_sign
-    if after.recovered > before.recovered:
-        return ()
-    return pin.earlier if old == after.document.keys.envelope_sign else (old, *pin.earlier)[:MAX_EARLIER]
+    return replace(pin, document=after.text, recovered=after.recovered, changed="", shown="")
 
 
 def trusted_pin(pin: Pin, words: str) -> Pin:
@@ -156,6 +139,6 @@ def open_item(state: ClientState, item: bytes, *, audience: str) -> Opened:
 
 def _signer(state: ClientState, unopened: UnopenedMessage) -> str:
     for entity, pin in state.pins.items():
-        if unopened.keyid in _signers(_document(pin.document), pin.earlier):
+        if unopened.keyid in _document(pin.document).message_keys:
             return entity
     raise UnknownSenderError("a message is signed by a node that this device does not know")

@@ -40,8 +40,7 @@ class Pin(Record, frozen=True, kw_only=True):
     """An organization as this device knows it since first sight: its document, verified against the key seen first.
 
     `changed` holds the words of another key that was shown, in the document `shown`: nothing is sent there until the
-    person has compared the words. `earlier` are keys by which its node signed messages until it changed them: what was
-    under way still verifies. `bilateral` and `registries` say where the two organizations meet.
+    person has compared the words. `bilateral` and `registries` say where the two organizations meet.
     """
 
     entity: str
@@ -50,7 +49,6 @@ class Pin(Record, frozen=True, kw_only=True):
     own: bool = False
     changed: str = ""
     shown: str = ""
-    earlier: tuple[str, ...] = ()
     bilateral: bool = True
     registries: tuple[str, ...] = ()
 

@@ -56,7 +56,7 @@ from .peers import (
     OwnDocumentRow,
     PeerRow,
 )
-from .rotation import EarlierKeyRow, PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
+from .rotation import PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
 from .session import (
     MailboxAckRow,
     MailboxHeadRow,
@@ -72,7 +72,6 @@ __all__ = [
     "CatalogRow",
     "CosignatureRow",
     "DeliveryRow",
-    "EarlierKeyRow",
     "EntryErasureRow",
     "EvidenceRow",
     "FellowRow",

@@ -1,24 +1,8 @@
-"""Tables of changed keys: peers' earlier and ended ones, those that await confirmation, and who knows our own."""
+"""Tables of changed keys: peers' ended ones, those that await confirmation, and who knows our own."""
 
 from typing import ClassVar
 
 from federation.ports import Row
-
-
-class EarlierKeyRow(Row, frozen=True, kw_only=True):
-    """A key by which a peer signed handshake messages until it changed it: what is under way still verifies."""
-
-    table = "earlier_key"
-    key = ("entity", "public")
-    purpose: ClassVar = {
-        "entity": "peering: whose key",
-        "public": "security: verify messages that were signed before the change",
-        "until": "retention: from then on it verifies nothing",
-    }
-
-    entity: str
-    public: str
-    until: int
 
 
 class RevokedKeyRow(Row, frozen=True, kw_only=True):

@@ -6,12 +6,10 @@ from typing import Final
 
 from federation.calls import Calls
 from federation.directory import PeerDirectory
-from federation.pins import message_keys
-from federation.ports import Clock, Reader, Store
+from federation.ports import Clock, Reader
 from protocol.errors import MeshError
-from protocol.peers import NodeKeys
+from protocol.peers import NodeDocument
 from protocol.sealing import SealingPublicKey
-from protocol.signing import VerifyKey
 
 from .threads import Own, PeerKeys
 
@@ -22,45 +20,37 @@ Refetch = Callable[[str], Awaitable[object]]
 class PeerBook:
     """Keys and permissions of peers, from their pinned documents."""
 
-    def __init__(
-        self, directory: PeerDirectory, calls: Calls, own: Own, clock: Clock, *, store: Store, refetch: Refetch
-    ) -> None:
+    def __init__(self, directory: PeerDirectory, calls: Calls, own: Own, clock: Clock, *, refetch: Refetch) -> None:
         self._directory: Final = directory
         self._calls: Final = calls
         self._own: Final = own
         self._clock: Final = clock
-        self._store: Final = store
         self._refetch: Final = refetch
         #: Parsing keys takes longer than using them; what is kept is good as long as the document says the same.
-        self._parsed: Final[dict[str, tuple[NodeKeys, VerifyKey, SealingPublicKey]]] = {}
+        self._parsed: Final[dict[str, tuple[NodeDocument, PeerKeys]]] = {}
 
-    async def keys(self, tx: Reader, entity: str) -> PeerKeys:
+    async def keys(self, _tx: Reader, entity: str) -> PeerKeys:
         """Return the message and envelope keys of a peer or of this node. Raises: MissingError."""
         if entity == self._own.entity:
             return PeerKeys(verify=self._own.messages, seal=self._own.keys.envelope_seal.public)
-        present, seal = self._present(entity)
-        return PeerKeys(verify=await message_keys(tx, entity, present, now=self._clock.now()), seal=seal)
+        return self._known(entity)
+
+    def _known(self, entity: str) -> PeerKeys:
+        document = self._directory.get(entity).document
+        known = self._parsed.get(entity)
+        if known is None or known[0] is not document:
+            parsed = PeerKeys(verify=document.message_keys, seal=SealingPublicKey.parse(document.keys.envelope_seal))
+            self._parsed[entity] = known = document, parsed
+        return known[1]
 
     async def learn(self, entity: str, keyids: Collection[str]) -> None:
         """Look at a peer's document again if it signs with a key that is not known; call it outside of transactions."""
         if entity == self._own.entity:
             return
-        present, _ = self._present(entity)
-        if all(keyid == present.keyid for keyid in keyids):
-            return
-        async with self._store.read() as rows:
-            known = await message_keys(rows, entity, present, now=self._clock.now())
+        known = self._known(entity).verify
         if not all(keyid in known for keyid in keyids):
             with suppress(MeshError):  # what cannot be learned now is refused as unverified
                 await self._refetch(entity)
-
-    def _present(self, entity: str) -> tuple[VerifyKey, SealingPublicKey]:
-        keys = self._directory.get(entity).document.keys
-        known = self._parsed.get(entity)
-        if known is None or known[0] != keys:
-            parsed = VerifyKey.parse(keys.envelope_sign), SealingPublicKey.parse(keys.envelope_seal)
-            self._parsed[entity] = known = keys, *parsed
-        return known[1:]
 
     async def check_may_ask(self, _tx: Reader, entity: str) -> None:
         """Return if requests may go to this peer. Raises: MissingError, PeerModeError."""

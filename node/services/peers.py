@@ -24,6 +24,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
         api=config.api_base,
         keys=public_keys(keys),
         rotations=keys.rotations,
+        earlier_sign=tuple(key.text for key in keys.earlier_sign),
         org=OrgProfile(
             display_name=config.org.display_name,
             kind=config.org.kind,

@@ -22,7 +22,7 @@ from protocol.handshake import TERMINAL, IllegalStepError, Side, State, Verb
 from protocol.messages import Body, Message, Receipt
 from protocol.offers import OrgProfile
 from protocol.sealing import SealingPublicKey
-from protocol.signing import Signer, SigningKey, VerifyKeys
+from protocol.signing import SigningKey, VerifyKeys
 from protocol.threads import Book, hear, heard_late, speak
 
 from .queue import Queue
@@ -78,7 +78,7 @@ class Own(msgspec.Struct, kw_only=True):
 class PeerKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The two keys by which messages of a peer are verified and sealed."""
 
-    verify: Signer
+    verify: VerifyKeys
     seal: SealingPublicKey
 
 

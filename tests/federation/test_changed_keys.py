@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from federation.discovery import REFETCH_S
 from federation.pending import WAIT_S
-from federation.pins import KEEP_EARLIER_S, MAX_EARLIER, forget_peer, message_keys
-from federation.rows import EarlierKeyRow, PeerRow, PendingDocumentRow, RevokedKeyRow
+from federation.pins import forget_peer
+from federation.rows import PeerRow, PendingDocumentRow, RevokedKeyRow
 from node.keys import KeyRing
 from node.services.peers import public_keys
 from protocol.errors import ConflictError, MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words
 from protocol.peers import NodeDocument, log_vkey, sign_document
 from protocol.rotation import KeyChangedError, RevokedKeyError, Rotation, sign_rotation
-from protocol.signing import SigningKey, VerifyKey
+from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
 
 from .stations import Station, befriend, key_ring, station
@@ -48,7 +48,9 @@ async def birch(tmp_path: Path, clock: SteppedClock, aurora: Station) -> AsyncIt
         yield made
 
 
-def document(aurora: Station, keys: KeyRing, *, seq: int = 2, statements: tuple[str, ...] = ()) -> NodeDocument:
+def document(
+    aurora: Station, keys: KeyRing, *, seq: int = 2, statements: tuple[str, ...] = (), earlier: tuple[str, ...] = ()
+) -> NodeDocument:
     """Return Aurora's document with other keys; the recovery key stays."""
     origin = aurora.own.document.log_origin
     return replace(
@@ -57,12 +59,17 @@ def document(aurora: Station, keys: KeyRing, *, seq: int = 2, statements: tuple[
         log_vkey=log_vkey(origin, keys.log.public.raw),
         seq=seq,
         rotations=statements,
+        earlier_sign=earlier,
     )
 
 
-def serve(aurora: Station, keys: KeyRing, *, seq: int = 2, statements: tuple[str, ...] = ()) -> str:
+def serve(
+    aurora: Station, keys: KeyRing, *, seq: int = 2, statements: tuple[str, ...] = (), earlier: tuple[str, ...] = ()
+) -> str:
     """Let Aurora serve a document with these keys; return it."""
-    aurora.own.text = sign_document(document(aurora, keys, seq=seq, statements=statements), keys.federation)
+    aurora.own.text = sign_document(
+        document(aurora, keys, seq=seq, statements=statements, earlier=earlier), keys.federation
+    )
     return aurora.own.text
 
 
@@ -77,47 +84,30 @@ async def look(birch: Station, aurora: Station, clock: SteppedClock) -> None:
     await birch.discovery.refresh(aurora.entity)
 
 
-async def keys_of(birch: Station, aurora: Station) -> set[str]:
-    """Return which of Aurora's keys messages verify under at Birch."""
-    present = VerifyKey.parse(birch.directory.get(aurora.entity).document.keys.envelope_sign)
-    async with birch.store.read() as rows:
-        keys = await message_keys(rows, aurora.entity, present, now=birch.clock.now())
-    every = (OLD, NEW, THIRD)
-    return {one.envelope_sign.public.text for one in every if one.envelope_sign.public.keyid in keys}
-
-
-async def test_messages_by_the_earlier_key_verify_until_none_can_be_under_way(
+async def test_messages_by_an_earlier_key_verify_as_long_as_the_document_says(
     aurora: Station, birch: Station, clock: SteppedClock
 ) -> None:
     new = replace(OLD, envelope_sign=NEW.envelope_sign)
-    serve(aurora, new)
+    serve(aurora, new, earlier=(OLD.envelope_sign.public.text,))
     await look(birch, aurora, clock)
-    both = {OLD.envelope_sign.public.text, NEW.envelope_sign.public.text}
-    assert await keys_of(birch, aurora) == both
-    clock.advance(KEEP_EARLIER_S - 1)
-    assert await keys_of(birch, aurora) == both
-    clock.advance(1)
-    assert await keys_of(birch, aurora) == {NEW.envelope_sign.public.text}
-
-
-async def test_a_peer_that_changes_its_key_all_the_time_fills_nothing(
-    aurora: Station, birch: Station, clock: SteppedClock
-) -> None:
-    for number in range(MAX_EARLIER + 3):
-        serve(aurora, replace(OLD, envelope_sign=key_ring(f"aurora {number}").envelope_sign), seq=2 + number)
-        await look(birch, aurora, clock)
-    async with birch.store.read() as rows:
-        assert await rows.count(EarlierKeyRow) == MAX_EARLIER
+    keys = birch.directory.get(aurora.entity).document.message_keys
+    assert keys.present == NEW.envelope_sign.public
+    assert OLD.envelope_sign.public.keyid in keys
+    serve(aurora, new, seq=3)
+    await look(birch, aurora, clock)
+    assert OLD.envelope_sign.public.keyid not in birch.directory.get(aurora.entity).document.message_keys
 
 
 async def test_a_recovery_ends_every_key_from_before_at_once(
     aurora: Station, birch: Station, clock: SteppedClock
 ) -> None:
-    serve(aurora, replace(OLD, envelope_sign=THIRD.envelope_sign))
+    serve(aurora, replace(OLD, envelope_sign=THIRD.envelope_sign), earlier=(OLD.envelope_sign.public.text,))
     await look(birch, aurora, clock)
-    serve(aurora, NEW, statements=(recovery(aurora),))
+    serve(aurora, NEW, seq=3, statements=(recovery(aurora),), earlier=(OLD.envelope_sign.public.text,))
+    with pytest.raises(RevokedKeyError):
+        await look(birch, aurora, clock)
+    serve(aurora, NEW, seq=3, statements=(recovery(aurora),))
     await look(birch, aurora, clock)
-    assert await keys_of(birch, aurora) == {NEW.envelope_sign.public.text}
     assert birch.directory.by_keyid(OLD.http.public.keyid) is None
     async with birch.store.read() as rows:
         ended = {row.public for row in await rows.find(RevokedKeyRow)}
@@ -288,10 +278,11 @@ async def test_what_is_known_of_a_peers_keys_goes_with_it_but_not_what_was_ended
 ) -> None:
     serve(aurora, NEW, statements=(recovery(aurora),))
     await look(birch, aurora, clock)
-    serve(aurora, replace(NEW, envelope_sign=THIRD.envelope_sign), seq=3, statements=(recovery(aurora),))
-    await look(birch, aurora, clock)
+    serve(aurora, THIRD, seq=3)
+    with pytest.raises(KeyChangedError):
+        await look(birch, aurora, clock)
     async with birch.store.write() as tx:
-        assert await tx.count(EarlierKeyRow) == 1
+        assert await tx.count(PendingDocumentRow) == 1
         await forget_peer(tx, aurora.entity)
-        assert await tx.count(EarlierKeyRow) == 0
+        assert await tx.count(PendingDocumentRow) == 0
         assert await tx.count(RevokedKeyRow) > 0

@@ -133,6 +133,7 @@ def test_a_recovery_replaces_every_key_but_its_own(directory: Path) -> None:
     before = publics(load_keys(directory))
     after = recover(directory, statement(directory))
     assert {name for name, key in publics(after).items() if key == before[name]} == {"recovery"}
+    assert after.earlier_sign == ()
     assert not (directory / "keys" / "next").exists()
     assert not (directory / "keys" / "install").exists()
     assert open_recovery(after.rotations[-1], entity=ENTITY, recovery=after.recovery).new == (

@@ -1,14 +1,5 @@
 -- Changed keys: of peers, and of this node.
 
-CREATE TABLE earlier_key (
-    entity TEXT NOT NULL,
-    public TEXT NOT NULL,
-    until INTEGER NOT NULL,
-    PRIMARY KEY (entity, public)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX earlier_key_by_until ON earlier_key (until);
-
 CREATE TABLE revoked_key (
     entity TEXT NOT NULL,
     public TEXT NOT NULL,

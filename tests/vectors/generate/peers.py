@@ -233,6 +233,11 @@ def _documents() -> list[Case]:
                 }
             ),
         ),
+        accept("earlier message keys", document({"earlier_sign": [text_of(key("aurora earlier"))]})),
+        bad("an earlier message key that has a role", {"earlier_sign": [text_of(key("aurora http"))]}),
+        bad("an earlier message key twice", {"earlier_sign": [text_of(key("aurora earlier"))] * 2}),
+        bad("an earlier message key of small order", {"earlier_sign": [b64u(SMALL_ORDER)]}),
+        bad("too many earlier message keys", {"earlier_sign": [text_of(key(f"aurora {n}")) for n in range(9)]}),
         _refused("another key is known", "unverified", federation_key=text_of(stranger), document=good),
         _refused(
             "signed by a key that it does not name",
@@ -318,14 +323,19 @@ def _rotations() -> list[Case]:
     recovery = key("aurora recovery")
     pinned = signed(document({"seq": 5}))
 
-    def fetched(statements: list[str], *, by: str = second, seq: int = 6, **keys: str) -> str:
-        said = document({"seq": seq, "rotations": statements or None}, federation=text_of(key(by)), **keys)
+    def fetched(
+        statements: list[str], *, by: str = second, seq: int = 6, earlier: list[str] | None = None, **keys: str
+    ) -> str:
+        more = {"rotations": statements or None, "earlier_sign": earlier}
+        said = document({"seq": seq, **more}, federation=text_of(key(by)), **keys)
         return signed(said, key(by))
 
-    def recovered_as(statements: list[str], *, by: str = second, seq: int = 6, **keys: str) -> str:
+    def recovered_as(
+        statements: list[str], *, by: str = second, seq: int = 6, earlier: list[str] | None = None, **keys: str
+    ) -> str:
         """Return a document all of whose keys are new, but for the recovery key."""
         kept = {"recovery": text_of(recovery), **keys}
-        return fetched(statements, by=by, seq=seq, prefix="aurora recovered", **kept)
+        return fetched(statements, by=by, seq=seq, earlier=earlier, prefix="aurora recovered", **kept)
 
     by_federation = rotation(key(first), first, second)
     by_recovery = rotation(recovery, first, second)
@@ -412,6 +422,11 @@ def _rotations() -> list[Case]:
         refuse(
             "a recovered node with an old key in another role",
             recovered_as([by_recovery], attest=text_of(key("aurora http"))),
+            "revoked-key",
+        ),
+        refuse(
+            "a recovered node that still counts an old message key",
+            recovered_as([by_recovery], earlier=[text_of(key("aurora envelope_sign"))]),
             "revoked-key",
         ),
         refuse(
