@@ -105,6 +105,7 @@ async def _check_node(directory: Path, config: Config, *, peers: bool) -> list[C
             checks += [
                 Check(check=alert.about, level="yellow", detail=alert.detail, fix=alert.fix) for alert in status.alerts
             ]
+            checks += [red(alert.about, alert.detail, alert.fix) for alert in status.alerts]
             if peers:
                 checks += await _check_peers(node)
     except MeshError as error:

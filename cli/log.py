@@ -6,7 +6,11 @@ from typing import Any, Final, Self
 import click
 import msgspec
 
+from federation.cosigning import WitnessStatus
+from federation.startcheck import Override
+from federation.watchwords import WatchStatus
 from node.nodelog import CheckLog, LogChecked, LogStatus, ShowLog, SucceedLog
+from node.services.witness_operations import ListWatched, ListWitnesses, OverrideLog
 from protocol.errors import RefusedError, UnverifiedError
 from protocol.logaudit import LogAudit
 from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, open_document
@@ -15,6 +19,7 @@ from protocol.tlog.lines import base64_text
 from protocol.tlog.note import MAX_NOTE_BYTES, LogKey, parse_vkey
 from protocol.tlog.tiles import MAX_BUNDLE_BYTES, Bundle, Tile, tile_path
 
+from .evidence import evidence, when
 from .log_reader import LogReader
 from .node_access import NodeAccess, operator_command
 from .output import Output, json_option
@@ -88,6 +93,43 @@ async def successor(node: NodeAccess, output: Output, *, yes: bool) -> None:
     output.result(found, _status_lines(found))
     if node.runs:
         output.say("Restart the node, so that its document names the new log.")
+
+
+@log.command()
+@operator_command
+async def witnesses(node: NodeAccess, output: Output) -> None:
+    """List who cosigns this node's log, and up to which size they have."""
+    found = await node.call("log.witnesses", ListWitnesses(), tuple[WitnessStatus, ...])
+    rows = [(one.name, one.size, when(one.at), one.problem) for one in found]
+    empty = "Nobody watches this log: peers do by themselves, and [log] policy can name other witnesses."
+    output.table(found, ("witness", "size", "cosigned", "problem"), rows, empty=empty)
+
+
+@log.command()
+@operator_command
+async def watched(node: NodeAccess, output: Output) -> None:
+    """List the logs of others that this node follows, and what does not fit in them."""
+    found = await node.call("log.watched", ListWatched(), tuple[WatchStatus, ...])
+    rows = [(one.origin, one.size, one.read, when(one.at), one.problem) for one in found]
+    output.table(found, ("log", "size", "read", "looked at", "problem"), rows, empty="There are no peers yet.")
+
+
+@log.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def override(node: NodeAccess, output: Output, *, yes: bool) -> None:
+    """Sign the log although its witnesses have not answered since the start; holds until it has grown once.
+
+    Never do this after restoring or copying the database by hand: start a successor instead.
+    """
+    if not yes:
+        question = "Is this the newest state of the database, never set back? Otherwise this forks the log. Sign it?"
+        click.confirm(question, abort=True, err=True)
+    found = await node.call("log.override", OverrideLog(), Override)
+    output.result(found, f"The log may be signed from {found.size} entries on; this is noted.")
+
+
+log.add_command(evidence)
 
 
 def _key(reader: LogReader, vkey: str | None) -> LogKey:

@@ -32,4 +32,5 @@ async def status(node: NodeAccess, output: Output) -> None:
         ),
         *(f"look at {alert.about}: {alert.detail}; {alert.fix}" for alert in found.alerts),
     ]
+    lines += [f"LOOK: {alert.about}: {alert.detail} ({alert.fix})" for alert in found.alerts]
     output.result(Shown(runs=node.runs, status=found), lines)

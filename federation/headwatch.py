@@ -18,18 +18,12 @@ from .knownlogs import KnownLog
 from .logtree import ReadLog, inclusion
 from .ports import Clock, Reader, Store, Writer, below, where
 from .rows import MirrorRow, WatchedHeadRow, WatchedLogRow
+from .watchwords import NO_LEAF, NOT_LISTED, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY
 
 #: Heads kept of a chain that is mirrored here; of the others only the newest is.
 KEPT: Final = 64
 #: Chains of one log.
 MOST_CHAINS: Final = 20_000
-
-REPEATED: Final = "repeated-head"
-NO_LEAF: Final = "log-leaf"
-TOO_MANY: Final = "log-too-many-chains"
-NOT_LISTED: Final = "head-not-listed"
-OTHER_LISTED: Final = "other-head-listed"
-SUCCESSOR: Final = "successor-contradicts"
 
 Record = Callable[[bytes], Awaitable[object]]
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from protocol.encoding import sha256
+from protocol.errors import MissingError
 from protocol.logleaves import is_log_of
 from protocol.peers import log_key, witness_key
 from protocol.signing import VerifyKey
@@ -63,26 +64,38 @@ class KnownLogs:
         self._directory: Final = directory
         self._clock: Final = clock
         self._own: Final = own
-        self._extra: Final = tuple(
-            _named_log(line, directory) for line in (policy.of(PolicyLog) if policy else ()) if not self._is_own(line)
-        )
-
-    def _is_own(self, line: PolicyLog) -> bool:
-        return is_log_of(self._own, line.key.name)
+        lines = [line for line in (policy.of(PolicyLog) if policy else ()) if not is_log_of(own, line.key.name)]
+        self._extra: Final = {line.key.name: _named_log(line, directory) for line in lines}
+        #: Reading a document's keys takes longer than using them.
+        self._known: Final[dict[str, tuple[Peer, KnownLog]]] = {}
 
     def all(self) -> tuple[KnownLog, ...]:
         """Return all logs, by origin; a peer's document goes before the policy."""
         now = self._clock.now()
-        found = {each.origin: each for each in self._extra}
+        found = dict(self._extra)
         for peer in self._directory.all():
-            if peer.entity != self._own and peer.mode_at(now) != "blocked":
-                log = log_of(peer)
+            if self._is_followed(peer, now):
+                log = self._log_of(peer)
                 found[log.origin] = log
         return tuple(found[origin] for origin in sorted(found))
 
+    def _is_followed(self, peer: Peer, now: int) -> bool:
+        return peer.entity != self._own and peer.mode_at(now) != "blocked"
+
+    def _log_of(self, peer: Peer) -> KnownLog:
+        known = self._known.get(peer.entity)
+        if known is None or (known[0].pinned.text, known[0].connect_to) != (peer.pinned.text, peer.connect_to):
+            self._known[peer.entity] = known = peer, log_of(peer)
+        return known[1]
+
     def of(self, origin: str) -> KnownLog | None:
         """Return the log with this origin, None when it is not followed here."""
-        return next((each for each in self.all() if each.origin == origin), None)
+        try:
+            peer = self._directory.get(f"https://{origin.partition('/')[0]}")
+        except MissingError:
+            return self._extra.get(origin)
+        log = self._log_of(peer) if self._is_followed(peer, self._clock.now()) else None
+        return log if log is not None and log.origin == origin else self._extra.get(origin)
 
 
 class Witnesses:

@@ -10,22 +10,31 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
 from msgspec.structs import replace
 
 from protocol.encoding import unb64
-from protocol.errors import MeshError, UnverifiedError
+from protocol.errors import MeshError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
 from protocol.peers import log_key, open_document
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint, parse_checkpoint
 
-from .headwatch import NO_LEAF, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY, HeadWatch
+from .headwatch import HeadWatch
 from .knownlogs import KnownLog, KnownLogs
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
 from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
+from .watchwords import (
+    FORKED,
+    LASTING,
+    OTHER_THAN_SAID,
+    UNPROVEN,
+    ContradictedLogError,
+    WatchPolicy,
+    WatchStatus,
+    WentBackError,
+)
 
 #: Portions (of 4,096 entries) read of one log in one round.
 MOST_PORTIONS: Final = 8
@@ -34,50 +43,7 @@ AT_ONCE: Final = 4
 MOST_DOUBTS: Final = 64
 _PROVED: Final = 8192
 
-FORKED: Final = "forked"
-UNPROVEN: Final = "log-unproven"
-WENT_BACK: Final = "log-went-back"
-OTHER_THAN_SAID: Final = "log-contradicts-message"
-#: What stays noted until an operator decides.
-LASTING: Final = frozenset({FORKED, NO_LEAF, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY})
-
 Record = Callable[[bytes], Awaitable[object]]
-
-
-class WentBackError(UnverifiedError):
-    """A log serves an older checkpoint than it did before."""
-
-    code = WENT_BACK
-
-
-class ContradictedLogError(UnverifiedError):
-    """Two checkpoints of a log cannot both be true; the evidence is kept."""
-
-    code = FORKED
-
-
-class WatchPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Each log is looked at every `poll_s` seconds (± a fifth), and after a doubt no sooner than `gap_s`.
-
-    A checkpoint that somebody showed must be proved within `prove_s`, a head that is mirrored be listed within
-    `listed_s`.
-    """
-
-    poll_s: float = 300.0
-    gap_s: float = 5.0
-    prove_s: int = 900
-    listed_s: int = 900
-
-
-class WatchStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one log of somebody else stands; `problem` is empty while everything fits."""
-
-    origin: str
-    entity: str
-    size: int = 0
-    read: int = 0
-    at: int | None = None
-    problem: str = ""
 
 
 class _Watch:
@@ -178,10 +144,9 @@ class LogWatch:
 
         Raises: UnverifiedError: its log did not sign it; ContradictedLogError; MeshError: the log could not be asked.
         """
+        if (log.origin, found.checkpoint.size, found.checkpoint.root) in self._proved:
+            return  # whoever signed it says what is known
         signed = open_checkpoint(found, log.keys)
-        place = signed.checkpoint.size, signed.checkpoint.root
-        if (log.origin, *place) in self._proved:
-            return
         watch = self._watch(log)
         row = await self._row(log)
         if row is not None and row.problem == FORKED:
@@ -226,15 +191,24 @@ class LogWatch:
         row = await self._row(log)
         if row is None:
             await self._hold(log, signed, None)
+            self._keep_proved(log, signed.checkpoint)
             return
         held = parse_checkpoint(row.note)
         if signed.checkpoint.size > held.checkpoint.size:
             await self._prove(log, held, signed)
             await self._hold(log, signed, row)
             return
-        await self._prove(log, signed, held)
-        if signed.checkpoint.size < held.checkpoint.size:
-            raise WentBackError("the log serves an older checkpoint than before")
+        if signed.checkpoint.size == held.checkpoint.size:
+            await self._prove(log, signed, held)
+            return
+        try:
+            await self._prove(log, signed, held)
+        except ContradictedLogError:
+            raise
+        except MeshError:
+            # A log that went back no longer has the tiles of the larger tree.
+            raise WentBackError("the log serves an older checkpoint, and no newer tree") from None
+        raise WentBackError("the log serves an older checkpoint than before")
 
     async def _prove(self, log: KnownLog, smaller: CheckpointNote, larger: CheckpointNote) -> None:
         """Return when the log shows that the smaller tree is a part of the larger one; else keep the evidence.

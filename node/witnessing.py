@@ -8,10 +8,11 @@ from federation.evidence import EvidenceService
 from federation.gossip import Gossip
 from federation.knownlogs import KnownLog, KnownLogs, Witnesses
 from federation.logtree import LogReader
-from federation.logwatch import LogWatch, WatchPolicy, WatchStatus
+from federation.logwatch import LogWatch
 from federation.mirror import MirrorService
 from federation.ownlog import OwnLog
 from federation.startcheck import Override, StartCheck
+from federation.watchwords import ALARMING, WatchPolicy, WatchStatus
 from federation.witness import Witness
 from protocol.errors import MeshError
 from protocol.ids import entity_host
@@ -145,7 +146,7 @@ class Witnessing:
         return (
             *self._own_alerts(await self.cosigner.status()),
             *[_frozen_alert(each) for each in sorted(await self.evidence.frozen())],
-            *[_log_alert(each) for each in await self.watch.status() if each.problem and each.read],
+            *[_log_alert(each) for each in await self.watch.status() if each.problem in ALARMING],
         )
 
     def _own_alerts(self, cosigners: tuple[WitnessStatus, ...]) -> list[Alert]:

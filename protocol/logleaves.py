@@ -183,16 +183,15 @@ def _succession(origin: str, older: Checkpoint) -> bytes:
 
 
 class HeadWatch:
-    """Reads the leaves of one log in order and finds two heads under one number."""
+    """Reads the leaves of one log in order and finds two heads under one number: those of a chain must grow."""
 
     def __init__(self) -> None:
-        self._seen: set[tuple[str, int]] = set()
+        self._newest: dict[str, int] = {}
 
     def see(self, leaf: Leaf) -> None:
         """Take the next leaf. Raises: RepeatedHeadError."""
         if not isinstance(leaf, SetHeadLeaf):
             return
-        place = leaf.chain, leaf.seq
-        if place in self._seen:
-            raise RepeatedHeadError("log lists two set heads under one number of one chain")
-        self._seen.add(place)
+        if leaf.seq <= self._newest.get(leaf.chain, 0):
+            raise RepeatedHeadError("log lists two set heads under one number of one chain, or one that goes back")
+        self._newest[leaf.chain] = leaf.seq

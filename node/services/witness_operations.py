@@ -6,8 +6,8 @@ import msgspec
 
 from federation.cosigning import WitnessStatus
 from federation.evidence import IMPORTED, EvidenceService, Recorded
-from federation.logwatch import WatchStatus
 from federation.startcheck import Override
+from federation.watchwords import WatchStatus
 from node.operations import Command, Operation
 from protocol.evidence import MAX_BUNDLE_BYTES
 

@@ -248,7 +248,7 @@ async def _nothing() -> bytes:
     return encode(Checkpoints())
 
 
-def _silent(_address: str) -> None:
+def _silent(address: str) -> None:  # noqa: ARG001 -- as the method it stands for
     raise ConnectionAbortedError
 
 

@@ -25,9 +25,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.system]
 ID: Final = "A" * 22
 #: A command for each operation; WHO stands for the id of a member. A new operation fails the test until it stands here.
 COMMANDS: Final[dict[str, dict[str, Any]]] = {
+    "evidence.export": {"hash": "none"},
+    "evidence.import": {"bundle": "{}"},
+    "evidence.list": {},
+    "evidence.thaw": {"entity": "https://birch.example"},
     "log.check": {},
+    "log.override": {},
     "log.show": {},
     "log.successor": {},
+    "log.watched": {},
+    "log.witnesses": {},
     "member.export": {"id": "WHO"},
     "member.import": {"packed": "FILE", "digest": ""},
     "member.link": {"id": "WHO"},

@@ -118,6 +118,11 @@ def _heads() -> list[Case]:
             "leaves": [canonical(leaf), canonical({**leaf, "seq": 3}), canonical(other)],
             "error": "unverified",
         },
+        {
+            "name": "a number that goes back",
+            "leaves": [canonical({**leaf, "seq": 3}), canonical(leaf)],
+            "error": "unverified",
+        },
         {"name": "one head listed twice", "leaves": [canonical(leaf), canonical(leaf)], "error": "unverified"},
     ]
 
