@@ -15,7 +15,6 @@ from .problems import answer, problem_of
 from .routes import Route
 from .strangers import charge
 
-
 WITNESS: Final = web.AppKey("mentormesh.witness", Witness)
 
 
