@@ -1,6 +1,7 @@
 """Token buckets: how often somebody may come, by address or by key."""
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 
 from protocol.errors import LimitError
@@ -40,6 +41,7 @@ class Buckets:
         return min(self._burst, tokens + max(0, now_ms - at_ms) * self._per_ms)
 
 
+@lru_cache(4096)
 def address_key(address: str) -> str:
     """Return what an address is limited by: itself, or its /64, of which one host has all in IPv6."""
     try:

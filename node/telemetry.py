@@ -8,6 +8,7 @@ import logging
 import sys
 import traceback
 from collections.abc import MutableMapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any, Final, Protocol, TextIO
 
@@ -59,9 +60,19 @@ class Metrics:
             buckets=(0.002, 0.01, 0.05, 0.25, 1.0, 5.0),
             registry=self.registry,
         )
+        self._children: Final = cache(self._find_children)
         self.events: Final = Counter("mentormesh_events", "What happened.", ("event",), registry=self.registry)
         self.failures: Final = Counter("mentormesh_job_failures", "Jobs that failed.", ("job",), registry=self.registry)
         self.connections: Final = Gauge("mentormesh_connections", "Open connections.", registry=self.registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer; `route` is a path of ours with its braces, so that labels are few."""
+        requests, times = self._children(method, route, f"{status // 100}xx")
+        requests.inc()
+        times.observe(seconds)
+
+    def _find_children(self, method: str, route: str, status: str) -> tuple[Counter, Histogram]:
+        return self.requests.labels(method, route, status), self.seconds.labels(route)
 
     def text(self) -> bytes:
         """Return all figures in the Prometheus text format."""

@@ -12,7 +12,6 @@ from typing import Final
 
 import nacl.bindings
 import nacl.exceptions
-import nacl.signing
 
 from .encoding import b64, sha256, unb64
 from .errors import MalformedError, UnverifiedError
@@ -102,14 +101,14 @@ Signer = VerifyKey | VerifyKeys
 class SigningKey:
     """One's own Ed25519 key, built from a 32-byte seed; its repr shows no secret."""
 
-    __slots__ = ("_key", "_seed", "public")
+    __slots__ = ("_secret", "_seed", "public")
 
     def __init__(self, seed: bytes) -> None:
         if len(seed) != SEED_BYTES:
             raise ValueError("an Ed25519 seed is 32 bytes")
         self._seed: Final = seed
-        self._key: Final = nacl.signing.SigningKey(seed)
-        self.public: Final = VerifyKey(bytes(self._key.verify_key))
+        public, self._secret = nacl.bindings.crypto_sign_seed_keypair(seed)
+        self.public: Final = VerifyKey(public)
 
     @property
     def seed(self) -> bytes:
@@ -118,7 +117,7 @@ class SigningKey:
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature over `message`; the caller puts a domain label in front."""
-        return self._key.sign(message).signature
+        return nacl.bindings.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
 
     def __repr__(self) -> str:
         return f"SigningKey(public={self.public.keyid})"

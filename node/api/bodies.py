@@ -72,6 +72,8 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
     if declared is not None and declared > most:
         raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
     with limits.hold() as count:
+        if request.content.is_eof():
+            return await _read(request, most, count)  # all of it is here, so there is nothing to wait for
         try:
             async with asyncio.timeout(limits.body_s):
                 return await _read(request, most, count)

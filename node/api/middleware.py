@@ -18,7 +18,7 @@ from protocol.errors import MalformedError, MeshError, MissingError, RefusedErro
 
 from .hosts import HOSTS
 from .problems import answer, answer_error, internal_problem, library_problem, problem_of
-from .routes import SAFE, route_of
+from .routes import SAFE, Route, route_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,15 +51,19 @@ class Edge:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer `request`; the request id is random, so that it says nothing about the person."""
         request_id = b64(self._entropy.take(12))
-        started = asyncio.get_running_loop().time()
-        response = await self._answer(request, handler, request_id)
-        self._measure(request, response, asyncio.get_running_loop().time() - started)
+        clock = asyncio.get_running_loop().time
+        started, route = clock(), route_of(request)
+        response = await self._answer(request, handler, route, request_id)
+        method = request.method if route else "other"
+        self._events.metrics.answered(method, _name(route), response.status, clock() - started)
         return response
 
-    async def _answer(self, request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-        name = route_name(request)
+    async def _answer(
+        self, request: web.Request, handler: Handler, route: Route | None, request_id: str
+    ) -> web.StreamResponse:
+        name = _name(route)
         try:
-            check_request(request)
+            check_request(request, route)
             response = await handler(request)
         except MeshError as error:
             response = answer_error(error, now=self._clock.now())
@@ -82,30 +86,21 @@ class Edge:
             response.headers.setdefault(header, value)
         response.headers["X-Request-Id"] = request_id
 
-    def _measure(self, request: web.Request, response: web.StreamResponse, seconds: float) -> None:
-        name = route_name(request)
-        metrics = self._events.metrics
-        method = request.method if route_of(request) else "other"
-        metrics.requests.labels(method, name, f"{response.status // 100}xx").inc()
-        metrics.seconds.labels(name).observe(seconds)
-
 
 async def hide_software(_request: web.Request, response: web.StreamResponse) -> None:
     """Take away the field in which aiohttp names itself and its version, right before an answer is written."""
     response.headers.popall("Server", None)
 
 
-def route_name(request: web.Request) -> str:
+def _name(route: Route | None) -> str:
     """Return the route's path with its braces, never the path that was asked for: that may hold ids."""
-    route = route_of(request)
     return route.path if route else "none"
 
 
-def check_request(request: web.Request) -> None:
+def check_request(request: web.Request, route: Route | None) -> None:
     """Return when `request` may reach its handler. Raises: MeshError, see each line."""
     if request.version < HttpVersion10:
         raise MalformedError("the request line must name HTTP/1.0 or HTTP/1.1")
-    route = route_of(request)
     request.app[HOSTS].check(request, route.auth if route else "public")
     if not PATH.fullmatch(request.raw_path.partition("?")[0]):
         raise MissingError("there is no such address here")
