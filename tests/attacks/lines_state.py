@@ -54,7 +54,19 @@ LINES: Final[dict[int, Line]] = {
             "gossip_shows_two_stories_told_to_two_peers",
             "a_second_head_of_one_number_ends_all_trust_and_both_are_kept",
         )
-        + at("protocol/tlog/test_witness", "a_fork_is_refused_even_when_its_own_history_is_consistent"),
+        + at("protocol/tlog/test_witness", "a_fork_is_refused_even_when_its_own_history_is_consistent")
+        + at(
+            "node/test_equivocation",
+            "a_forked_log_is_caught_by_gossip",
+            "a_frozen_peer_begins_nothing_and_goes_on_with_what_was_begun",
+        )
+        + at(
+            "federation/test_gossip",
+            "two_logs_for_two_peers_are_found_within_two_rounds",
+            "a_forged_bundle_alerts_and_freezes_nobody",
+        )
+        + at("protocol/test_evidence", "whatever_proves_nothing_is_refused_by_its_rule"),
+        "time is counted in rounds of gossip, of which there are two at most",
     ),
     53: Line(
         "thresholds and one witness counted twice",
