@@ -176,6 +176,16 @@ class Station:
         )
         self.config: Final = config
         self.events: Final = LoudEvents(make_log(clock, level="error"), Metrics())
+        self.federation: Final = Federation(
+            authenticator=self.authenticator,
+            peering=self.peering,
+            discovery=self.discovery,
+            own=self.own,
+            key=keys.http,
+            clock=self.clock,
+            entropy=self.entropy,
+            batch_bytes=LIMITS.batch_bytes,
+        )
         self._runner: Runner | None = None
 
     @property
@@ -193,16 +203,7 @@ class Station:
         app = web.Application(middlewares=[edge.__call__], client_max_size=LIMITS.batch_bytes)
         app[HOSTS] = Hosts(self.config, self.port)
         app[BODY_LIMITS] = BodyLimits(body_bytes=65536, body_s=LIMITS.body_s, in_flight_bytes=10**7)
-        app[FEDERATION] = Federation(
-            authenticator=self.authenticator,
-            peering=self.peering,
-            discovery=self.discovery,
-            own=self.own,
-            key=self.keys.http,
-            clock=self.clock,
-            entropy=self.entropy,
-            batch_bytes=LIMITS.batch_bytes,
-        )
+        app[FEDERATION] = self.federation
         app[STATION] = self
         add_routes(app, (*FEDERATION_ROUTES, *TEST_ROUTES), {"peer": peer_guard})
         self._runner = Runner(app, limits=LIMITS, gauge=events.metrics.connections)
