@@ -344,7 +344,7 @@ class RegistryService:
 
     async def _committed(self, made: _Made) -> None:
         """Tell the members to look at the list if it changed."""
-        if self._pending:
+        if self._pending and made.count:
             self._woken.set()
         if made.nudge is not None:
             await self._publisher.nudge(self._post, audience_id(self._own), MEMBERS, made.nudge)

@@ -1,5 +1,6 @@
 """A registry states its members for a while at a time, and says at once who is out."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -259,3 +260,17 @@ async def test_a_departure_that_is_none_changes_nothing(
     with pytest.raises(kind):
         await guild.registry.depart(f"https://{sender}.example", body, guild.spend)
     assert await guild.rows() == before
+
+
+async def test_the_job_signs_in_the_next_second_what_one_second_did_not_hold(town: Town, guild: Node) -> None:
+    birch, cobalt = town.node("birch"), town.node("cobalt")
+    job = asyncio.create_task(guild.registry.run())
+    for one in (birch, cobalt):
+        await one.join(guild)
+        await guild.registry.admit(one.entity)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await town.clock.elapse(1)
+    await settle(guild, birch, cobalt)
+    assert birch.lets_in(cobalt)
+    job.cancel()
