@@ -2,6 +2,7 @@
 
 python -m tests.simulator --seeds 100
 python -m tests.simulator --seeds 1 --start 4711     # replay one seed
+python -m tests.simulator --scenario split-view --nodes 20 --seeds 10
 python -m tests.simulator --mutants                  # the tests of the test
 """
 
@@ -14,26 +15,35 @@ import msgspec
 from .faults import Line
 from .fleet import run_seeds
 from .mutants import hunt
-from .run import DEFAULT_NODES, SCENARIOS, Outcome
+from .run import DEFAULT_NODES, LEAST_NODES, SCENARIOS, Outcome
 
 #: Lines of a trace that are printed for one seed.
 MAX_LINES = 200
 
 
 class Summary(msgspec.Struct, kw_only=True):
-    """The last line."""
+    """The last line.
+
+    `rounds`, for split views only: how many runs needed so many rounds of gossip until every honest member held the
+    evidence; 0 for runs without a lie, or never.
+    """
 
     seeds: int = 0
     handshakes: int = 0
     finalized: int = 0
     faults: dict[str, int] = {}
     violations: int = 0
+    rounds: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
     def add(self, outcome: Outcome) -> None:
         """Count one seed."""
         self.seeds += 1
         self.handshakes += outcome.handshakes
         self.finalized += outcome.finalized
+        if outcome.rounds is not None:
+            counted = {} if self.rounds is msgspec.UNSET else self.rounds
+            last = str(outcome.rounds[1])
+            self.rounds = dict(sorted({**counted, last: counted.get(last, 0) + 1}.items()))
         self.faults = {kind: self.faults.get(kind, 0) + times for kind, times in outcome.faults.items()}
         self.violations += len(outcome.violations)
 
@@ -58,8 +68,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the last line only")
     parser.add_argument("--mutants", action="store_true", help="plant bugs, and say which seed finds each")
     chosen = parser.parse_args(arguments)
-    if chosen.seeds < 1 or chosen.nodes < 2:
-        parser.error("at least one seed and two companies")
+    least = LEAST_NODES[chosen.scenario]
+    if chosen.seeds < 1 or chosen.nodes < least:
+        parser.error(f"at least one seed and {least} companies")
     if chosen.mutants:
         return _hunt(jobs=chosen.jobs, as_json=chosen.json)
     seeds = range(chosen.start, chosen.start + chosen.seeds)
@@ -70,7 +81,7 @@ def main(arguments: list[str]) -> int:
         if outcome.violations:
             print("\n".join(told(outcome)), file=sys.stderr)
         elif not chosen.json:
-            print(f"seed {outcome.seed}: {outcome.finalized} of {outcome.handshakes} finalized")
+            print(f"seed {outcome.seed}: {_came_to(outcome)}")
     complaints = summary.complaints()
     for complaint in complaints:
         print(complaint, file=sys.stderr)
@@ -89,6 +100,13 @@ def told(outcome: Outcome) -> Iterable[str]:
         yield _line(line, threads)
     if len(lines) > MAX_LINES:
         yield f"  … {len(lines) - MAX_LINES} more lines"
+
+
+def _came_to(outcome: Outcome) -> str:
+    if outcome.rounds is None:
+        return f"{outcome.finalized} of {outcome.handshakes} finalized"
+    first, last = outcome.rounds
+    return f"found by the first in round {first}, by all in round {last}" if last else "nobody lied"
 
 
 def _line(line: Line, threads: set[str]) -> str:

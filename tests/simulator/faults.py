@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -44,11 +44,16 @@ Told = Callable[[], tuple[str, tuple[str, ...]]]
 
 
 class Faults:
-    """The dice of one run; `stop` ends all faults."""
+    """The dice of one run; `stop` ends all faults.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        rates: other rates than the usual ones, and then no partitions.
+    """
+
+    def __init__(self, seed: int, rates: Mapping[FaultKind, float] | None = None) -> None:
         self.dice: Final = random.Random(f"simulator {seed}")
-        self.counts: Final[Counter[str]] = Counter(dict.fromkeys(KINDS, 0))
+        self.counts: Final[Counter[str]] = Counter(dict.fromkeys(KINDS if rates is None else rates, 0))
+        self._rates: Final = RATES if rates is None else rates
         self._told: Final[list[tuple[float, str, Told]]] = []
         self.partitions: tuple[Partition, ...] = ()
         self.active = True
@@ -63,7 +68,7 @@ class Faults:
 
     def hits(self, kind: FaultKind) -> bool:
         """Tell whether this fault happens now, and count it."""
-        if not self.active or self.dice.random() >= RATES[kind]:
+        if not self.active or self.dice.random() >= self._rates[kind]:
             return False
         self.counts[kind] += 1
         return True
@@ -88,6 +93,13 @@ class Faults:
         """Return what was written down."""
         lines = ((at, who, told()) for at, who, told in self._told)
         return tuple(Line(at=at, who=who, what=what, threads=threads) for at, who, (what, threads) in lines)
+
+    @classmethod
+    def calm(cls) -> "Faults":
+        """Return faults that never happen."""
+        made = cls(0, {})
+        made.stop()
+        return made
 
     def stop(self) -> None:
         """From now on everything works."""

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -13,20 +13,26 @@ from .run import DEFAULT_NODES, Outcome, Scenario, run_seed
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Seeds that a process takes at a time.
+#: Most seeds that a process takes at a time.
 PORTION: Final = 8
 
 
 def run_seeds(
-    seeds: Iterable[int], *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES, jobs: int = 0
+    seeds: Sequence[int], *, scenario: Scenario = "handshake", nodes: int = DEFAULT_NODES, jobs: int = 0
 ) -> Iterator[Outcome]:
     """Yield the outcome of each seed in order; `jobs` 0 means one process for each processor."""
-    return spread(partial(run_seed, scenario=scenario, nodes=nodes), seeds, jobs=jobs, portion=PORTION)
+    portion = max(1, min(PORTION, len(seeds) // (4 * processes(jobs))))
+    return spread(partial(run_seed, scenario=scenario, nodes=nodes), seeds, jobs=jobs, portion=portion)
+
+
+def processes(jobs: int) -> int:
+    """Return how many processes `jobs` stands for."""
+    return jobs or os.cpu_count() or 1
 
 
 def spread(work: Callable[[T], R], of: Iterable[T], *, jobs: int = 0, portion: int = 1) -> Iterator[R]:
     """Yield what `work` returns for each, in order; it must be a function that another process can import."""
-    count = jobs or os.cpu_count() or 1
+    count = processes(jobs)
     if count == 1:
         settle_memory()
         yield from map(work, of)

@@ -1,4 +1,4 @@
-"""Work that is done once: keys, because every run has the same companies and people, and signatures that were verified.
+"""Work that is done once: keys, because every run has the same companies and people; signatures and notes seen before.
 
 What is kept is the result of real code for the very same bytes; what fails is worked out anew each time.
 """
@@ -12,6 +12,7 @@ from unittest.mock import patch
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, IdentityKey, MasterKey, ReplyKey
 from protocol.sealing import SealingPublicKey
 from protocol.signing import VerifyKey
+from protocol.tlog import checkpoint, note
 from tests.node.exchange import people
 
 #: One-time keys come and go; these many are kept of a kind.
@@ -54,13 +55,15 @@ def _verify_once(self: VerifyKey, signature: bytes, message: bytes, *, what: str
     _verified(self, signature, message, what)
 
 
+_parse_note: Final = lru_cache(KEPT)(note.parse_note)
+_check_name: Final = lru_cache(KEPT)(note.check_name)
 _verify_key: Final = lru_cache(KEPT)(VerifyKey.parse)
 _sealing_key: Final = lru_cache(KEPT)(SealingPublicKey.parse)
 
 
 @contextmanager
 def kept_keys() -> Iterator[None]:
-    """Give out a key that was parsed or derived before instead of a new one; one-time keys are drawn from 256."""
+    """Give out what was parsed, derived or verified before instead of a new one; one-time keys are drawn from 256."""
     instead: tuple[tuple[Any, str, Any], ...] = (
         (people, "ReplyKey", lambda seed: _one_of_many(seed[0])),
         (AccountSecret, "master", lambda self: _masters(self.seed)),
@@ -69,6 +72,8 @@ def kept_keys() -> Iterator[None]:
         (VerifyKey, "parse", _verify_key),
         (VerifyKey, "verify", _verify_once),
         (SealingPublicKey, "parse", _sealing_key),
+        (checkpoint, "parse_note", _parse_note),
+        (note, "check_name", _check_name),
     )
     with ExitStack() as stack:
         for owner, name, known in instead:

@@ -1,7 +1,7 @@
 """Bugs planted one at a time, to show that the simulator sees them: each must be found within a few seeds."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 from unittest.mock import patch
@@ -9,8 +9,11 @@ from unittest.mock import patch
 import msgspec
 from msgspec.structs import replace
 
-from federation import inbox, outbox
+from federation import inbox, mirror_store, outbox, witness
+from federation.directory import PeerDirectory, Seat
+from federation.evidence import EvidenceService
 from federation.inbox import Guard, Inbox, Item
+from federation.logwatch import LogWatch
 from federation.outbox import Outbox
 from federation.pauses import PeerStatus
 from federation.ports import Reader, Writer, where
@@ -25,11 +28,16 @@ from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
 from protocol.errors import MeshError
 from protocol.handshake import Verb
+from protocol.heads import Held, SetHead, Step, follow
 from protocol.messages import Body, Message, Outcome, Outcomes, Receipt, join_batch, split_batch
 from protocol.threads import Book
+from protocol.tlog.checkpoint import SignedCheckpoint, open_checkpoint
+from protocol.tlog.note import LogKey
+from protocol.tlog.witness import AddCheckpoint
 
 from .fleet import spread
-from .run import Scenario, run_seed
+from .run import DEFAULT_NODES, Scenario, run_seed
+from .splitview import met
 
 #: A bug that is not found within so many seeds is one that the simulator cannot see.
 SEEDS: Final = 50
@@ -56,6 +64,8 @@ def _find(number: int) -> tuple[int | None, str]:
 
 def find(mutant: Mutant, *, seeds: int = SEEDS) -> tuple[int | None, str]:
     """Return the first seed that finds a planted bug and the rule that is broken."""
+    if mutant.scenario == "split-view":
+        met(DEFAULT_NODES)  # before there is a bug, for all runs
     for seed in range(1, seeds + 1):
         with mutant.plant():
             outcome = run_seed(seed, scenario=mutant.scenario)
@@ -75,6 +85,7 @@ _SAY: Final = Desk.say
 _TAKEN: Final = places.places_taken
 _BATCH: Final = outbox._batch
 _ORDER: Final = Sessions._order
+_SEATS: Final = PeerDirectory.seat
 _RECEIPT: Final = Desk.receipt
 
 
@@ -220,6 +231,18 @@ async def _order_from_memory(self: Sessions, tx: Writer, session: SessionRow, en
     await _ORDER(self, tx, replace(session, number=number), envelope)
 
 
+def _cosign_anything(_: object, request: AddCheckpoint, keys: Sequence[LogKey]) -> SignedCheckpoint:
+    return open_checkpoint(request.checkpoint, keys)
+
+
+def _any_prev(head: SetHead, hashed: str, held: Held | None) -> Step:
+    return "next" if held is not None and head.seq == held.seq + 1 else follow(head, hashed, held)
+
+
+def _keep_seats(self: PeerDirectory, seats: Mapping[str, tuple[Seat, ...]]) -> bool:
+    return _SEATS(self, {**self._seats, **seats})
+
+
 def _instead(target: Any, name: str, planted: object) -> Callable[[], AbstractContextManager[object]]:  # noqa: ANN401
     return lambda: patch.object(target, name, planted)
 
@@ -244,4 +267,20 @@ MUTANTS: Final = (
         name="the hub counts in memory", plant=_instead(Sessions, "_order", _order_from_memory), scenario="delivery"
     ),
     Mutant(name="an envelope is taken again", plant=_instead(Inbox, "_take", _take_again), scenario="delivery"),
+    Mutant(name="evidence is not kept", plant=_instead(EvidenceService, "record", _nothing), scenario="split-view"),
+    Mutant(name="evidence freezes nobody", plant=_instead(EvidenceService, "load", _nothing), scenario="split-view"),
+    Mutant(
+        name="a witness cosigns anything", plant=_instead(witness, "advance", _cosign_anything), scenario="split-view"
+    ),
+    Mutant(name="prev is not compared", plant=_instead(mirror_store, "follow", _any_prev), scenario="split-view"),
+    Mutant(
+        name="what others hold of a log is not compared",
+        plant=_instead(LogWatch, "consider", _nothing),
+        scenario="split-view",
+    ),
+    Mutant(
+        name="a suspended member is still served",
+        plant=_instead(PeerDirectory, "seat", _keep_seats),
+        scenario="split-view",
+    ),
 )

@@ -13,15 +13,22 @@ from .invariants import Violation, check_exchange
 from .keys import kept_keys
 from .loop import EndlessRunError, SteppedLoop
 from .sessions import Session, play_sessions
+from .splitview import Consortium, Met, met
 from .town import Town
 
-Scenario = Literal["handshake", "delivery"]
-SCENARIOS: Final[tuple[Scenario, ...]] = ("handshake", "delivery")
+Scenario = Literal["handshake", "delivery", "split-view"]
+SCENARIOS: Final[tuple[Scenario, ...]] = ("handshake", "delivery", "split-view")
 DEFAULT_NODES: Final = 5
+#: A liar needs two others to tell two stories to, and evidence somebody who was not lied to.
+LEAST_NODES: Final[dict[Scenario, int]] = {"handshake": 2, "delivery": 2, "split-view": 4}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What one seed came to."""
+    """What one seed came to.
+
+    `rounds`: of a split view, after how many rounds of gossip the first and the last honest member held evidence;
+    both 0 when there was no lie.
+    """
 
     seed: int
     handshakes: int
@@ -29,6 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     faults: dict[str, int]
     violations: tuple[Violation, ...]
     trace: tuple[Line, ...]
+    rounds: tuple[int, int] | None = None
 
 
 def run_seed(
@@ -41,6 +49,8 @@ def run_seed(
     """
     loop = SteppedLoop()
     with kept_keys(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        if scenario == "split-view":
+            return runner.run(_run_split(Consortium(seed, nodes, loop), met(nodes), seed, told=trace))
         town = Town(seed, nodes, loop)
         town.told = trace
         try:
@@ -65,6 +75,22 @@ async def _run(town: Town, seed: int, scenario: Scenario) -> Outcome:
     except MeshError as error:
         violations.append(Violation(rule=f"somebody could not go on: {error}"))
     return _outcome(town, seed, violations, *handshakes, *sessions)
+
+
+async def _run_split(consortium: Consortium, before: Met, seed: int, *, told: bool) -> Outcome:
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    await consortium.open(before)
+    await consortium.play()
+    violations = [*consortium.check(), *await consortium.suspend()]
+    return Outcome(
+        seed=seed,
+        handshakes=0,
+        finalized=0,
+        faults=dict(consortium.faults.counts),
+        violations=tuple(violations),
+        trace=consortium.faults.trace() if violations or told else (),
+        rounds=(consortium.first, consortium.last),
+    )
 
 
 def _outcome(town: Town, seed: int, violations: list[Violation], *played: Handshake | Session) -> Outcome:
