@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from federation.checkup import HELLO_PATH
 from node.api.routes import Route
@@ -12,6 +14,7 @@ from node.services.exchange import BATCH_TYPE, MESSAGES_PATH
 from protocol.messages import join_batch
 
 from .world import CANARY, HOST, JSON_ROUTES, World, filled, name_of, parsed, problem_of, refusal
+from .world import world as running_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -92,6 +95,14 @@ async def test_a_head_or_tail_without_end_is_refused(world: World, request_: byt
         assert refusal(parsed(await world.node.raw(request_))) == (400, "malformed")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A node that waits for a fifth of a second."""
+    soon = {"header_s": 0.2, "body_s": 0.2, "stall_s": 0.2}
+    async with running_world(tmp_path_factory.mktemp("impatient") / "aurora", limits=soon) as made:
+        yield made
+
+
 async def drip(world: World, head: bytes, drop: bytes) -> bytes:
     """Send `head`, then one `drop` after the other until the node closes; return what came."""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.node.port)
@@ -111,25 +122,25 @@ async def drip(world: World, head: bytes, drop: bytes) -> bytes:
     return bytes(came)
 
 
-async def test_a_head_that_comes_drop_by_drop_closes_the_connection(world: World) -> None:
+async def test_a_head_that_comes_drop_by_drop_closes_the_connection(impatient: World) -> None:
     head = b"GET /version HTTP/1.1\r\nHost: aurora.example\r\n"
-    assert await asyncio.wait_for(drip(world, head, b"X: canary\r\n"), 10) == b""
+    assert await asyncio.wait_for(drip(impatient, head, b"X: canary\r\n"), 10) == b""
 
 
-async def test_a_body_that_comes_drop_by_drop_is_given_up(world: World) -> None:
-    async with world.unchanged():
-        answer = await asyncio.wait_for(drip(world, POST + b"Content-Length: 4096\r\n\r\n{", b" "), 10)
+async def test_a_body_that_comes_drop_by_drop_is_given_up(impatient: World) -> None:
+    async with impatient.unchanged():
+        answer = await asyncio.wait_for(drip(impatient, POST + b"Content-Length: 4096\r\n\r\n{", b" "), 10)
         assert refusal(parsed(answer)) == (408, "timeout")
 
 
-async def test_connections_that_say_nothing_give_their_places_back(world: World) -> None:
-    cap = world.node.node.base.config.limits.connections
-    idle = [await asyncio.open_connection("127.0.0.1", world.node.port) for _ in range(5 * cap)]
+async def test_connections_that_say_nothing_give_their_places_back(impatient: World) -> None:
+    cap = impatient.node.node.base.config.limits.connections
+    idle = [await asyncio.open_connection("127.0.0.1", impatient.node.port) for _ in range(5 * cap)]
     closed = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in idle)), 10)
     assert set(closed) == {b""}
     for _, writer in idle:
         writer.close()
-    assert (await world.send("GET", "/version")).status == 200
+    assert (await impatient.send("GET", "/version")).status == 200
 
 
 async def credentials(world: World, route: Route, content_type: str, body: bytes = b"x") -> list[tuple[str, str]]:
