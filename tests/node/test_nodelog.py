@@ -256,6 +256,8 @@ async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tm
         assert (status.origin, status.size, status.problem) == ("aurora.example/log/2", 11, "")
         with pytest.raises(RefusedError):
             await node.operations.call("log.successor", SucceedLog(), LogStatus)
+        document = node.peering.identity.document  # said at once, without another start
+        assert (document.log_origin, document.log_vkey) == (status.origin, status.vkey)
         async with node.base.store.read() as rows:
             (row,) = await rows.find(LogEntryRow, where(log=2, number=0))
         leaf = parse_leaf(row.entry)
