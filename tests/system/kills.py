@@ -94,20 +94,23 @@ async def next_news(ends: tuple[Device, Device]) -> None:
 
 
 class Asking:
-    """A mentee who asks again and again, and a mentor who says no."""
+    """A mentee who asks once for each kill, and a mentor who says no."""
 
     def __init__(self, mentee: Person, mentor: Person) -> None:
         self._mentee: Final = mentee
         self._mentor: Final = mentor
         self.asked = 0
+        self.again: Final = asyncio.Event()
 
     async def ask(self) -> None:
-        """Ask for ever."""
+        """Ask whenever it is time again."""
         while True:
+            await self.again.wait()
             try:
                 await self._mentee.ask(need("text"))
                 await self._mentee.request(1, prompts=PROMPTS, backups=())
                 self.asked += 1
+                self.again.clear()
                 await self._mentee.poll(wait_s=2)
             except MeshError:
                 await asyncio.sleep(0.2)
@@ -136,7 +139,10 @@ async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshake
         writing = talk.start()
         try:
             for _ in range(cycles):
+                if asking is not None:
+                    asking.again.set()
                 await talk.after(talk.events + dice.randint(1, EVENTS))
+                assert not [task for task in (*writing, *others) if task.done()], "somebody gave up"
                 recoveries.append(await _kill(talk, dice.choice(pair.nodes)))
             talk.end()
             await asyncio.gather(*writing)

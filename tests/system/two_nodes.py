@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -92,13 +91,14 @@ class NodeProcess:
     async def start(self, variables: Mapping[str, str] | None = None) -> None:
         """Return once the node answers."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH_")}
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "serve", "--dir", str(self.directory), "--json", "--until-eof"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**inherited, **(variables or {})},
-        )
+        with (self.directory / "serve.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "cli.main", "serve", "--dir", str(self.directory), "--json", "--until-eof"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**inherited, **(variables or {})},
+            )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)
         assert json.loads(line)["event"] == "ready"
@@ -250,7 +250,11 @@ class Pair:
         """Start both nodes again with the product's own clocks."""
         for node in self.nodes:
             await node.stop()
-        await asyncio.gather(*(node.start(CALM) for node in self.nodes))
+        await self.start_calm()
+
+    async def start_calm(self, *nodes: NodeProcess) -> None:
+        """Start some nodes, or both, with the product's own clocks."""
+        await asyncio.gather(*(node.start(CALM) for node in nodes or self.nodes))
 
 
 async def peered(folder: Path, *people: tuple[str, ...]) -> tuple[NodeProcess, NodeProcess]:
