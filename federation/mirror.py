@@ -5,13 +5,15 @@ or the new one, never a mixture. Source: docs/protocol/12-set-heads.md §5–§1
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
 
 from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
 from protocol.heads import (
+    HEAD_TYP,
     ForkError,
     SeenHead,
     SetHead,
@@ -23,10 +25,12 @@ from protocol.heads import (
     open_head,
     open_nudge,
 )
-from protocol.offers import Offer, open_offers
-from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, Entry, IncompleteError, Page, decode_page, open_pages
+from protocol.jws import parse
+from protocol.offers import open_offers
+from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, IncompleteError, Page, decode_page, open_pages
+from protocol.signing import VerifyKey
 
-from .index import MirrorIndex, ShownSet
+from .index import MirrorIndex, offers_of, shown_set
 from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
@@ -101,8 +105,12 @@ class MirrorService:
         own: str,
         policy: MirrorPolicy,
         contents: Mapping[SetKind, Contents] | None = None,
+        refetch: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
-        """Take the parts; `contents` says what becomes of kinds other than offers."""
+        """Take the parts; `contents` says what becomes of kinds other than offers.
+
+        `refetch` looks at a peer's document again, for a head that is signed by another key than the known one.
+        """
         self._beside: Beside | None = None
         self.index: Final = MirrorIndex(own)
         self._held: Final = MirrorStore(store)
@@ -113,6 +121,7 @@ class MirrorService:
         self._own = own
         self._policy = policy
         self._contents: Final = dict(contents or {})
+        self._refetch: Final = refetch
         self._watches: dict[tuple[str, str, str], _Watch] = {}
         self._woken = asyncio.Event()
 
@@ -123,7 +132,7 @@ class MirrorService:
     async def start(self) -> None:
         """Fill the index with what was complete when the node stopped."""
         for row, bodies in await self._held.complete_offers():
-            self.index.show(_shown(row, open_offers(bodies)))
+            self.index.show(shown_set(row, open_offers(bodies)))
 
     async def run(self) -> None:
         """Poll for ever: each source at its time, several at once."""
@@ -248,7 +257,8 @@ class MirrorService:
         if answer.status == 304:
             return
         opened = open_answer(answer.body)
-        head = open_head(opened.head, source.key, origin=source.peer, audience=source.audience, kind=source.kind)
+        key = await self._key(source, opened.head)
+        head = open_head(opened.head, key, origin=source.peer, audience=source.audience, kind=source.kind)
         check_fresh(head, now=self._clock.now())
         candidate = Candidate(source=source, head=head, jws=opened.head, hash=head_hash(opened.head), etag=answer.etag)
         try:
@@ -266,6 +276,14 @@ class MirrorService:
                 contents.check_size(head.size_bucket)
             await self._replace(candidate, await self._whole(source, head))
         watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
+
+    async def _key(self, source: Source, jws: str) -> VerifyKey:
+        """Return the key that a head must be signed by; a peer that names another one may have changed it."""
+        if self._refetch is None or parse(jws, HEAD_TYP).header.kid == source.key.keyid:
+            return source.key
+        with suppress(MeshError):
+            await self._refetch(source.peer)
+        return next((one.key for one in await self._sources.sources() if one.place == source.place), source.key)
 
     async def _whole(self, source: Source, head: SetHead) -> Taken:
         """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
@@ -291,13 +309,13 @@ class MirrorService:
         return answer.body
 
     async def _replace(self, candidate: Candidate, taken: Taken) -> None:
-        offers = _offers(taken.entries) if candidate.source.kind == "offers" else ()
+        offers = offers_of(taken.entries) if candidate.source.kind == "offers" else ()
         contents = self._contents.get(candidate.source.kind)
         if contents:
             contents.check(candidate.source, [each.opening.body for each in taken.entries])
         row = await self._held.replace(candidate, taken, contents)
         if self._may_show(row):
-            self.index.show(_shown(row, offers))
+            self.index.show(shown_set(row, offers))
 
     def _may_show(self, row: MirrorRow) -> bool:
         """Tell whether a set just stored is shown: one of offers, unless it was dropped while it was fetched."""
@@ -346,28 +364,6 @@ class MirrorService:
         for place in [each for each in self._watches if each not in places]:
             del self._watches[place]
         self.index.retain({(peer, audience) for peer, audience, kind in places if kind == "offers"})
-
-
-def _offers(entries: Sequence[Entry]) -> tuple[Offer, ...]:
-    """Return the offers of a complete set. Raises: IncompleteError: an entry is no offer, or two have one id."""
-    try:
-        offers = open_offers([each.opening.body for each in entries])
-    except MalformedError as error:
-        raise IncompleteError(str(error)) from None
-    if len({each.offer_id for each in offers}) != len(offers):
-        raise IncompleteError("two offers of the set have one id")
-    return offers
-
-
-def _shown(row: MirrorRow, offers: tuple[Offer, ...]) -> ShownSet:
-    return ShownSet(
-        origin=row.origin,
-        audience=row.audience,
-        seq=row.seq,
-        issued_at=row.issued_at,
-        not_after=row.not_after,
-        offers=offers,
-    )
 
 
 def _status(source: Source, row: MirrorRow | None, watch: _Watch, now: int) -> MirrorStatus:

@@ -145,7 +145,7 @@ class Node:
         self.catalog.catalogs.wake()
 
     async def _alerts(self) -> tuple[Alert, ...]:
-        return (*await self.witnessing.alerts(), *await self.consortia.alerts())
+        return (*await self.keys.alerts(), *await self.witnessing.alerts(), *await self.consortia.alerts())
 
     def start_jobs(self) -> None:
         """Start all background work; `base.jobs.stop` ends it."""

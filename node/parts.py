@@ -230,6 +230,7 @@ class Catalog:
             own=base.entity,
             policy=MirrorPolicy(poll_s=settings.poll_s),
             contents={"members": peering.meeting.memberships, "keys": KeyContents(clock)},
+            refetch=peering.discovery.refresh,
         )
         peering.meeting.memberships.on_change(self._meet)
         self.offers: Final = Offers(
@@ -244,7 +245,8 @@ class Catalog:
             log_key=base.keys.log.public,
             works_council=base.config.privacy.works_council,
         )
-        base.on_new_keys(lambda keys: self.publisher.rekey(keys.log))
+        self._rekey(base.keys)
+        base.on_new_keys(self._rekey)
         # A new peer sees a catalog, and shows its own, now and not at the next edition.
         peering.directory.watch(self.catalogs.wake)
         peering.directory.watch(self.mirror.look_again)
@@ -264,6 +266,10 @@ class Catalog:
         await self.mirror.drop()
         self.mirror.look_again()
         self.catalogs.wake()
+
+    def _rekey(self, keys: KeyRing) -> None:
+        self.publisher.rekey(keys.log)
+        self.offers.rekey(keys.log.public, [key.public for key in keys.earlier_log])
 
 
 class Handshakes(Exchanging):

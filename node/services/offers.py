@@ -1,6 +1,6 @@
 """What people and operators are told about offers: previews, lists, proofs, and the mirrored offers for a search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -142,8 +142,12 @@ class Offers:
         self._log = log
         self._vocabulary = vocabulary
         self._own = own
-        self._log_key = log_key
+        self._log_keys: tuple[VerifyKey, ...] = (log_key,)
         self._works_council = works_council
+
+    def rekey(self, present: VerifyKey, earlier: Iterable[VerifyKey]) -> None:
+        """Verify own proofs by these log keys: those from before a change hold too."""
+        self._log_keys = (present, *earlier)
 
     async def preview(self, member: str, *, reader: Language = "en") -> tuple[TopicPreview, ...]:
         """Return what becomes of each topic of a mentor; empty for somebody who is not listed as one."""
@@ -256,7 +260,7 @@ class Offers:
         """
         proof = parse_proof(data)
         known = [(each.peer, each.key) for each in await self._sources.sources()]
-        for origin, key in ((self._own, self._log_key), *known):
+        for origin, key in (*((self._own, key) for key in self._log_keys), *known):
             try:
                 proven = verify_proof(proof, key)
             except UnverifiedError:

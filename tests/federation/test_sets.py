@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from federation.mirror import MirrorPolicy
+from federation.mirror import MirrorPolicy, MirrorService
 from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
 from federation.sets import Fetched, head_path
 from node.store.sqlite import SqliteStore
@@ -19,6 +20,7 @@ from protocol.heads import HeadAnswer, Nudge, SeenHead, SetHead, open_answer, op
 from protocol.pages import decode_page, snapshot
 from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
+from tests.fakes.entropy import SeededEntropy
 from tests.fakes.memory_store import MemoryStore
 
 from .sets import AURORA, BIRCH, PAIR, Pair, offers, opening
@@ -654,3 +656,57 @@ async def test_a_policy_with_short_times_is_obeyed(pair: Pair) -> None:
     pair.clock.advance(1)
     await pair.mirror.poll_due()
     assert pair.shown() == [2]
+
+
+async def test_a_head_by_a_changed_key_is_believed_once_the_document_says_so(pair: Pair) -> None:
+    await pair.publish(offers(1))
+    await pair.poll()
+    new = SigningKey(b"n" * 32)
+    asked: list[str] = []
+
+    async def refetch(peer: str) -> None:
+        asked.append(peer)
+        pair.birch_book.listed = [replace(pair.source, key=new.public)]
+
+    mirror = MirrorService(
+        pair.birch_store,
+        pair.clock,
+        SeededEntropy(),
+        pair.birch_book,
+        pair.fetch,
+        own=BIRCH,
+        policy=MirrorPolicy(),
+        refetch=refetch,
+    )
+    before = pair.source
+    await mirror.poll(before)
+    assert asked == []  # nothing is asked while the known key signs
+    pair.aurora.rekey(new)
+    published = await pair.publish_next(offers(1))
+    assert published.outcome == "renewed"  # the same set, signed anew because of the key alone
+    assert (await pair.publish_next(offers(1))).outcome == "kept"
+    await mirror.poll(before)
+    assert asked == [AURORA]
+    (status,) = await mirror.status()
+    assert (status.state, status.seq, status.problem) == ("fresh", published.seq, "")
+
+
+async def test_a_head_by_a_key_that_no_document_names_is_not_believed(pair: Pair) -> None:
+    async def refetch(_peer: str) -> None:
+        raise UnavailableError("the document cannot be had")
+
+    await pair.publish(offers(1))
+    mirror = MirrorService(
+        pair.birch_store,
+        pair.clock,
+        SeededEntropy(),
+        pair.birch_book,
+        pair.fetch,
+        own=BIRCH,
+        policy=MirrorPolicy(),
+        refetch=refetch,
+    )
+    pair.aurora.rekey(SigningKey(b"n" * 32))
+    await pair.publish_next(offers(2))
+    with pytest.raises(UnverifiedError):
+        await mirror.poll(pair.source)
