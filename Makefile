@@ -85,9 +85,10 @@ $(INTEROP)/.python: requirements/interop.txt $(INTEROP)/.created
 	@$(INTEROP)/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/interop.txt
 	@touch $@
 
-$(INTEROP)/.deps: $(NPM_FILES) $(INTEROP)/.python
+$(INTEROP)/.deps: $(NPM_FILES) $(wildcard tests/interop/*.go) $(INTEROP)/.python
 	@rm -rf $(INTEROP)/npm && mkdir $(INTEROP)/npm && cp $(NPM_FILES) $(INTEROP)/npm
 	@cd $(INTEROP)/npm && ../bin/python -c "$(NPM)" ci --loglevel=error >/dev/null
+	@$(INTEROP)/bin/python -m tests.interop.go_counterpart
 	@touch $@
 
 %/.created:

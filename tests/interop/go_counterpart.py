@@ -2,7 +2,7 @@
 
 Go's own source tree carries `golang.org/x/mod`, where `sumdb/note` and `sumdb/tlog` are: a GOPATH that links to it
 is all that the build needs. Programs and what Go built for them stay in the environment; a program is built again when
-its source changes.
+its source changes. `python -m tests.interop.go_counterpart` builds all of them, so that no test has to wait.
 """
 
 import hashlib
@@ -73,3 +73,9 @@ def _build(file: Path, folder: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+if __name__ == "__main__":
+    for each in sorted(COMMON.parent.glob("*.go")):
+        if each != COMMON:
+            built(each.name)

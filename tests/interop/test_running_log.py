@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,10 +16,12 @@ from typing import Any, Final
 import pytest
 
 from protocol.logleaves import NodeKeyLeaf, PolicyLeaf, SetHeadLeaf, parse_leaf
+from protocol.peers import DOCUMENT_PATH, open_document, witness_key
 from protocol.signing import SigningKey
-from protocol.tlog.checkpoint import Checkpoint, sign_checkpoint
+from protocol.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
+from protocol.tlog.cosignature import cosign
 from protocol.tlog.merkle import leaf_hash
-from protocol.tlog.note import LogKey, render_note
+from protocol.tlog.note import LogKey, WitnessKey, render_note, render_signatures
 from protocol.tlog.tilehashes import RightEdge, grow
 from protocol.tlog.tiles import CONTENT_TYPE, bundles_written, encode_bundle, tile_path
 
@@ -31,14 +34,19 @@ PATIENCE_S: Final = 25
 ORIGIN: Final = "aurora.example/log"
 SIGNER: Final = SigningKey(bytes(32))
 KEY: Final = LogKey(name=ORIGIN, key=SIGNER.public)
+WITNESS: Final = SigningKey(b"\1" * 32)
+WITNESS_KEY: Final = WitnessKey(name="birch.example/witness", key=WITNESS.public)
+NOW: Final = 1_767_000_000
 ENTRIES: Final = [b"entry %d" % number for number in range(600)]
 
 # The first question waits for the build of the program.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def follow(url: str, key: str, *, growths: int, witnesses: tuple[str, ...] = ()) -> dict[str, Any]:
-    asked = {"url": url, "key": key, "growths": growths, "witnesses": witnesses, "patience": PATIENCE_S}
+def follow(
+    url: str, key: str, *, growths: int, witnesses: tuple[str, ...] = (), patience: float = PATIENCE_S
+) -> dict[str, Any]:
+    asked = {"url": url, "key": key, "growths": growths, "witnesses": witnesses, "patience": patience}
     answer = ask_go(PROGRAM, asked)
     assert isinstance(answer, dict)
     return answer
@@ -68,11 +76,18 @@ def log_key(folder: Path) -> str:
     return key
 
 
+def witness_of(url: str) -> str:
+    """Return the verifier key of the witness of the node at `url`, as its document has it."""
+    with urllib.request.urlopen(f"{url}{DOCUMENT_PATH}", timeout=START_S) as answer:
+        return witness_key(open_document(answer.read().decode())).vkey
+
+
 @pytest.mark.system
 def test_a_program_that_knows_only_c2sp_verifies_the_log_of_a_running_demo_as_it_grows(tmp_path: Path) -> None:
     with demo(tmp_path / "demo") as nodes:
         key = log_key(tmp_path / "demo" / "nodes" / "aurora")
-        told = follow(f"{nodes['aurora']}/log", key, growths=2)
+        told = follow(f"{nodes['aurora']}/log", key, growths=2, witnesses=(witness_of(nodes["cobalt"]),))
+    assert told.get("cosigned") == 1, told
     sizes = [checkpoint["Size"] for checkpoint in told["checkpoints"]]
     assert len(sizes) == 3
     assert sizes == sorted(set(sizes))
@@ -130,6 +145,13 @@ def serving(*states: Mapping[str, bytes]) -> Iterator[str]:
             thread.join()
 
 
+def cosigned(by: SigningKey, log: Mapping[str, bytes], other: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Return the log with a cosignature on its checkpoint, or one on that of `other`."""
+    seen = open_checkpoint(parse_checkpoint((other or log)["checkpoint"]), [KEY])
+    line = render_signatures([cosign(seen, name=WITNESS_KEY.name, key=by, now=NOW)])
+    return {**log, "checkpoint": log["checkpoint"] + line.encode()}
+
+
 YOUNG: Final = Log(ENTRIES, (1, 300)).files
 GROWN: Final = Log(ENTRIES, (1, 300, 600)).files
 OTHER: Final = Log([*ENTRIES[:7], b"another story", *ENTRIES[8:]], (1, 300, 600)).files
@@ -139,6 +161,30 @@ def test_the_program_is_content_with_a_log_that_only_grows() -> None:
     with serving(YOUNG, GROWN) as url:
         told = follow(url, KEY.vkey, growths=1)
     assert [base64.b64decode(entry) for entry in told["entries"]] == ENTRIES
+
+
+def test_the_program_waits_for_every_witness_that_it_was_told_of() -> None:
+    with serving(YOUNG, YOUNG, cosigned(WITNESS, YOUNG)) as url:
+        assert follow(url, KEY.vkey, growths=0, witnesses=(WITNESS_KEY.vkey,))["cosigned"] == 1
+    with serving(YOUNG) as url:
+        told = follow(url, KEY.vkey, growths=0, witnesses=(WITNESS_KEY.vkey,), patience=0.2)
+    assert told == {"error": "no patience: the log grew 0 times, 0 witnesses cosigned"}
+
+
+@pytest.mark.parametrize("forged", [cosigned(SIGNER, YOUNG), cosigned(WITNESS, YOUNG, GROWN)], ids=["key", "tree"])
+def test_the_program_notices_a_cosignature_that_is_none(forged: Mapping[str, bytes]) -> None:
+    # A line by another key has another key id and would be passed over.
+    forged = {**forged, "checkpoint": renamed(forged["checkpoint"])}
+    with serving(forged) as url:
+        assert "invalid signature" in follow(url, KEY.vkey, growths=0, witnesses=(WITNESS_KEY.vkey,))["error"]
+
+
+def renamed(checkpoint: bytes) -> bytes:
+    """Return a checkpoint whose last line claims to be by the witness."""
+    *lines, last = checkpoint.decode().rstrip("\n").split("\n")
+    dash, name, signature = last.split(" ")
+    raw = WITNESS_KEY.key_id + base64.b64decode(signature)[4:]
+    return "\n".join([*lines, f"{dash} {name} {base64.b64encode(raw).decode()}", ""]).encode()
 
 
 @pytest.mark.parametrize(
