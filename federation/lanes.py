@@ -49,10 +49,15 @@ def batch_of(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
     return batch
 
 
-async def overtaking(tx: Reader, due: Sequence[OutboxRow]) -> list[OutboxRow]:
+async def overtaking(
+    tx: Reader, due: Sequence[OutboxRow], everything: Sequence[OutboxRow] | None = None
+) -> list[OutboxRow]:
     """Return those of `due` whose lane has an earlier item that was put off, to be put off as long.
 
     Envelopes must not overtake each other: the receiver takes them by their growing number.
+
+    Args:
+        everything: all rows of the peer if they have been read; otherwise the store is asked.
     """
     lanes: dict[Lane, OutboxRow] = {}
     for row in due:
@@ -61,8 +66,10 @@ async def overtaking(tx: Reader, due: Sequence[OutboxRow]) -> list[OutboxRow]:
             lanes[lane_of(row)] = row
     held: list[OutboxRow] = []
     for lane, first in lanes.items():
-        before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
-        until = [row.due_ms for row in before if lane_of(row) == lane]
+        before = everything
+        if before is None:
+            before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
+        until = [row.due_ms for row in before if row.seq == first.seq - 1 and lane_of(row) == lane]
         if until:
             held += [replace(row, due_ms=until[0]) for row in due if lane_of(row) == lane]
     return held

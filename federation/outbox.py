@@ -80,6 +80,8 @@ class _Line:
         self.under_way = 0
         #: The last look found more than one transfer takes.
         self.more = False
+        #: There may be something to send that the last look did not take.
+        self.unseen = True
 
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
@@ -127,6 +129,11 @@ class Outbox:
         if line is None:
             line = self._line(peer)
             self._new_peer.set()
+        self._look_again(peer)
+
+    def _look_again(self, peer: str) -> None:
+        line = self._line(peer)
+        line.unseen = True
         line.stir.set()
 
     def back(self, peer: str) -> None:
@@ -171,8 +178,10 @@ class Outbox:
                     await self._sit_out(line, status)
                 elif line.under_way >= (1 if status.singly else self._in_flight):
                     await line.landed.wait()
-                else:
+                elif line.unseen or line.more:
                     await self._launch(peer, line, transfers)
+                else:
+                    await line.stir.wait()
 
     async def _launch(self, peer: str, line: _Line, transfers: asyncio.TaskGroup) -> None:
         found = await self._guarded(peer, self._look(peer, line))
@@ -197,7 +206,7 @@ class Outbox:
         # Whoever asks us something and never takes our items must not set the pace of our tries.
         await self._clock.sleep(min(status.wait_s, LEAST_BETWEEN_S))
         await self._until(line.back, status.wait_s - LEAST_BETWEEN_S)
-        status.pausing = False
+        status.pausing, line.unseen = False, True
 
     async def _until(self, event: asyncio.Event, seconds: float) -> None:
         if seconds <= 0:
@@ -235,16 +244,19 @@ class Outbox:
     async def _look(self, peer: str, line: _Line) -> _Found:
         """Return the next transfer to `peer`, after what is due for other reasons was done."""
         now_ms = self._clock.now_ms()
+        line.unseen = False
         async with self._store.read() as tx:
             most = MAX_BATCH_ITEMS * (1 + line.under_way)
             waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=most)
             due = free(waiting, line.busy, now_ms)
-            held = await overtaking(tx, due)
+            held = await overtaking(tx, due, waiting if len(waiting) < most else None)
+        line.unseen = line.unseen or len(due) < len(waiting)
         idle = [row for row in waiting if lane_of(row) not in line.busy]
         line.more = False
         if not due:
             return (due_ms(idle[0], now_ms) - now_ms) / 1000.0 if idle else None
         expired = [row for row in due if row.expires_at <= self._clock.now()]
+        line.unseen = line.unseen or bool(expired or held)
         if expired:
             await self._give_up(peer, expired)
         elif held:
@@ -294,6 +306,7 @@ class Outbox:
             return self._paused(status, error)
         if len(rows) > 1:
             status.singly = len(rows)
+            self._look_again(rows[0].peer)
             return 0
         status.singly = max(0, status.singly - 1)
         async with self._store.write() as tx:
@@ -330,6 +343,7 @@ class Outbox:
         if await tx.get(OutboxRow, row.peer, row.mid) is None:
             return "gone"
         await tx.put(self._later(row))
+        tx.on_commit(lambda: self._look_again(row.peer))
         return "again"
 
     async def _done(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
@@ -352,6 +366,7 @@ class Outbox:
         later = self._later(row)
         at_ms = later.due_ms if row.attempts else AT_ONCE
         await tx.put(*(replace(one, attempts=later.attempts, due_ms=at_ms) for one in missing))
+        tx.on_commit(lambda: self._look_again(row.peer))
         return bool(missing)
 
     def _later(self, row: OutboxRow) -> OutboxRow:
