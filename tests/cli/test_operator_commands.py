@@ -66,9 +66,15 @@ def walk() -> Iterator[tuple[str, Any]]:
     """Yield every command that does something."""
     context = main.make_context("mentormesh", ["--help"], resilient_parsing=True)
     for name in COMMANDS:
-        command: Any = main.get_command(context, name)
-        inner = getattr(command, "commands", None)
-        yield from ((f"{name} {sub}", inner[sub]) for sub in inner) if inner else ((name, command),)
+        yield from _inside(name, main.get_command(context, name))
+
+
+def _inside(path: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- a command or a group of them
+    inner = getattr(command, "commands", None)
+    if not inner:
+        yield path, command
+    for name in inner or ():
+        yield from _inside(f"{path} {name}", inner[name])
 
 
 def test_help_and_version_need_no_node() -> None:

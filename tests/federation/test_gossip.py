@@ -4,8 +4,18 @@ import pytest
 from msgspec.structs import replace
 
 from federation.evidence import IMPORTED
+from federation.gossip import open_checkpoints
 from federation.mirror import MirrorStatus
-from federation.rows import BundleRow, EvidenceRow, FrozenRow, LogAheadRow, MessageRow, MirrorRow, WatchedLogRow
+from federation.rows import (
+    BundleRow,
+    EvidenceRow,
+    FrozenRow,
+    LogAheadRow,
+    MessageRow,
+    MirrorRow,
+    WatchedLogRow,
+    WitnessedLogRow,
+)
 from federation.watchwords import FORKED, LASTING
 from protocol.encoding import b64
 from protocol.errors import MeshError, MissingError
@@ -209,12 +219,13 @@ async def test_another_head_than_the_one_shown_proves_itself() -> None:
 
 
 async def test_a_stranger_who_lists_heads_of_others_accuses_nobody() -> None:
-    town = await Town.of("aurora", "birch", "cobalt")
-    aurora, birch, cobalt = town.watchers
+    # The stranger comes first by name, so that what it lists is found first.
+    town = await Town.of("aurora", "birch", "alder")
+    aurora, birch, alder = town.watchers
     shown, other = (head(aurora, 1, at=town.clock.now(), shard=shard) for shard in (1, 2))
     await mirrored(birch, aurora, shown, 1)
     await aurora.stories[0].grow(listing(shown))
-    await cobalt.stories[0].grow(listing(other))
+    await alder.stories[0].grow(listing(other))
     for _ in range(2):
         await town.round()
     assert await problem_of(birch, LOG) == ""
@@ -358,6 +369,30 @@ async def test_a_message_that_refers_to_another_tree_is_reported() -> None:
     birch.watch.refer(AURORA, CheckpointRef(origin=LOG, size=5, root=b64(bytes(32))))
     await town.round()
     assert await problem_of(birch, LOG) == "log-contradicts-message"
+
+
+async def test_a_log_that_shows_the_own_witness_another_tree_is_caught() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    await fork(aurora, (9, 7))
+    note = await aurora.stories[1].book.checkpoint(1)
+    async with birch.store.write() as tx:
+        await tx.put(WitnessedLogRow(origin=LOG, size=7, note=note, at=0))
+    await town.round()
+    assert await frozen(birch) == [AURORA]
+
+
+async def test_gossip_tells_the_larger_of_what_watcher_and_witness_hold() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    await town.round()
+    await aurora.stories[0].grow(*leaves(3, first=6))
+    note = await aurora.stories[0].book.checkpoint(1)
+    for origin in (LOG, "cobalt.example/log"):
+        async with birch.store.write() as tx:
+            await tx.put(WitnessedLogRow(origin=origin, size=8, note=note, at=0))
+    # What is held of a log that is followed no more is nobody's business.
+    assert [found.checkpoint.size for found in open_checkpoints(await birch.gossip.answer())] == [8]
 
 
 async def test_gossip_that_the_log_did_not_sign_means_nothing() -> None:

@@ -228,6 +228,21 @@ async def test_without_the_peer_that_is_gone_the_log_is_free(pair: tuple[Running
     assert (await aurora.node.log.sequencer.sequence()) is not None
 
 
+async def test_an_override_holds_over_a_restart_until_the_log_has_grown(pair: tuple[Running, Running]) -> None:
+    aurora, birch = pair
+    await aurora.node.witnessing.cosigner.collect()
+    birch.node.peering.authenticator.meet_stranger = _silent  # type: ignore[method-assign]
+    start_check(aurora.node)
+    with pytest.raises(UncheckedLogError):
+        await grow(aurora.node)
+    await aurora.node.witnessing.override()
+    start_check(aurora.node)
+    await aurora.node.log.sequencer.sequence()
+    start_check(aurora.node)
+    with pytest.raises(UncheckedLogError):
+        await grow(aurora.node)
+
+
 async def test_a_quorum_that_is_demanded_is_waited_for(tmp_path: Path) -> None:
     clock = SteppedClock()
     async with nodes(tmp_path, "aurora", "birch", clock=clock) as (aurora, birch):

@@ -76,7 +76,7 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "member.erase": {"id": "WHO"},
 }
 #: Links, tickets and the hashes of a log are random; they are made by asking or by the clock and tell nothing.
-MADE: Final = frozenset({"log.check", "log.show", "log.successor", "member.link", "peer.invite"})
+MADE: Final = frozenset({"log.check", "log.override", "log.show", "log.successor", "member.link", "peer.invite"})
 #: Of the status: what this process and machine are at this moment.
 MOMENTARY: Final = frozenset({"database_bytes", "listen", "pages", "jobs", "mails waiting", "messages waiting"})
 
