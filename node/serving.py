@@ -63,7 +63,7 @@ async def _serve(
     try:
         with _end_signals() as told:
             await _start(node, runner, sockets)
-            _spare_collector()
+            spare_collector()
             ready = announcement(base.config, base.port)
             lock.publish(ready.url)
             base.events.node_ready(entity=ready.entity, url=ready.url, version=version())
@@ -87,7 +87,7 @@ async def _start(node: Node, runner: Runner, sockets: Sequence[socket.socket]) -
     node.start_jobs()
 
 
-def _spare_collector() -> None:
+def spare_collector() -> None:
     """Take what start-up made, which lives as long as the process, out of the garbage collector's rounds."""
     gc.collect()
     gc.freeze()

@@ -21,6 +21,7 @@ from federation.mirror import MirrorPolicy, MirrorService
 from federation.sets import Fetched, Source
 from node.clock import SystemClock, SystemEntropy
 from node.services.offers import MirroredOffers
+from node.serving import spare_collector
 from node.store.connection import open_writer
 from node.store.sqlite import SqliteStore
 from protocol.addresses import audience_id
@@ -52,6 +53,7 @@ async def run() -> list[Figure]:
     catalog = snapshot("offers", openings(OFFERS))
     signatures = [BARE.sign(entry.opening.body).signature for entry in catalog.entries]
     source = Source(peer=AURORA, audience=PAIR, key=KEY.public)
+    spare_collector()  # as `serve` does
     ours, floor = [], []
     with tempfile.TemporaryDirectory() as name:
         for number in range(ROUNDS):

@@ -21,6 +21,7 @@ from node.api.app import GUARDS, build_app
 from node.api.federation import FEDERATION, asked_by
 from node.api.routes import Route, add_routes
 from node.api.server import Runner, bind
+from node.serving import spare_collector
 from tests.attacks.world import Attacker, World, world
 
 from .figures import Figure
@@ -42,6 +43,7 @@ async def run() -> list[Figure]:
             our_port = await stack.enter_async_context(our_server(made))
             bare_port = await stack.enter_async_context(bare_server(answers_signed=False))
             signing_port = await stack.enter_async_context(bare_server(answers_signed=True))
+            spare_collector()  # as `serve` does
             for _ in range(ROUNDS):
                 ours = await cost(our_port, [signed(made.birch) for _ in range(POSTS)])
                 floors = [await cost(port, [bare()] * POSTS) for port in (bare_port, signing_port)]
