@@ -115,7 +115,7 @@ class Accounts:
         enrolled: list[str] = []
         others = sorted(pin.entity for pin in state.pins.values() if not pin.own and not pin.changed)
         fresh: set[str] = set()
-        for entity in (own, *others):
+        for entity in (own, *(view.entity for view in views if view.open and view.entity in others)):
             wanted = renew_own and entity == own
             for audience in audiences_with(state, entity):
                 if audience not in fresh and (wanted or self._ends_soon(state, audience)):

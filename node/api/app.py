@@ -79,6 +79,7 @@ def _add_people(app: web.Application, node: Node) -> None:
     app[EXCHANGE] = ExchangeServices(
         entity=base.entity,
         store=base.store,
+        clock=base.clock,
         entropy=base.entropy,
         consumer=handshakes.consumer,
         answering=handshakes.answering,

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from federation.directory import PeerDirectory
 from federation.identity import Own as Identity
-from federation.ports import Entropy, Store
+from federation.ports import Clock, Entropy, Store
 from node.services.answering import Answering
 from node.services.consumer import Ask, Consumer
 from node.services.devices import Devices
@@ -40,6 +40,7 @@ class ExchangeServices(msgspec.Struct, frozen=True, kw_only=True):
 
     entity: Entity
     store: Store
+    clock: Clock
     entropy: Entropy
     consumer: Consumer
     answering: Answering
@@ -165,7 +166,8 @@ class Acknowledge(Body, frozen=True, kw_only=True):
 class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     """An organization that can be asked: its signed document, and where it is met.
 
-    The two meet as a bilateral pair, in the consortia of `registries`, or both.
+    The two meet as a bilateral pair, in the consortia of `registries`, or both; `open` says whether requests may pass
+    now.
     """
 
     entity: Entity
@@ -173,6 +175,7 @@ class PeerView(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
     bilateral: bool = True
     registries: tuple[Entity, ...] = ()
+    open: bool = True
 
 
 class Peers(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,13 +277,15 @@ async def acknowledge(request: web.Request) -> web.Response:
 async def peers(request: web.Request) -> web.Response:
     """List the organizations that can be asked, with their signed documents."""
     services = request.app[EXCHANGE]
+    now = services.clock.now()
     own = PeerView(entity=services.entity, document=services.identity.text, own=True)
     others = (
         PeerView(
             entity=peer.entity,
             document=peer.pinned.text,
             bilateral=not peer.via,
-            registries=tuple(sorted(seat.registry for seat in peer.seats)),
+            registries=peer.registries(now),
+            open=peer.may("request", now=now),
         )
         for peer in services.directory.all()
     )
