@@ -389,4 +389,4 @@ def render_decoy(decoy: Decoy, audience: str) -> KeyEntry:
 
 
 def _derived(decoy: Decoy, purpose: str, number: int = 0) -> bytes:
-    return sha256(label(f"decoy-{purpose}"), decoy.secret, number.to_bytes(4, "big"))
+    return sha256(label("decoy"), decoy.secret, number.to_bytes(4, "big"), purpose.encode())

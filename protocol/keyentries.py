@@ -4,14 +4,15 @@ An entry names nobody. Its vouch commits to a name and to the master key's state
 other person of an agreement only. Source: docs/protocol/13-key-directory.md §1–§3.
 """
 
+import hmac
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
 import msgspec
 
-from .commitments import Opening, check_opening, commit
+from .commitments import SALT_BYTES, Opening
 from .devices import DeviceCertificate, IdentityStatement, StatementText, Vouch, open_device, open_identity
-from .encoding import Wire, b64, decode, encode, label, sha256, unb64
+from .encoding import Wire, b64, decode, encode, label, sha256
 from .errors import LimitError, MalformedError, UnverifiedError
 from .ids import Bytes32, RandomId, id_bytes
 from .pages import MAX_BODY_BYTES
@@ -21,9 +22,6 @@ from .text import check_displayable
 MAX_DEVICES: Final = 8
 MAX_SEQ: Final = 2**31
 MAX_NAME_BYTES: Final = 320
-
-_NAME: Final = "vouch-name"
-_IDENTITY: Final = "vouch-identity"
 
 
 class BadEntryError(UnverifiedError):
@@ -66,6 +64,13 @@ class VouchOpening(msgspec.Struct, frozen=True, kw_only=True):
     identity: StatementText
     identity_salt: bytes
     master_key: Bytes32
+
+    def __post_init__(self) -> None:
+        if len(self.name_salt) != SALT_BYTES or len(self.identity_salt) != SALT_BYTES:
+            raise ValueError("a salt is 16 bytes")
+
+    def __repr__(self) -> str:
+        return "VouchOpening(…)"
 
 
 def encode_entry(entry: KeyEntry) -> bytes:
@@ -128,10 +133,15 @@ def check_successor(before: Mapping[str, bytes], entries: Iterable[KeyEntry]) ->
 
 def make_vouch(opening: VouchOpening) -> Vouch:
     """Return the commitments that `opening` opens."""
-    return Vouch(
-        name=b64(commit(_NAME, Opening(salt=opening.name_salt, body=opening.name.encode()))),
-        identity=b64(commit(_IDENTITY, Opening(salt=opening.identity_salt, body=opening.identity.encode("ascii")))),
-    )
+    return Vouch(name=b64(_vouched_name(opening)), identity=b64(_vouched_identity(opening)))
+
+
+def _vouched_name(opening: VouchOpening) -> bytes:
+    return sha256(label("vouch-name"), opening.name_salt, opening.name.encode())
+
+
+def _vouched_identity(opening: VouchOpening) -> bytes:
+    return sha256(label("vouch-identity"), opening.identity_salt, opening.identity.encode("ascii"))
 
 
 def check_vouch(entry: KeyEntry, opening: VouchOpening, *, audience: str) -> IdentityStatement:
@@ -142,10 +152,10 @@ def check_vouch(entry: KeyEntry, opening: VouchOpening, *, audience: str) -> Ide
     check_displayable(opening.name, "name", lines=False)
     if len(opening.name.encode()) > MAX_NAME_BYTES:
         raise MalformedError(f"name is over {MAX_NAME_BYTES} bytes")
-    name = Opening(salt=opening.name_salt, body=opening.name.encode())
-    check_opening(unb64(entry.vouch.name, size=32, what="vouch"), _NAME, name)
-    identity = Opening(salt=opening.identity_salt, body=opening.identity.encode("ascii"))
-    check_opening(unb64(entry.vouch.identity, size=32, what="vouch"), _IDENTITY, identity)
+    if not hmac.compare_digest(b64(_vouched_name(opening)), entry.vouch.name):
+        raise UnverifiedError("another name was vouched for", code="opening-mismatch")
+    if not hmac.compare_digest(b64(_vouched_identity(opening)), entry.vouch.identity):
+        raise UnverifiedError("another identity statement was vouched for", code="opening-mismatch")
     statement = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=audience)
     if (statement.label, statement.identity_key) != (entry.label, entry.identity_key):
         raise UnverifiedError("identity statement is about another entry", code="wrong-identity")
