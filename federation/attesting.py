@@ -166,7 +166,7 @@ class Attesting:
         document = self._documents.document(requester)
         if document is None:
             raise MissingError("no such set")
-        key = VerifyKey.parse(document.keys.attest)
+        key = document.attest_keys
         said = decode(parse(text, ATTESTATION_TYP).verify(key), HeadAttestation, what="attestation")
         if said.origin != self._own or requester not in await self._members(said.audience):
             raise MissingError("no such set")
@@ -215,7 +215,7 @@ class Attesting:
             for text in answer.attestations if document else ():
                 try:
                     assert document is not None
-                    key = VerifyKey.parse(document.keys.attest)
+                    key = document.attest_keys
                     open_attestation(text, key, head, head_hash(jws), now=self._clock.now())
                 except MeshError:
                     continue
@@ -226,7 +226,7 @@ class Attesting:
         """Post this node's attestations that origins do not have; tell whether some could not be told."""
         now = self._clock.now()
         async with self._store.read() as rows:
-            untold = await rows.find(AttestationRow, where(member=self._own, told=False))
+            untold = await rows.find(AttestationRow, where(attester=self._own, told=False))
         for row in untold:
             if self._told_at.get(row.origin, 0) > now:
                 continue
@@ -239,7 +239,7 @@ class Attesting:
                 self._told_at[row.origin] = now + RETRY_S
                 continue
             async with self._store.write() as tx:
-                if await tx.get(AttestationRow, row.origin, row.audience, row.kind, row.seq, row.member):
+                if await tx.get(AttestationRow, row.origin, row.audience, row.kind, row.seq, row.attester):
                     await tx.put(replace(row, told=True))
         return bool(self._told_at and max(self._told_at.values()) > now)
 
@@ -287,7 +287,7 @@ class Attesting:
 
     async def _attested(self, rows: Reader, head: SetHead) -> Mapping[str, str]:
         place = where(origin=head.origin, audience=head.audience, kind=head.kind, seq=head.seq)
-        return {row.member: row.statement for row in await rows.find(AttestationRow, place)}
+        return {row.attester: row.statement for row in await rows.find(AttestationRow, place)}
 
     async def _proof(self, rows: Reader, origin: str, audience: str, seq: int) -> HeadProofRow | None:
         return await rows.get(HeadProofRow, origin, audience, KIND, seq)
@@ -299,7 +299,7 @@ def _attestation(head: SetHead, member: str, text: str, *, told: bool) -> Attest
         audience=head.audience,
         kind=head.kind,
         seq=head.seq,
-        member=member,
+        attester=member,
         statement=text,
         told=told,
     )
@@ -327,5 +327,5 @@ class EnclosedProof(msgspec.Struct, frozen=True, kw_only=True):
 async def enclosed(rows: Reader, row: HeadProofRow) -> EnclosedProof:
     """Return a stored proof with its attestations, by who made them."""
     place = where(origin=row.origin, audience=row.audience, kind=row.kind, seq=row.seq)
-    found = await rows.find(AttestationRow, place, order="member")
+    found = await rows.find(AttestationRow, place, order="attester")
     return EnclosedProof(row=row, attestations=tuple(each.statement for each in found))

@@ -176,7 +176,7 @@ class PublisherService:
             seq = newest.seq if newest else 0
             proof = await rows.get(HeadProofRow, self._own, audience, kind, seq)
             place = where(origin=self._own, audience=audience, kind=kind, seq=seq)
-            attested = await rows.find(AttestationRow, place, order="member", limit=8)
+            attested = await rows.find(AttestationRow, place, order="attester", limit=8)
         if newest is None:
             raise MissingError("no such set")
         seen = tuple(SeenHead(origin=row.origin, seq=row.seq, head_hash=row.head_hash) for row in held)

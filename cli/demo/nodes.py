@@ -58,6 +58,7 @@ def settings(plan: Plan) -> dict[str, dict[str, Any]]:
         # Editions of seconds. Purge rounds count editions, so they must be far apart: nothing ends during a demo.
         # Heads too, so that a log can be watched growing.
         "editions": {"edition_s": 5.0, "purge_every": 1_000_000, "mean_delay": 0, "poll_s": 1.0, "head_every_s": 5.0},
+        "directory": {"gap_s": 1.0},
         # One visitor asks more often in a minute than a company of this size in a day.
         "handshake": {"tick_ms": 50, "flush_s": 0.05, "quota_least": 50, "sweep_s": 0.5},
         "vocabulary": {"families": FAMILIES_FILE},

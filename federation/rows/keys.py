@@ -73,13 +73,13 @@ class AttestationRow(Row, frozen=True, kw_only=True):
     """A member's word that it holds all bodies of a head; `told` once the origin has that of this node."""
 
     table = "head_attestation"
-    key = ("origin", "audience", "kind", "seq", "member")
+    key = ("origin", "audience", "kind", "seq", "attester")
     purpose: ClassVar = {
         "origin": "keys: whose set",
         "audience": "keys: shown to whom",
         "kind": "keys: which set",
         "seq": "keys: place in the chain of heads",
-        "member": "evidence: who attests",
+        "attester": "evidence: who attests",
         "statement": "evidence: the signed word",
         "told": "operation: whether the origin was told",
     }
@@ -88,7 +88,7 @@ class AttestationRow(Row, frozen=True, kw_only=True):
     audience: str
     kind: str
     seq: int
-    member: str
+    attester: str
     statement: str
     told: bool
 

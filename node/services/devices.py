@@ -58,6 +58,7 @@ class EnrolledDevice(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     seen_on: int
+    device_key: str
     enrolment: Enrolment
 
 
@@ -170,7 +171,12 @@ async def enrolled(reader: Reader, member: str, audience: str, *, now: int) -> t
     seen = {row.device: row.seen_on for row in await reader.find(DeviceRow, where(member=member))}
     rows = [row for row in await live_enrolments(reader, member, now=now) if row.audience == audience]
     found = [
-        EnrolledDevice(device=row.device, seen_on=seen[row.device], enrolment=decode(row.enrolment, Enrolment))
+        EnrolledDevice(
+            device=row.device,
+            seen_on=seen[row.device],
+            device_key=row.device_key,
+            enrolment=decode(row.enrolment, Enrolment),
+        )
         for row in rows
         if row.device in seen
     ]

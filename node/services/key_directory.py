@@ -11,6 +11,7 @@ import msgspec
 import zstandard
 from msgspec.structs import replace
 
+from federation.attesting import usable_proof
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, is_in, where
 from federation.publisher import PublisherService, newest_head
 from federation.rows import KeyDirectoryRow, KeyEntryRow
@@ -243,6 +244,17 @@ class KeyDirectory:
         for row in await tx.find(KeyEntryRow, is_in("label", labels)) if labels else ():
             await self._forget(tx, row.audience, [row], now)
         tx.on_commit(self.wake)
+
+
+async def listed_devices(tx: Reader, own: str, audience: str, label: str) -> frozenset[str]:
+    """Return the keys of a person's devices that others can check now: logged, and attested by enough members."""
+    row = await tx.get(KeyEntryRow, audience, label)
+    proof = await usable_proof(tx, own, audience)
+    if row is None or proof is None or row.since > proof.seq:
+        return frozenset()
+    entry = decode(row.body, KeyEntry, what="own entry")
+    payloads = (parse(text, DEVICE_TYP).payload for text in entry.devices)
+    return frozenset(decode(each, DeviceCertificate, what="own certificate").device_key for each in payloads)
 
 
 def commitment_of(row: KeyEntryRow) -> bytes:

@@ -29,6 +29,7 @@ from protocol.vocabulary import Band, Topic
 
 from .availability import slots
 from .devices import EnrolledDevice, enrolled
+from .key_directory import listed_devices
 from .labels import MAILBOX, label_for
 from .mentors import parse_profile
 from .places import FARTHEST_S, places_taken, taken
@@ -195,7 +196,10 @@ class Quoting:
         behind both.
         """
         now = self._clock.now()
-        devices = await enrolled(tx, member, asked.listing.audience, now=now)
+        audience = asked.listing.audience
+        label = await label_for(tx, member, audience)
+        listed = await listed_devices(tx, self._settings.entity, audience, label) if label else frozenset()
+        devices = [one for one in await enrolled(tx, member, audience, now=now) if one.device_key in listed]
         recent = [one for one in devices if one.seen_on >= now - (DEVICE_DAYS + 1) * 86_400]
         return tuple(_drawn_key(one, asked) for one in recent[:2])
 

@@ -33,10 +33,10 @@ CREATE TABLE head_attestation (
     audience TEXT NOT NULL,
     kind TEXT NOT NULL,
     seq INTEGER NOT NULL,
-    member TEXT NOT NULL,
+    attester TEXT NOT NULL,
     statement TEXT NOT NULL,
     told INTEGER NOT NULL,
-    PRIMARY KEY (origin, audience, kind, seq, member)
+    PRIMARY KEY (origin, audience, kind, seq, attester)
 ) STRICT;
 
 CREATE TABLE entry_erasure (

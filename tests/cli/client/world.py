@@ -146,12 +146,20 @@ def profile(format_: Format = "call") -> MentorProfile:
     )
 
 
+async def listed_everywhere(person: Person) -> None:
+    """Return once others can check this device wherever it enrolled: before that nobody is proposed to them."""
+    await person.sync()
+    for audience in person.state.audiences:
+        await person._checks.own(audience)
+
+
 async def become_mentor(person: Person, *, listed: bool = True, format_: Format = "call") -> None:
     """Give the consents, save a profile and opt in."""
     for kind in ("mentoring", "listing") if listed else ("mentoring",):
         await person.api.consent(kind, CURRENT[kind].version)
     await person.api.save_profile(profile(format_))
     await person.api.opt_in(listed=listed)
+    await listed_everywhere(person)
 
 
 def need(format_: Format = "call") -> Need:

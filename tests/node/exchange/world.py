@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from federation.calls import Answer, Contact
 from federation.directory import Peer, PeerDirectory
-from federation.ports import Clock, Entropy, Store, where
+from federation.ports import Clock, Entropy, Row, Store, where
 from federation.returning import BACK_PATH
-from federation.rows import CatalogRow, MailboxRow, PeerRow
+from federation.rows import CatalogRow, HeadProofRow, KeyEntryRow, MailboxRow, PeerRow
 from node.events import Events
 from node.exchanging import Exchanging, Surroundings
 from node.keys import KeyRing
@@ -30,6 +30,7 @@ from protocol.encoding import b64, encode
 from protocol.errors import UnavailableError
 from protocol.ids import random_id
 from protocol.offers import Offer, OrgProfile
+from protocol.keyentries import KeyEntry, encode_entry
 from protocol.peers import NodeDocument, NodeKeys, log_vkey, sign_document
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SigningKey
@@ -191,9 +192,11 @@ class Site:
                         device_key=person.device.key(audience).public.text,
                         enrolment=encode(enrolment),
                         expires_at=now + 300 * 86_400,
-                    )
+                    ),
+                    LabelRow(label=enrolment.label, member=person.member, audience=audience),
                 )
             if profile is not None:
+                await tx.put(*_listed(self.entity, enrolment, audience))
                 await tx.insert(
                     MentorRow(
                         member=person.member,
@@ -207,6 +210,23 @@ class Site:
 
 
 class TestNode(Site):
+def _listed(entity: str, enrolment: Enrolment, audience: str) -> tuple[Row, ...]:
+    """Return the rows of a key directory that shows a device, and whose first head others attest."""
+    vouch = Vouch(name=b64(bytes(32)), identity=b64(bytes(32)))
+    entry = KeyEntry(
+        label=enrolment.label,
+        identity_key=enrolment.identity_key,
+        devices=(enrolment.certificate,),
+        seq=1,
+        vouch=vouch,
+    )
+    body = encode_entry(entry)
+    return (
+        KeyEntryRow(audience=audience, label=entry.label, seq=1, salt=bytes(16), body=body, since=1),
+        HeadProofRow(origin=entity, audience=audience, kind="keys", seq=1, head="", log="", complete=True),
+    )
+
+
     """One organization's exchange in a world that is a few function calls wide."""
 
     __test__ = False
