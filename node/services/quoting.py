@@ -192,7 +192,8 @@ class Quoting:
     async def _sealing_keys(self, tx: Reader, member: str, asked: _Asked) -> tuple[str, ...]:
         """Return one sealing key of each of the two devices used last, if used within 30 days.
 
-        Which of a device's keys shows is drawn for each offer: a key behind two offers would say that one person stands
+        Only of devices that the mentee's side can check: nobody is proposed before the key directory shows them. Which
+        of a device's keys shows is drawn for each offer: a key behind two offers would say that one person stands
         behind both.
         """
         now = self._clock.now()

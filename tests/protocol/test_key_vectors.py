@@ -17,10 +17,11 @@ from protocol.keyentries import KeyEntry, VouchOpening, check_successor, check_v
 from protocol.keyproof import Circle, enclosed_documents, parse_proof, verify_proof
 from protocol.peers import open_document
 from protocol.signing import VerifyKey
-from tests.vectors.generate import keys
+from tests.vectors.generate import keyproofs, keys
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-FILES = sorted(keys.files())
+MADE = {**keys.files(), **keyproofs.files()}
+FILES = sorted(MADE)
 KINDS: dict[str, type[MeshError]] = {"malformed": MalformedError, "unverified": UnverifiedError}
 
 
@@ -31,7 +32,7 @@ def cases(name: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_vectors_are_those_that_their_program_makes(name: str) -> None:
-    assert (VECTORS / name).read_bytes() == keys.files()[name]
+    assert (VECTORS / name).read_bytes() == MADE[name]
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -24,13 +24,14 @@ from node.telemetry import Metrics, make_log
 from protocol.addresses import audience_id
 from protocol.concepts import Vocabulary
 from protocol.crowd import Cell
+from protocol.devices import Enrolment, Vouch
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, enrol
 from protocol.editions import Catalog, CellState
 from protocol.encoding import b64, encode
 from protocol.errors import UnavailableError
 from protocol.ids import random_id
-from protocol.offers import Offer, OrgProfile
 from protocol.keyentries import KeyEntry, encode_entry
+from protocol.offers import Offer, OrgProfile
 from protocol.peers import NodeDocument, NodeKeys, log_vkey, sign_document
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SigningKey
@@ -195,8 +196,8 @@ class Site:
                     ),
                     LabelRow(label=enrolment.label, member=person.member, audience=audience),
                 )
-            if profile is not None:
                 await tx.put(*_listed(self.entity, enrolment, audience))
+            if profile is not None:
                 await tx.insert(
                     MentorRow(
                         member=person.member,
@@ -209,7 +210,6 @@ class Site:
         return person
 
 
-class TestNode(Site):
 def _listed(entity: str, enrolment: Enrolment, audience: str) -> tuple[Row, ...]:
     """Return the rows of a key directory that shows a device, and whose first head others attest."""
     vouch = Vouch(name=b64(bytes(32)), identity=b64(bytes(32)))
@@ -227,6 +227,7 @@ def _listed(entity: str, enrolment: Enrolment, audience: str) -> tuple[Row, ...]
     )
 
 
+class TestNode(Site):
     """One organization's exchange in a world that is a few function calls wide."""
 
     __test__ = False
