@@ -59,6 +59,8 @@ class HeadWatch:
                 if leaf.chain not in newest:
                     newest[leaf.chain] = await _newest(tx, log.origin, leaf.chain)
                 last = newest[leaf.chain]
+                if last is not None and number <= last.number:
+                    continue  # read before a crash kept the watch from noting so
                 if last is not None and leaf.seq <= last.seq:
                     problem = REPEATED
                     twice = twice or await _same_place(tx, log.origin, leaf, number)

@@ -8,12 +8,13 @@ operator sees. Source: docs/protocol/53-witnesses.md §9.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
 
 from protocol.encoding import unb64
-from protocol.errors import MeshError
+from protocol.errors import LimitError, MalformedError, MeshError, UnverifiedError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
@@ -233,7 +234,6 @@ class LogWatch:
         self._proved[log.origin, checkpoint.size, checkpoint.root] = None
 
     async def _contradicted(self, log: KnownLog, one: CheckpointNote, other: CheckpointNote, gap: Gap | None) -> None:
-        await self._note_problem(log, FORKED)
         if log.entity:
             row = await self._row(log)
             documents = [_document_for(each, log, row) for each in (one, other)]
@@ -241,7 +241,11 @@ class LogWatch:
                 signed_checkpoint(each, log_key(open_document(document)), document)
                 for each, document in zip((one, other), documents, strict=True)
             ]
-            await self._record(make_bundle("two-checkpoints", log.entity, *statements, gap=gap))
+            # What proves nothing to others, or comes after enough that does, is noted all the same.
+            with suppress(LimitError, MalformedError, UnverifiedError):
+                await self._record(make_bundle("two-checkpoints", log.entity, *statements, gap=gap))
+        # Last, because a log with this note is not looked at again: after a crash before it, all is found anew.
+        await self._note_problem(log, FORKED)
         raise ContradictedLogError("two checkpoints of one log contradict each other")
 
     async def _read_entries(self, log: KnownLog, row: WatchedLogRow) -> WatchedLogRow:
