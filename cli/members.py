@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from node.services.erasure import PersonExport, render_html
+from node.services.erasure_operations import Erasures, ListErasures
 from node.services.member_csv import FIELDS, MAX_FILE_BYTES, Progress, parse_members, refused_rows, render_csv
 from node.services.member_operations import (
     ApplyImport,
@@ -23,7 +24,7 @@ from node.services.member_operations import (
 from protocol.errors import LimitError, RefusedError
 
 from .node_access import NodeAccess, operator_command
-from .output import Output, json_option
+from .output import Output, json_option, when
 
 #: Ids and row errors printed for people; `--json` has all.
 MOST_LINES: Final = 20
@@ -205,6 +206,25 @@ async def export(node: NodeAccess, output: Output, *, id: str, html: bool) -> No
     exported = await node.call("member.export", OneMember(id=id), PersonExport)
     text = render_html(exported) if html else msgspec.json.format(msgspec.json.encode(exported)).decode()
     output.result(exported, text)
+
+
+@member.command()
+@click.argument("entry", required=False, default="")
+@operator_command
+async def erasures(node: NodeAccess, output: Output, *, entry: str) -> None:
+    """Show what peers confirmed about erased entries of the key directory.
+
+    ENTRY, from the receipt that somebody got when they were erased, prints the peers' signed confirmations of it.
+    """
+    found = await node.call("member.erasures", ListErasures(entry=entry), Erasures)
+    if entry:
+        output.result(found, "\n".join(found.receipts) or "No peer has confirmed this entry.")
+        return
+    rows = [
+        (one.peer, one.confirmed, one.waiting, when(one.waiting_since) if one.waiting_since else "")
+        for one in found.peers
+    ]
+    output.table(found, ("peer", "confirmed", "waiting", "since"), rows, empty="Nothing was erased at peers yet.")
 
 
 @member.command()

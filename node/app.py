@@ -40,6 +40,7 @@ from .rekeying import finish_install
 from .rows import MailRow, MemberRow
 from .sections import Config
 from .services.board import Board
+from .services.erasure_operations import ErasureOperations
 from .services.keys import Keys
 from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
@@ -107,6 +108,7 @@ class Node:
                 *status.operations(),
                 *self.people.operations.operations(),
                 *self.peering.operations.operations(),
+                *ErasureOperations(base.store).operations(),
                 *self.consortia.operations.operations(),
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),

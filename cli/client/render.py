@@ -163,6 +163,15 @@ def requested_lines(request: Requested, deadline: int | None, need: Need, langua
     ]
 
 
+def unwitnessed(language: str) -> str:
+    """Return what to show in amber when nobody outside an organization can attest its people's keys."""
+    return _both(
+        language,
+        "CAUTION: keys not witnessed from outside: compare the code.",
+        "VORSICHT: Schlüssel nicht von außen bezeugt: vergleicht den Code.",
+    )
+
+
 def waiting_lines(request: Waiting, topic: str, language: str) -> list[str]:
     """Return a request as its mentor reads it: who, why, the brief, the times, the deadline."""
     deadline = f"{text('answer-by', language)} {time_line(request.deadline, language=language)}"
@@ -172,6 +181,7 @@ def waiting_lines(request: Waiting, topic: str, language: str) -> list[str]:
         *(f"   {number}) {line}" for number, part in enumerate(request.prompts, 1) for line in part.splitlines()),
         *slot_lines(request.slots, request.length, language),
         f"   {deadline}",
+        *([] if request.witnessed else [f"   {unwitnessed(language)}"]),
     ]
 
 
@@ -194,7 +204,8 @@ def session_lines(view: SessionView, language: str) -> list[str]:
     """Return a whole session."""
     lines = [line_of(line, view.name, language) for line in view.lines if line.kind != "name"]
     state = {"": [], "waiting": [text("waiting", language)], "yes": [text("both", language)]}[view.again]
-    return [f"{view.thread}  {view.name or view.entity}", *lines, *state]
+    caution = [] if view.witnessed else [unwitnessed(language)]
+    return [f"{view.thread}  {view.name or view.entity}", *caution, *lines, *state]
 
 
 @singledispatch
@@ -254,7 +265,8 @@ def _(event: Agreed, language: str) -> str:
 @event_line.register
 def _(event: Secured, language: str) -> str:
     how = f"mentormesh session {event.thread}"
-    return _both(language, f"Keys checked, the session is open: {how}", f"Schlüssel geprüft, Sitzung offen: {how}")
+    said = _both(language, f"Keys checked, the session is open: {how}", f"Schlüssel geprüft, Sitzung offen: {how}")
+    return said if event.witnessed else f"{said}\n{unwitnessed(language)}"
 
 
 @event_line.register

@@ -72,6 +72,7 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "vocabulary.list": {},
     "vocabulary.remove": {"scheme": "none"},
     "vocabulary.search": {"text": "board"},
+    "member.erasures": {},
     # The last one: there is nobody to ask about afterwards.
     "member.erase": {"id": "WHO"},
 }
