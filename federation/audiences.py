@@ -9,7 +9,6 @@ from typing import Final
 
 from protocol.addresses import audience_id
 from protocol.errors import RefusedError
-from protocol.signing import VerifyKey
 
 from .calls import Calls
 from .directory import Peer, PeerDirectory
@@ -38,7 +37,7 @@ class PairAudiences:
             Source(
                 peer=peer.entity,
                 audience=audience_id(self._own, peer.entity),
-                key=VerifyKey.parse(peer.document.keys.log),
+                key=peer.document.log_keys,
             )
             for peer in self._peers()
             if peer.mode_at(self._clock.now()) != "blocked"
@@ -90,12 +89,12 @@ class ConsortiumAudiences:
         now = self._clock.now()
         registries = [peer for peer in self._directory.all() if peer.entity in self._memberships.joined]
         lists = [
-            Source(peer=one.entity, audience=audience_id(one.entity), key=_log_key(one), kind="members")
+            Source(peer=one.entity, audience=audience_id(one.entity), key=one.document.log_keys, kind="members")
             for one in registries
             if one.mode_at(now) != "blocked"
         ]
         offers = [
-            Source(peer=peer.entity, audience=audience_id(registry), key=_log_key(peer))
+            Source(peer=peer.entity, audience=audience_id(registry), key=peer.document.log_keys)
             for registry in self._memberships.active(now)
             for peer in self._seated(registry)
             if peer.mode_at(now) != "blocked"
@@ -138,10 +137,6 @@ class Audiences:
             if (found := await book.attesters(audience)) is not None:
                 return found
         return frozenset()
-
-
-def _log_key(peer: Peer) -> VerifyKey:
-    return VerifyKey.parse(peer.document.keys.log)
 
 
 class PeerSets:

@@ -17,7 +17,7 @@ from protocol.erasure import ERASURES_PATH, MAX_ERASURES, ErasureRequest, open_r
 from protocol.errors import MeshError, RefusedError
 from protocol.heads import ENTRY_PURPOSE
 from protocol.pages import decode_page
-from protocol.signing import SigningKey, VerifyKey
+from protocol.signing import SigningKey
 
 from .attesting import KIND
 from .audiences import JSON
@@ -133,7 +133,7 @@ class EntryErasures:
             receipts = open_receipts(
                 answer.body,
                 request,
-                VerifyKey.parse(document.keys.attest),
+                document.attest_keys,
                 origin=self._own,
                 mirror=peer,
                 now=now,

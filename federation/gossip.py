@@ -15,7 +15,7 @@ from protocol.errors import MeshError, MissingError
 from protocol.heads import SetKind, open_head
 from protocol.ids import entity_host
 from protocol.logleaves import is_log_of
-from protocol.signing import VerifyKey
+from protocol.signing import Signer, VerifyKey
 from protocol.tlog.checkpoint import CheckpointNote, parse_checkpoint
 
 from .directory import PeerDirectory
@@ -157,10 +157,10 @@ class Gossip:
         except (MeshError, UnicodeDecodeError):
             return  # no head of that origin, or no contradiction any more: the next answer tells anew
 
-    def _key(self, origin: str) -> VerifyKey:
+    def _key(self, origin: str) -> Signer:
         if origin == self._own:
             return self._own_key()
-        return VerifyKey.parse(self._directory.get(origin).document.keys.log)
+        return self._directory.get(origin).document.log_keys
 
     async def _held(self, audience: str, kind: str, origin: str, seq: int) -> str:
         async with self._store.read() as rows:

@@ -1,5 +1,6 @@
 """The node's own document: signed once, and again only when it says something else."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -46,12 +47,15 @@ def draft(
     keys: NodeKeys,
     org: OrgProfile,
     limits: dict[str, int],
-    rotations: tuple[str, ...] = (),
-    earlier_sign: tuple[str, ...] = (),
+    rotations: tuple[str, ...],
+    earlier: Mapping[str, tuple[str, ...]],
 ) -> NodeDocument:
-    """Return what the node says about itself, not yet numbered and dated; `issue` does that."""
+    """Return what the node says about itself, not yet numbered and dated; `issue` does that.
+
+    `earlier` are keys that had a role before, by the name of their field.
+    """
     origin = f"{entity_host(entity)}/log"
-    return NodeDocument(
+    document = NodeDocument(
         version=1,
         entity=entity,
         api=parse_api(api),
@@ -65,8 +69,8 @@ def draft(
         issued_at=0,
         seq=1,
         rotations=rotations,
-        earlier_sign=earlier_sign,
     )
+    return replace(document, **earlier)
 
 
 async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) -> Own:

@@ -22,7 +22,7 @@ from protocol.members import (
     open_members,
     open_notice,
 )
-from protocol.signing import VerifyKey, thumbprint
+from protocol.signing import thumbprint
 
 from .calls import Calls
 from .directory import PeerDirectory, Seat
@@ -194,7 +194,7 @@ class MembershipService:
         """
         if peer not in self._joined:
             raise MissingError("this node is in no consortium of that registry", code="no-consortium")
-        now, key = self._clock.now(), VerifyKey.parse(self._directory.get(peer).document.keys.log)
+        now, key = self._clock.now(), self._directory.get(peer).document.log_keys
         notice = open_notice(text, key, registry=peer, now=now)
         async with self._store.write() as tx:
             await take_notice(tx, notice, now=now)

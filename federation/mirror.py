@@ -28,7 +28,7 @@ from protocol.heads import (
 from protocol.jws import parse
 from protocol.offers import open_offers
 from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, IncompleteError, Page, decode_page, open_pages
-from protocol.signing import VerifyKey
+from protocol.signing import Signer
 
 from .index import MirrorIndex, offers_of, shown_set
 from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refuse_forked, same_entries, step_from
@@ -277,9 +277,10 @@ class MirrorService:
             await self._replace(candidate, await self._whole(source, head))
         watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
 
-    async def _key(self, source: Source, jws: str) -> VerifyKey:
+    async def _key(self, source: Source, jws: str) -> Signer:
         """Return the key that a head must be signed by; a peer that names another one may have changed it."""
-        if self._refetch is None or parse(jws, HEAD_TYP).header.kid == source.key.keyid:
+        keyid = parse(jws, HEAD_TYP).header.kid
+        if self._refetch is None or any(one.keyid == keyid for one in source.key.every):
             return source.key
         with suppress(MeshError):
             await self._refetch(source.peer)

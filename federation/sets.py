@@ -8,7 +8,7 @@ import msgspec
 
 from protocol.errors import MeshError
 from protocol.heads import HeadAnswer, SetHead, SetKind
-from protocol.signing import VerifyKey
+from protocol.signing import Signer
 
 from .ports import Writer
 
@@ -40,11 +40,11 @@ class AudienceBook(Protocol):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One peer's set that this node mirrors, and the `log` key that signs its heads."""
+    """One peer's set that this node mirrors, and the `log` keys that sign its heads."""
 
     peer: str
     audience: str
-    key: VerifyKey
+    key: Signer
     kind: SetKind = "offers"
 
     @property

@@ -1,7 +1,7 @@
 """Private files: written whole and durable, readable by the node's user alone; and the form of a key file.
 
 DIR/keys/log.key   mentormesh-key/1 log <32-byte seed as base64url>
-                   earlier <key as base64url> <Unix second until which it counts>
+                   earlier <key as base64url> <Unix second until which it counts>, or: ended <…> <…>
                    rotation <statement>
 
 After the first line stands what a change of the key left behind, if there was one. One file holds all of it, so that a
@@ -34,10 +34,14 @@ KEY_LABEL: Final = "mentormesh-key/1"
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
-    """A key that was replaced, until when it counts: a seed, or where that is enough the public key."""
+    """A key that was replaced, until when it is kept: a seed, or where that is enough the public key.
+
+    `ended`: a statement of the recovery key ended it; it finishes the log it signed, and counts for nothing else.
+    """
 
     key: bytes
     until: int
+    ended: bool = False
 
 
 class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +61,7 @@ class KeyFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def render_key_file(file: KeyFile) -> str:
     """Return the text of a key file."""
-    earlier = [f"earlier {b64(one.key)} {one.until}" for one in file.earlier]
+    earlier = [f"{'ended' if one.ended else 'earlier'} {b64(one.key)} {one.until}" for one in file.earlier]
     rotations = [f"rotation {one}" for one in file.rotations]
     return "\n".join([f"{KEY_LABEL} {file.role} {b64(file.seed)}", *earlier, *rotations, ""])
 
@@ -72,8 +76,9 @@ def read_key_file(path: Path, role: str) -> KeyFile:
     rotations: list[str] = []
     for line in rest:
         match line.split():
-            case ["earlier", key, until] if until.isascii() and until.isdigit():
-                earlier.append(Earlier(key=unb64(key, size=SEED_BYTES, what=f"earlier {role} key"), until=int(until)))
+            case ["earlier" | "ended" as word, key, until] if until.isascii() and until.isdigit():
+                raw = unb64(key, size=SEED_BYTES, what=f"earlier {role} key")
+                earlier.append(Earlier(key=raw, until=int(until), ended=word == "ended"))
             case ["rotation", statement] if role == "federation":
                 rotations.append(statement)
             case []:

@@ -35,6 +35,7 @@ class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a node by role; of the recovery key only the public half, the other is offline.
 
     Earlier keys still open what was sealed to them, verify what this node signed itself, and end the log they signed.
+    Those of `ended` are good for that end alone: nobody believes them any more.
     `rotations` are the statements by which the federation key came from earlier ones.
     """
 
@@ -47,6 +48,8 @@ class KeyRing(msgspec.Struct, frozen=True, kw_only=True):
     witness: SigningKey
     recovery: VerifyKey
     earlier_log: tuple[SigningKey, ...] = ()
+    ended: frozenset[VerifyKey] = frozenset()
+    earlier_attest: tuple[VerifyKey, ...] = ()
     earlier_sign: tuple[VerifyKey, ...] = ()
     earlier_seal: tuple[NodeSealingKey, ...] = ()
     rotations: tuple[str, ...] = ()
@@ -93,6 +96,8 @@ def load_keys(directory: Path) -> KeyRing:
         witness=SigningKey(seeds["witness"]),
         recovery=_recovery(_place(directory, RECOVERY_PUBLIC_FILE)),
         earlier_log=tuple(SigningKey(one.key) for one in files["log"].earlier),
+        ended=frozenset(SigningKey(one.key).public for one in files["log"].earlier if one.ended),
+        earlier_attest=tuple(VerifyKey(one.key) for one in files["attest"].earlier),
         earlier_sign=tuple(VerifyKey(one.key) for one in files["envelope-sign"].earlier),
         earlier_seal=tuple(NodeSealingKey(one.key) for one in files["envelope-seal"].earlier),
         rotations=files["federation"].rotations,

@@ -96,8 +96,9 @@ def install_recovery(directory: Path, statement: str, entity: str, *, now: int, 
         file = _successor(load_key_file(directory, role), new[role].seed, now=now, until=until)
         if role == "federation":
             file = replace(file, rotations=with_statement(file.rotations, statement))
-        if role == "envelope-sign":
-            file = replace(file, earlier=())  # what a thief may have signed does not count, whoever meant it
+        # What a thief may have signed does not count, whoever meant it; but the log has to be ended in good order.
+        kept = tuple(replace(one, ended=True) for one in file.earlier)
+        file = replace(file, earlier={"log": kept, "envelope-seal": file.earlier}.get(role, ()))
         replace_private(waiting / f"{role}.key", render_key_file(file))
     if said.recovery is not None:
         replace_private(waiting / RECOVERY_PUBLIC_FILE, render_recovery(VerifyKey.parse(said.recovery)))
@@ -137,7 +138,7 @@ def _successor(old: KeyFile, seed: bytes, *, now: int, until: int) -> KeyFile:
     match old.role:
         case "envelope-seal" | "log":
             ended = (Earlier(key=old.seed, until=until),)
-        case "envelope-sign":
+        case "attest" | "envelope-sign":
             ended = (Earlier(key=SigningKey(old.seed).public.raw, until=until),)
     return KeyFile(role=old.role, seed=seed, earlier=(*ended, *kept)[:MAX_EARLIER], rotations=old.rotations)
 

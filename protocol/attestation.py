@@ -14,7 +14,7 @@ from .encoding import Wire, decode, encode
 from .errors import MalformedError, UnverifiedError
 from .heads import SKEW_S, SeqNumber, SetHead, SetKind
 from .ids import Bytes32, Entity, Seconds, parse_entity
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 
 ATTESTATION_TYP: Final = "mentormesh-head-attestation+jws"
 MAX_ATTESTERS: Final = 7
@@ -91,7 +91,7 @@ def sign_attestation(head: SetHead, head_hash: str, key: SigningKey, *, now: int
     return jws.sign(encode(statement), key, ATTESTATION_TYP)
 
 
-def open_attestation(text: str, key: VerifyKey, head: SetHead, head_hash: str, *, now: int) -> HeadAttestation:
+def open_attestation(text: str, key: Signer, head: SetHead, head_hash: str, *, now: int) -> HeadAttestation:
     """Return the attestation once `key` signed it about exactly this head.
 
     Raises: MalformedError; UnverifiedError: signature, another head, or held before it was issued or in the future.
@@ -111,7 +111,7 @@ def open_attestation(text: str, key: VerifyKey, head: SetHead, head_hash: str, *
 
 def check_quorum(
     quorum: Quorum,
-    keys: Mapping[str, VerifyKey],
+    keys: Mapping[str, Signer],
     statements: Iterable[str],
     head: SetHead,
     head_hash: str,
@@ -121,7 +121,7 @@ def check_quorum(
     """Return who attests the head once they are enough; statements by others do not count.
 
     Args:
-        keys: the `attest` key of each attester; one that is unknown cannot be counted.
+        keys: the `attest` keys of each attester; one that is unknown cannot be counted.
 
     Raises:
         ThresholdError: two attesters show one key.
@@ -129,8 +129,8 @@ def check_quorum(
         MalformedError, UnverifiedError: an attester signed something else.
     """
     known = {entity: keys[entity] for entity in quorum.attesters if entity in keys}
-    by_id = {key.keyid: entity for entity, key in known.items()}
-    if len(by_id) != len(known):
+    by_id = {key.keyid: entity for entity, signer in known.items() for key in signer.every}
+    if len(by_id) != sum(len(signer.every) for signer in known.values()):
         raise ThresholdError("two attesters show one key: it would count twice")
     attested: dict[str, None] = {}
     for text in statements:

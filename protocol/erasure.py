@@ -14,7 +14,7 @@ from .encoding import Wire, decode, encode
 from .errors import UnverifiedError
 from .heads import SKEW_S
 from .ids import Bytes32, Entity, Seconds, parse_entity
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 
 ERASURE_TYP: Final = "mentormesh-entry-erasure+jws"
 ERASURES_PATH: Final = "/federation/v1/erasures"
@@ -81,7 +81,7 @@ def sign_receipts(request: ErasureRequest, key: SigningKey, *, origin: str, mirr
 
 
 def open_receipts(
-    data: bytes, request: ErasureRequest, key: VerifyKey, *, origin: str, mirror: str, now: int
+    data: bytes, request: ErasureRequest, key: Signer, *, origin: str, mirror: str, now: int
 ) -> Sequence[str]:
     """Return the receipts of an answer, one for each commitment, once `mirror` signed exactly what was asked.
 
@@ -100,6 +100,6 @@ def open_receipts(
     return answer.receipts
 
 
-def open_receipt(text: str, key: VerifyKey) -> ErasureStatement:
+def open_receipt(text: str, key: Signer) -> ErasureStatement:
     """Return what a receipt says once `key` signed it. Raises: MalformedError, UnverifiedError."""
     return decode(jws.parse(text, ERASURE_TYP).verify(key), ErasureStatement, what="erasure receipt")

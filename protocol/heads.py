@@ -13,7 +13,7 @@ from .encoding import Wire, b64, decode, encode, label, sha256
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, parse_entity
 from .jws import parse, sign
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 
 HEAD_TYP: Final = "mentormesh-head+jws"
 MAX_LIFETIME_S: Final = 86_400
@@ -139,7 +139,7 @@ def sign_head(head: SetHead, key: SigningKey) -> str:
     return sign(encode(head), key, HEAD_TYP)
 
 
-def open_head(jws: str, key: VerifyKey, *, origin: str, audience: str, kind: SetKind) -> SetHead:
+def open_head(jws: str, key: Signer, *, origin: str, audience: str, kind: SetKind) -> SetHead:
     """Return the head once `key` signed it and it is about this origin, audience and kind.
 
     Freshness and the chain are separate questions: `check_fresh`, `follow`.
@@ -153,7 +153,7 @@ def open_head(jws: str, key: VerifyKey, *, origin: str, audience: str, kind: Set
     return head
 
 
-def open_any_head(jws: str, key: VerifyKey) -> SetHead:
+def open_any_head(jws: str, key: Signer) -> SetHead:
     """Return the head once `key` signed it, whatever it is about. Raises: MalformedError, UnverifiedError."""
     return decode(parse(jws, HEAD_TYP).verify(key), SetHead, what="set head")
 

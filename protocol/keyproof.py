@@ -20,7 +20,6 @@ from .loggedheads import MAX_LOG_PROOF, LoggedAt, verify_logged
 from .offerproof import Siblings
 from .pages import MAX_BODY_BYTES
 from .peers import NodeDocument, open_document
-from .signing import VerifyKey
 from .tlog.merkle import leaf_hash, verify_inclusion
 
 MAX_PROOF_BYTES: Final = 256 * 1024
@@ -131,7 +130,7 @@ def verify_head(proof: HeadProof, circle: Circle, *, origin: str, now: int) -> P
     document = circle.documents.get(origin)
     if document is None:
         raise UnverifiedError("document of the origin is missing", code="no-document")
-    log_key = VerifyKey.parse(document.keys.log)
+    log_key = document.log_keys
     head = open_head(proof.head, log_key, origin=origin, audience=circle.audience, kind="keys")
     check_fresh(head, now=now)
     checkpoint = verify_logged(proof.log, head, proof.head, log_key)
@@ -144,7 +143,7 @@ def _attested(proof: HeadProof, circle: Circle, head: SetHead, hashed: str, *, n
     quorum = quorum_of(head.origin, circle.members, circle.named)
     if quorum is None:
         return ()
-    keys = {one: VerifyKey.parse(document.keys.attest) for one, document in circle.documents.items()}
+    keys = {one: document.attest_keys for one, document in circle.documents.items()}
     return check_quorum(quorum, keys, proof.attestations, head, hashed, now=now)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from .encoding import b64
 from .heads import SetHead
 from .logleaves import head_leaf, is_log_of, render_leaf
-from .signing import VerifyKey
+from .signing import Signer
 from .tlog.checkpoint import OtherOriginError, open_checkpoint
 from .tlog.merkle import leaf_hash, verify_inclusion
 from .tlog.note import LogKey
@@ -28,7 +28,7 @@ class LoggedAt(msgspec.Struct, frozen=True, kw_only=True):
     root: str
 
 
-def verify_logged(log: str, head: SetHead, jws: str, log_key: VerifyKey) -> LoggedAt:
+def verify_logged(log: str, head: SetHead, jws: str, log_key: Signer) -> LoggedAt:
     """Return under which checkpoint of its origin's log a head stands.
 
     Args:
@@ -40,7 +40,8 @@ def verify_logged(log: str, head: SetHead, jws: str, log_key: VerifyKey) -> Logg
     origin = log_proof.checkpoint.checkpoint.origin
     if not is_log_of(head.origin, origin):
         raise OtherOriginError("checkpoint is of another log than that of the head's origin")
-    checkpoint = open_checkpoint(log_proof.checkpoint, [LogKey(name=origin, key=log_key)]).checkpoint
+    keys = [LogKey(name=origin, key=one) for one in log_key.every]
+    checkpoint = open_checkpoint(log_proof.checkpoint, keys).checkpoint
     verify_inclusion(
         checkpoint.root,
         leaf=leaf_hash(render_leaf(head_leaf(head, jws))),

@@ -15,7 +15,7 @@ from .errors import LimitError, MalformedError, RefusedError, UnverifiedError
 from .heads import SKEW_S, size_bucket
 from .ids import Bytes32, Entity, Seconds, parse_entity
 from .peers import Counter
-from .signing import SigningKey, VerifyKey
+from .signing import Signer, SigningKey
 from .tickets import Loopback
 
 NOTICE_TYP: Final = "mentormesh-suspension+jws"
@@ -173,7 +173,7 @@ def sign_notice(notice: SuspensionNotice, key: SigningKey) -> str:
     return jws.sign(encode(notice), key, NOTICE_TYP)
 
 
-def open_notice(text: str, key: VerifyKey, *, registry: str, now: int) -> SuspensionNotice:
+def open_notice(text: str, key: Signer, *, registry: str, now: int) -> SuspensionNotice:
     """Return the notice once `key` signed it for `registry`.
 
     Raises: MalformedError, UnverifiedError; ForeignStatementError; StatementTimeError: issued in the future.

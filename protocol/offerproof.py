@@ -15,7 +15,7 @@ from .heads import ENTRY_PURPOSE, MAX_ENTRIES, MAX_SHARDS, SetHead, open_any_hea
 from .ids import Bytes32, RandomId, id_bytes
 from .loggedheads import MAX_LOG_PROOF, LoggedAt, verify_logged
 from .offers import Offer, encode_offer
-from .signing import VerifyKey
+from .signing import Signer
 from .tlog.merkle import leaf_hash, verify_inclusion
 
 MAX_PROOF_BYTES: Final = 64 * 1024
@@ -56,7 +56,7 @@ def parse_proof(data: bytes) -> OfferProof:
     return decode_loose(data, OfferProof, what="offer proof")
 
 
-def verify_proof(proof: OfferProof, log_key: VerifyKey) -> ProvenOffer:
+def verify_proof(proof: OfferProof, log_key: Signer) -> ProvenOffer:
     """Return what the proof shows once every step of it holds under the origin's log key.
 
     Raises: MalformedError; UnverifiedError: signature, kind of set, shard, size, path to the root, or the log proof.

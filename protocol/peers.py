@@ -27,7 +27,7 @@ DOCUMENT_TYPE: Final = "application/jose"
 MAX_DOCUMENT_BYTES: Final = 32 * 1024
 #: Statements about changed keys in one document.
 MAX_ROTATIONS: Final = 8
-#: Earlier message keys in one document.
+#: Earlier keys of one role in one document.
 MAX_EARLIER: Final = 8
 #: What this program speaks, best first.
 PROTOCOLS: Final = ("mentormesh/1",)
@@ -37,6 +37,7 @@ Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(?!\n)$"
 LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}(?!\n)$")]
 LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}(?!\n)$", max_length=300)]
 Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+EarlierKeys = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_EARLIER)]
 Statement = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
@@ -94,13 +95,34 @@ class NodeDocument(Wire, frozen=True, kw_only=True):
     seq: Counter
     #: Compact JWS of `mentormesh-rotation+jws`, oldest first: how the keys came from earlier ones.
     rotations: Annotated[tuple[Statement, ...], msgspec.Meta(max_length=MAX_ROTATIONS)] = ()
-    #: Keys that were `envelope_sign` before, newest first: messages under way are signed by them.
-    earlier_sign: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_EARLIER)] = ()
+    #: Keys that had a role before, newest first: what is under way is signed by them.
+    earlier_attest: EarlierKeys = ()
+    earlier_log: EarlierKeys = ()
+    earlier_sign: EarlierKeys = ()
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """All keys that had a role before and still count."""
+        return (*self.earlier_attest, *self.earlier_log, *self.earlier_sign)
 
     @property
     def message_keys(self) -> VerifyKeys:
-        """The keys by which handshake messages of this node verify."""
-        return VerifyKeys(VerifyKey.parse(self.keys.envelope_sign), [VerifyKey.parse(one) for one in self.earlier_sign])
+        """The keys by which handshake messages, receipts and agreements of this node verify."""
+        return _keys(self.keys.envelope_sign, self.earlier_sign)
+
+    @property
+    def log_keys(self) -> VerifyKeys:
+        """The keys by which set heads and proofs from the logs of this node verify; see also `log_key`."""
+        return _keys(self.keys.log, self.earlier_log)
+
+    @property
+    def attest_keys(self) -> VerifyKeys:
+        """The keys by which attestations and erasure receipts of this node verify."""
+        return _keys(self.keys.attest, self.earlier_attest)
+
+
+def _keys(present: str, earlier: tuple[str, ...]) -> VerifyKeys:
+    return VerifyKeys(VerifyKey.parse(present), [VerifyKey.parse(one) for one in earlier])
 
 
 def sign_document(document: NodeDocument, key: SigningKey) -> str:
@@ -165,14 +187,14 @@ def _check(document: NodeDocument) -> None:
         raise MalformedError("log_origin must be the host of the entity, then /log")
     if document.log_vkey != log_vkey(document.log_origin, VerifyKey.parse(keys.log).raw):
         raise MalformedError("log_vkey must hold the log key under the log's origin")
-    if {*document.earlier_sign} & set(msgspec.structs.astuple(keys)):
+    if {*document.earlier} & set(msgspec.structs.astuple(keys)):
         raise MalformedError("an earlier key must have no role any more")
-    for text in document.earlier_sign:
+    for text in document.earlier:
         VerifyKey.parse(text)
     for field, names in (
         ("protocols", document.protocols),
         ("capabilities", document.capabilities),
-        ("earlier_sign", document.earlier_sign),
+        ("earlier keys", document.earlier),
     ):
         if len(set(names)) != len(names):
             raise MalformedError(f"{field} must be distinct")

@@ -65,7 +65,7 @@ class Pinned(msgspec.Struct, frozen=True, kw_only=True):
 def online_keys(document: NodeDocument) -> frozenset[str]:
     """Return the public keys whose private halves lie or lay on the node: all but the recovery key."""
     present = {getattr(document.keys, role) for role in NodeKeys.__struct_fields__ if role != "recovery"}
-    return frozenset(present | set(document.earlier_sign))
+    return frozenset(present | set(document.earlier))
 
 
 def sign_rotation(rotation: Rotation, key: SigningKey) -> str:

@@ -37,6 +37,11 @@ class VerifyKey:
         """Return the key of its base64url text. Raises: MalformedError."""
         return cls(unb64(text, size=PUBLIC_BYTES, what="public key"))
 
+    @property
+    def every(self) -> "tuple[VerifyKey, ...]":
+        """This key alone, for whoever asks for all keys of somebody."""
+        return (self,)
+
     def named(self, keyid: str) -> "VerifyKey":
         """Return this key if it has that thumbprint. Raises: UnverifiedError."""
         if keyid != self.keyid:
@@ -80,6 +85,11 @@ class VerifyKeys:
     def __init__(self, present: VerifyKey, earlier: Iterable[VerifyKey] = ()) -> None:
         self.present: Final = present
         self._by_keyid: Final = {key.keyid: key for key in (*earlier, present)}
+
+    @property
+    def every(self) -> tuple[VerifyKey, ...]:
+        """All of them."""
+        return tuple(self._by_keyid.values())
 
     def named(self, keyid: str) -> VerifyKey:
         """Return the key with that thumbprint. Raises: UnverifiedError: none of them."""

@@ -1,5 +1,6 @@
 """What an operator can do about peers, and what this node says about itself to them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from federation.checkup import Checkup, Finding
@@ -16,6 +17,9 @@ from protocol.tickets import Mode
 
 DAY_S: Final = 86_400
 
+#: Returns what is known of a peer without asking it.
+Known = Callable[[str], Awaitable[tuple[Finding, ...]]]
+
 
 def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
     """Return what this node says about itself, by its configuration and keys; `federation.identity.issue` signs it."""
@@ -24,7 +28,11 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
         api=config.api_base,
         keys=public_keys(keys),
         rotations=keys.rotations,
-        earlier_sign=tuple(key.text for key in keys.earlier_sign),
+        earlier={
+            "earlier_attest": tuple(key.text for key in keys.earlier_attest),
+            "earlier_log": tuple(key.public.text for key in keys.earlier_log if key.public not in keys.ended),
+            "earlier_sign": tuple(key.text for key in keys.earlier_sign),
+        },
         org=OrgProfile(
             display_name=config.org.display_name,
             kind=config.org.kind,
@@ -101,6 +109,11 @@ class PeerOperations:
     def __init__(self, peering: PeeringService, checkup: Checkup) -> None:
         self._peering: Final = peering
         self._checkup: Final = checkup
+        self._known: Known | None = None
+
+    def connect(self, known: Known) -> None:
+        """Let `doctor` also say what this node holds against a peer (`standing.Overview.findings`)."""
+        self._known = known
 
     async def invite(self, command: InvitePeer) -> Invitation:
         """Return a ticket."""
@@ -132,7 +145,8 @@ class PeerOperations:
 
     async def doctor(self, command: ExaminePeer) -> tuple[Finding, ...]:
         """Return what was found on the way to a node."""
-        return await self._checkup.examine(command.address)
+        found = await self._checkup.examine(command.address)
+        return (*found, *(await self._known(command.address) if self._known else ()))
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the rows of the operator's table."""

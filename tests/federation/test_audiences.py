@@ -77,7 +77,7 @@ async def test_a_source_is_checked_with_the_peers_log_key() -> None:
     directory = known()
     (source,) = await PairAudiences(directory, SteppedClock(NOW), own=OWN).sources()
     keys = directory.get(documents.ENTITY).document.keys
-    assert source.key.text == keys.log != keys.http
+    assert [key.text for key in source.key.every] == [keys.log]
 
 
 async def test_a_mode_that_has_ended_shows_the_set_again() -> None:

@@ -91,7 +91,9 @@ async def test_a_running_node_goes_on_with_a_new_key(node: Running, role: Role) 
     async with aiohttp.ClientSession() as http, http.get(f"{node.url}{DOCUMENT_PATH}", headers=node.api) as answer:
         assert await answer.text() == node.node.peering.identity.text
     assert found.peers == 0
-    assert bool(found.keys[ROLES.index(role)].earlier_until) is (role in {"log", "envelope-sign", "envelope-seal"})
+    assert bool(found.keys[ROLES.index(role)].earlier_until) is (
+        role in {"attest", "log", "envelope-sign", "envelope-seal"}
+    )
     said = [leaf for leaf in await leaves(node.node, 2 if role == "log" else 1) if isinstance(leaf, NodeKeyLeaf)]
     (last,) = [leaf for leaf in said if leaf.role == FIELDS[role]][-1:]
     assert role == "envelope-seal" or last.key == getattr(document.keys, FIELDS[role])
@@ -183,17 +185,21 @@ async def test_a_recovery_replaces_every_key_of_a_running_node(node: Running) ->
         await node.node.operations.call("keys.recover", Recover(statement=text), KeyList)
 
 
+def earlier_keys(node: Running) -> tuple[str, ...]:
+    return node.node.peering.identity.document.earlier
+
+
 async def test_earlier_keys_are_erased_when_their_time_is_over(node: Running) -> None:
-    for role in ("log", "envelope-sign", "envelope-seal"):
+    for role in ("attest", "log", "envelope-sign", "envelope-seal"):
         await rotate(node.node, role)
     clock = node.node.base.clock
     assert isinstance(clock, SteppedClock)
-    assert node.node.peering.identity.document.earlier_sign
+    assert len(earlier_keys(node)) == 3
     clock.advance(45 * 86_400)
     await node.node.keys.look_after()
     keys = node.node.base.keys
     assert (keys.earlier_log, keys.earlier_sign, keys.earlier_seal) == ((), (), ())
-    assert node.node.peering.identity.document.earlier_sign == ()
+    assert earlier_keys(node) == ()
 
 
 async def test_there_is_nothing_to_confirm_about_a_stranger_or_a_known_key(node: Running) -> None:

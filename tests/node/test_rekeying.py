@@ -84,6 +84,8 @@ def test_what_is_under_way_keeps_the_keys_it_needs(directory: Path) -> None:
     assert [key.public for key in after.earlier_log] == [before.log.public]
     assert [key.public for key in after.earlier_seal] == [before.envelope_seal.public]
     assert after.earlier_sign == (before.envelope_sign.public,)
+    assert after.earlier_attest == (before.attest.public,)
+    assert after.ended == frozenset()
     assert before.envelope_sign.public.keyid in after.own_messages
 
 
@@ -133,7 +135,9 @@ def test_a_recovery_replaces_every_key_but_its_own(directory: Path) -> None:
     before = publics(load_keys(directory))
     after = recover(directory, statement(directory))
     assert {name for name, key in publics(after).items() if key == before[name]} == {"recovery"}
-    assert after.earlier_sign == ()
+    assert (after.earlier_sign, after.earlier_attest) == ((), ())
+    assert {key.public for key in after.earlier_log} == set(after.ended)
+    assert len(after.earlier_seal) == 1
     assert not (directory / "keys" / "next").exists()
     assert not (directory / "keys" / "install").exists()
     assert open_recovery(after.rotations[-1], entity=ENTITY, recovery=after.recovery).new == (

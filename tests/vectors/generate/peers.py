@@ -233,11 +233,16 @@ def _documents() -> list[Case]:
                 }
             ),
         ),
-        accept("earlier message keys", document({"earlier_sign": [text_of(key("aurora earlier"))]})),
-        bad("an earlier message key that has a role", {"earlier_sign": [text_of(key("aurora http"))]}),
-        bad("an earlier message key twice", {"earlier_sign": [text_of(key("aurora earlier"))] * 2}),
-        bad("an earlier message key of small order", {"earlier_sign": [b64u(SMALL_ORDER)]}),
-        bad("too many earlier message keys", {"earlier_sign": [text_of(key(f"aurora {n}")) for n in range(9)]}),
+        accept(
+            "earlier keys",
+            document({f"earlier_{role}": [text_of(key(f"earlier {role}"))] for role in ("attest", "log", "sign")}),
+        ),
+        bad("an earlier key that has a role", {"earlier_log": [text_of(key("aurora http"))]}),
+        bad("an earlier key twice", {"earlier_sign": [text_of(key("aurora earlier"))] * 2}),
+        bad("an earlier key in two roles", {f"earlier_{role}": [text_of(key("x"))] for role in ("log", "sign")}),
+        bad("an earlier key of small order", {"earlier_attest": [b64u(SMALL_ORDER)]}),
+        bad("too many earlier keys", {"earlier_sign": [text_of(key(f"aurora {n}")) for n in range(9)]}),
+        bad("an earlier key of another role", {"earlier_http": [text_of(key("aurora earlier"))]}),
         _refused("another key is known", "unverified", federation_key=text_of(stranger), document=good),
         _refused(
             "signed by a key that it does not name",
@@ -326,7 +331,7 @@ def _rotations() -> list[Case]:
     def fetched(
         statements: list[str], *, by: str = second, seq: int = 6, earlier: list[str] | None = None, **keys: str
     ) -> str:
-        more = {"rotations": statements or None, "earlier_sign": earlier}
+        more = {"rotations": statements or None, "earlier_log": earlier}
         said = document({"seq": seq, **more}, federation=text_of(key(by)), **keys)
         return signed(said, key(by))
 
@@ -425,8 +430,8 @@ def _rotations() -> list[Case]:
             "revoked-key",
         ),
         refuse(
-            "a recovered node that still counts an old message key",
-            recovered_as([by_recovery], earlier=[text_of(key("aurora envelope_sign"))]),
+            "a recovered node whose old log key still counts",
+            recovered_as([by_recovery], earlier=[text_of(key("aurora log"))]),
             "revoked-key",
         ),
         refuse(
