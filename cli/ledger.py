@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from node.services.board import LedgerDay, PeerLedger, PeerStanding, ShowBoard, ShowLedger
+from node.services.standing import BoardView
 
 from .node_access import NodeAccess, operator_command
 from .output import Output
@@ -19,7 +20,7 @@ async def ledger(node: NodeAccess, output: Output, *, entity: str | None) -> Non
     It ends at the receiving node, to the minute: whether a person has read something, no operator learns.
     """
     if entity is None:
-        board = await node.call("peer.board", ShowBoard(), tuple[PeerStanding, ...])
+        board = (await node.call("peer.board", ShowBoard(), BoardView)).peers
         heads = ("entity", "sending", "taking", "waiting", "oldest", "last contact")
         output.table(board, heads, [_row(one) for one in board], empty="There are no peers.")
         return

@@ -18,9 +18,10 @@ from node.services.peers import (
 from protocol.errors import MissingError, RefusedError
 from protocol.tickets import Mode
 
+from .board import board
 from .ledger import ledger
 from .node_access import NodeAccess, operator_command
-from .output import Output, when
+from .output import Output, shown, when
 
 
 @click.group()
@@ -28,6 +29,7 @@ def peer() -> None:
     """Connect this node with those of other organizations."""
 
 
+peer.add_command(board)
 peer.add_command(ledger)
 
 
@@ -120,6 +122,61 @@ async def mode(node: NodeAccess, output: Output, *, entity: str, mode: Mode, rea
 
 @peer.command()
 @click.argument("entity")
+@click.option("--reason", default="suspended", show_default=True, help="Why; kept for whoever asks later.")
+@click.option(
+    "--days", type=click.IntRange(1, 366), help="Back to `full` after so many days.  [default: until resumed]"
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def suspend(node: NodeAccess, output: Output, *, entity: str, reason: str, days: int | None, yes: bool) -> None:
+    """Let nothing of ENTITY in and nothing out to it, at once; `peer resume` undoes it.
+
+    Sessions with its people wait. Its offers disappear here, and its log is neither witnessed nor read.
+    """
+    before = await node.call("peer.show", OnePeer(entity=entity), PeerInfo)
+    until = f"for {days} days" if days else "until `peer resume`"
+    question = f"Suspend {before.display_name} ({before.entity}), now in mode {_mode(before)}, {until}?"
+    if not yes and not _agreed(question):
+        raise RefusedError("nothing was suspended: confirm it, or pass --yes", code="not-confirmed")
+    command = SetPeerMode(entity=entity, mode="blocked", reason=reason, days=days)
+    one = await node.call("peer.mode", command, PeerInfo)
+    output.result(one, f"{one.entity} is suspended: mode {_mode(one)}")
+    if before.mode not in {"blocked", "full"}:
+        output.say(f"It was in mode {before.mode}: resume it with `--mode {before.mode}` to limit it again.")
+
+
+@peer.command()
+@click.argument("entity")
+@click.option(
+    "--mode",
+    type=click.Choice(["full", "no-new-requests", "catalog-hidden"]),
+    default="full",
+    show_default=True,
+    help="What it may do from now on.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def resume(node: NodeAccess, output: Output, *, entity: str, mode: Mode, yes: bool) -> None:
+    """Let the suspended peer ENTITY in again, at once."""
+    before = await node.call("peer.show", OnePeer(entity=entity), PeerInfo)
+    if before.mode != "blocked":
+        raise RefusedError(f"that peer is not suspended: its mode is {_mode(before)}", code="not-suspended")
+    why = f" ({before.mode_reason})" if before.mode_reason else ""
+    if not yes and not _agreed(f"{before.display_name} ({before.entity}) is suspended{why}. Let it in again?"):
+        raise RefusedError("nothing was resumed: confirm it, or pass --yes", code="not-confirmed")
+    one = await node.call("peer.mode", SetPeerMode(entity=entity, mode=mode, reason="resumed"), PeerInfo)
+    output.result(one, f"{one.entity} is let in again: mode {_mode(one)}")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(shown(question), err=True)
+    except click.Abort:
+        return False
+
+
+@peer.command()
+@click.argument("entity")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @operator_command
 async def remove(node: NodeAccess, output: Output, *, entity: str, yes: bool) -> None:
@@ -153,7 +210,11 @@ async def confirm_key(node: NodeAccess, output: Output, *, entity: str, yes: boo
 @click.argument("address")
 @operator_command
 async def doctor(node: NodeAccess, output: Output, *, address: str) -> None:
-    """Examine the way to a peer, or to any node at ADDRESS: reachable, document, clock, key, signatures."""
+    """Examine the way to a peer, or to any node at ADDRESS: reachable, document, clock, key, signatures.
+
+    Of a peer it also says what is known here: whether it is suspended or frozen, whether its witness signs this node's
+    log, and how its own log is.
+    """
     findings = await node.call("peer.doctor", ExaminePeer(address=address), tuple[Finding, ...])
     lines = [line for finding in findings for line in _finding(finding)]
     output.result(findings, lines)

@@ -34,7 +34,7 @@ from .housekeeping import (
 )
 from .keys import KeyRing
 from .nodelog import NodeLog
-from .operations import Operations
+from .operations import Operation, Operations
 from .parts import Base, Catalog, Handshakes, Peering, People
 from .rekeying import finish_install
 from .rows import MailRow, MemberRow
@@ -45,6 +45,7 @@ from .services.keys import Keys
 from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
 from .services.peers import draft_document
+from .services.standing import Overview
 from .services.vocabulary import VocabularyService
 from .services.witness_operations import WitnessOperations
 from .status import Alert, Status
@@ -114,14 +115,29 @@ class Node:
                 *vocabulary.operations(),
                 *self.log.operations(),
                 *self.keys.operations(),
-                *self._board().operations(),
+                *self._boards(),
                 *WitnessOperations(self.witnessing).operations(),
             )
         )
 
-    def _board(self) -> Board:
-        outbox, inbox = self.handshakes.outbox, self.handshakes.inbox
-        return Board(self.base.store, self.peering.directory, outbox, inbox.breaker, self.base.clock)
+    def _boards(self) -> tuple[Operation, ...]:
+        """Return what operators ask about delivery, and about everything between this node and its peers."""
+        base, peering, handshakes = self.base, self.peering, self.handshakes
+        board = Board(base.store, peering.directory, handshakes.outbox, handshakes.inbox.breaker, base.clock)
+        overview = Overview(
+            board,
+            store=base.store,
+            clock=base.clock,
+            directory=peering.directory,
+            book=peering.audiences,
+            watching=self.witnessing,
+            log=self.log.status,
+            mirrored=self.catalog.mirror.status,
+            policy=self.witnessing.witnesses.policy,
+            own=base.entity,
+        )
+        peering.operations.connect(overview.findings)
+        return (*board.operations(), *overview.operations())
 
     @classmethod
     async def make(cls, base: Base, stack: AsyncExitStack) -> Self:

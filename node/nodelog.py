@@ -127,6 +127,10 @@ class NodeLog:
         self._events.log_refused(error.code)
 
     async def _show(self, _: ShowLog) -> LogStatus:
+        return await self.status()
+
+    async def status(self) -> LogStatus:
+        """Return how the log that grows is."""
         async with self._store.read() as rows:
             log = await current_log(rows)
             row = await newest_row(rows, log)
@@ -157,7 +161,7 @@ class NodeLog:
         await self.sequencer.sequence()
         if self._renewed is not None:
             await self._renewed()
-        return await self._show(ShowLog())
+        return await self.status()
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what an operator can ask here."""

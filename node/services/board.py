@@ -48,7 +48,7 @@ class TakingState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerStanding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the board; `lag_s` is the age of the oldest message that waits, `oldest_at` its minute.
+    """How delivery with one peer goes; `lag_s` is the age of the oldest message that waits, `oldest_at` its minute.
 
     `contact_at` is when the peer last answered or asked, since this process started; `comparing`: this node was
     restored and has not yet compared its threads with the peer's; `lost`: items that the peer had stored and lost.
@@ -166,13 +166,6 @@ class Board:
     def operations(self) -> tuple[Operation, ...]:
         """Return what an operator can ask here."""
         return (
-            Operation(
-                name="peer.board",
-                summary="How delivery to and from each peer goes",
-                request=ShowBoard,
-                response=tuple[PeerStanding, ...],
-                run=self.board,
-            ),
             Operation(
                 name="peer.ledger",
                 summary="What travelled between this node and one peer",

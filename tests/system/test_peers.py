@@ -79,7 +79,8 @@ def test_two_administrators_connect_and_part(nodes: tuple[str, str]) -> None:
 
     findings = answer("peer", "doctor", *birch, AURORA)
     assert [(finding["check"], finding["ok"]) for finding in findings] == [
-        (check, True) for check in ("reachable", "document", "clock", "pinned key", "signatures")
+        (check, True)
+        for check in ("reachable", "document", "clock", "pinned key", "signatures", "mode", "witness", "its log")
     ]
 
     blocked = run("peer", "mode", *aurora, BIRCH, "blocked", "--reason", "audit", "--days", "2")
