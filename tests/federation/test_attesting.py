@@ -1,0 +1,397 @@
+"""Heads of keys: logged by their origin, attested by who holds all bodies, usable once enough did; erased on demand."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import msgspec
+import pytest
+
+from federation.attesting import Attesting, GiveAttestation, enclosed, usable_proof
+from federation.erasures import EntryErasures
+from federation.logbook import Logbook
+from federation.mirror import UNPROVEN_S
+from federation.ports import Store
+from federation.rows import AttestationRow, EntryErasureRow, HeadProofRow, MirrorPageRow, MirrorRow
+from node.services.key_lookup import KeyContents, KeyLookup, KeyQuery
+from protocol.attestation import sign_attestation
+from protocol.commitments import Opening, commit
+from protocol.decoys import Crowd, DecoyPolicy, advance, render_decoy
+from protocol.encoding import b64, encode
+from protocol.erasure import ErasureRequest, open_receipts
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
+from protocol.heads import open_any_head
+from protocol.keyentries import KeyEntry, encode_entry
+from protocol.keyproof import Circle, KeyProof, verify_head, verify_proof
+from protocol.pages import decode_page
+from protocol.peers import NodeDocument, open_document
+from protocol.signing import SigningKey
+from tests.fakes.memory_store import MemoryStore
+from tests.vectors.generate.keyproofs import document as signed_document
+from tests.vectors.generate.keys import key
+
+from .sets import AURORA, BIRCH, PAIR, Pair
+
+NAMES = {AURORA: "aurora", BIRCH: "birch"}
+
+
+class Documents:
+    """Both nodes' documents."""
+
+    def document(self, entity: str) -> NodeDocument | None:
+        text = self.text(entity)
+        return open_document(text) if text else None
+
+    def text(self, entity: str) -> str:
+        return signed_document(NAMES[entity]) if entity in NAMES else ""
+
+
+class Book:
+    """The audience of the pair, and who attests in it."""
+
+    def __init__(self, pair: Pair, attesters: Sequence[str] = (AURORA, BIRCH)) -> None:
+        self.audiences = pair.birch_book.audiences
+        self.named = frozenset(attesters)
+
+    async def attesters(self, audience: str) -> frozenset[str]:
+        return self.named if audience == PAIR else frozenset()
+
+
+class World:
+    """Aurora's key directory, mirrored and attested by Birch."""
+
+    def __init__(self) -> None:
+        self.pair = pair = Pair(MemoryStore(), MemoryStore(), kinds=("keys",))
+        # The keys of the documents sign.
+        pair.aurora_key = key("aurora log")
+        pair.birch_book.listed = [msgspec.structs.replace(pair.source, key=pair.aurora_key.public)]
+        pair.aurora = pair.publisher(pair.aurora_store, pair.aurora_book, AURORA, pair.aurora_key)
+        pair.mirror._contents["keys"] = KeyContents(pair.clock)
+        self.book = Book(pair)
+        self.sent: list[tuple[str, str, bytes]] = []
+        self.origin = self.attesting(pair.aurora_store, AURORA)
+        self.member = self.attesting(pair.birch_store, BIRCH)
+        pair.mirror.connect(self.member)
+        self.crowd = Crowd()
+        self.turn = 0
+
+    def attesting(self, store: Store, own: str) -> Attesting:
+        pair = self.pair
+        return Attesting(
+            store,
+            pair.clock,
+            book=self.book,
+            documents=Documents(),
+            publisher=pair.aurora,
+            logbook=Logbook(store),
+            post=self.post,
+            own=own,
+            key=key(f"{NAMES[own]} attest"),
+        )
+
+    async def post(self, peer: str, path: str, body: bytes) -> None:
+        self.sent.append((peer, path, body))
+        if path.endswith("/attestations"):
+            await self.origin.receive(BIRCH, body)
+
+    def entries(self) -> list[KeyEntry]:
+        return [render_decoy(one, PAIR) for one in self.crowd.decoys]
+
+    async def publish(self) -> None:
+        """Publish a directory of decoys that changed since the last one."""
+        self.pair.clock.advance(60)
+        self.turn += 1
+        self.crowd = advance(
+            Crowd(), {}, now=self.pair.clock.now(), entropy=sha256(bytes([self.turn])).digest(), policy=DecoyPolicy()
+        )
+        await self.pair.publish([self.opening(one) for one in self.entries()], "keys")
+
+    def opening(self, entry: KeyEntry) -> Opening:
+        return Opening(salt=sha256(entry.label.encode()).digest()[:16], body=encode_entry(entry))
+
+    async def log(self) -> None:
+        await self.pair.aurora._log.sequence()
+
+    async def usable(self, *, at_birch: bool = True) -> HeadProofRow | None:
+        async with (self.pair.birch_store if at_birch else self.pair.aurora_store).read() as rows:
+            return await usable_proof(rows, AURORA, PAIR)
+
+    def lookup(self) -> KeyLookup:
+        return KeyLookup(self.pair.birch_store, self.book, Documents(), own=BIRCH)
+
+    def circle(self) -> Circle:
+        documents = {one: open_document(signed_document(name)) for one, name in NAMES.items()}
+        return Circle(audience=PAIR, members=(AURORA, BIRCH), documents=documents)
+
+
+@pytest.fixture
+async def world() -> World:
+    made = World()
+    await made.publish()
+    return made
+
+
+async def test_a_head_is_used_once_it_is_logged_and_attested(world: World) -> None:
+    assert await world.origin.step() < 1  # its leaf is not signed in the log yet
+    assert world.sent == []
+    await world.log()
+    await world.origin.step()
+    assert [path for _, path, _ in world.sent] == ["/federation/v1/nudges"]
+    assert await world.usable(at_birch=False) is None
+    await world.pair.poll()
+    assert await world.usable() is not None
+    await world.member.step()
+    there = await world.usable(at_birch=False)
+    assert there is not None
+    async with world.pair.aurora_store.read() as rows:
+        assert len((await enclosed(rows, there)).attestations) == 1
+
+
+async def test_what_stands_beside_a_head_later_is_looked_for_sooner(world: World) -> None:
+    await world.pair.mirror.poll_due()
+    assert await world.usable() is None
+    await world.log()
+    await world.origin.step()
+    world.pair.clock.advance(int(UNPROVEN_S) + 2)
+    await world.pair.mirror.poll_due()
+    assert await world.usable() is not None
+
+
+async def test_a_wrong_log_proof_is_a_problem_and_makes_nothing_usable(world: World) -> None:
+    await world.log()
+    await world.origin.step()
+
+    def bend(path: str, answer: object) -> object:
+        if not path.endswith("/head"):
+            return answer
+        said = msgspec.json.decode(answer.body)  # type: ignore[attr-defined]  # an answer
+        other = said["log"].replace("index ", "index 1")
+        return msgspec.structs.replace(answer, body=encode({**said, "log": other}))  # type: ignore[type-var]  # the same
+
+    world.pair.bend = bend  # type: ignore[assignment]  # an answer in, an answer out
+    with pytest.raises((UnverifiedError, MalformedError)):
+        await world.pair.poll()
+    assert await world.usable() is None
+
+
+async def test_attestations_of_strangers_and_of_other_heads_are_not_taken(world: World) -> None:
+    await world.log()
+    await world.origin.step()
+    row = (await head_rows(world))[0]
+    head = open_any_head(row.head, key("aurora log").public)
+    text = sign_attestation(head, "A" * 43, key("birch attest"), now=world.pair.clock.now())
+    stranger = sign_attestation(head, "A" * 43, key("cobalt attest"), now=world.pair.clock.now())
+    for requester, given, kind in (
+        (BIRCH, text, UnverifiedError),
+        (BIRCH, stranger, UnverifiedError),
+        ("https://cobalt.example", stranger, MissingError),
+        (BIRCH, "no JWS", MalformedError),
+    ):
+        with pytest.raises(kind):
+            await world.origin.receive(requester, encode(GiveAttestation(attestation=given)))
+    elsewhere = sign_attestation(
+        msgspec.structs.replace(head, seq=9, prev="A" * 43), "A" * 43, key("birch attest"), now=world.pair.clock.now()
+    )
+    with pytest.raises(MissingError):
+        await world.origin.receive(BIRCH, encode(GiveAttestation(attestation=elsewhere)))
+    async with world.pair.aurora_store.read() as rows:
+        assert await rows.find(AttestationRow) == []
+
+
+async def head_rows(world: World) -> list[HeadProofRow]:
+    async with world.pair.aurora_store.read() as rows:
+        return await rows.find(HeadProofRow)
+
+
+async def test_an_origin_that_is_away_is_told_again(world: World) -> None:
+    await world.log()
+    await world.origin.step()
+    await world.pair.poll()
+    receive = world.origin.receive
+
+    async def down(_peer: str, _body: bytes) -> None:
+        raise LimitError("not now")
+
+    world.origin.receive = down  # type: ignore[method-assign,assignment]  # as if Aurora were down
+    assert await world.member.step() < 60
+    world.origin.receive = receive  # type: ignore[method-assign]
+    await world.member.step()
+    assert await world.usable(at_birch=False) is None  # not before the pause is over
+    world.pair.clock.advance(6)
+    await world.member.step()
+    assert await world.usable(at_birch=False) is not None
+
+
+async def test_people_get_a_proof_that_verifies_offline(world: World) -> None:
+    lookup = world.lookup()
+    with pytest.raises(MissingError):
+        await lookup.find(KeyQuery(origin=AURORA, audience=PAIR))
+    await usable(world)
+    answer = await lookup.find(KeyQuery(origin=AURORA, audience=PAIR, prefix="0000"))
+    assert len(answer.entries) == 16
+    now = world.pair.clock.now()
+    for placed in answer.entries:
+        proof = KeyProof(type="mentormesh/key-proof/v1", head=answer.head, entry=placed)
+        assert verify_proof(proof, world.circle(), origin=AURORA, now=now).head.witnessed
+    halves = [await lookup.find(KeyQuery(origin=AURORA, audience=PAIR, prefix=one, bits=1)) for one in ("0000", "8000")]
+    assert sorted(one.body for half in halves for one in half.entries) == sorted(one.body for one in answer.entries)
+    with pytest.raises(MalformedError):
+        await lookup.find(KeyQuery(origin=AURORA, audience=PAIR, prefix="8000"))
+
+
+async def usable(world: World) -> None:
+    await world.log()
+    await world.origin.step()
+    await world.pair.poll()
+    await world.member.step()
+
+
+async def test_a_newer_head_is_proven_before_it_replaces_the_older_proof(world: World) -> None:
+    await usable(world)
+    first = await world.usable()
+    await world.publish()
+    await world.pair.poll()
+    assert await world.usable() == first
+    with pytest.raises(MissingError):  # the old proof holds, but its bodies are gone
+        await world.lookup().find(KeyQuery(origin=AURORA, audience=PAIR, prefix="0000"))
+    await usable(world)
+    second = await world.usable()
+    assert first is not None
+    assert second is not None
+    assert second.seq > first.seq
+    assert verify_head(
+        (await world.lookup().find(KeyQuery(origin=AURORA, audience=PAIR))).head,
+        world.circle(),
+        origin=AURORA,
+        now=world.pair.clock.now(),
+    ).attested_by == (BIRCH,)
+
+
+async def changed(world: World, **changes: object) -> None:
+    """Publish the directory with its first entry changed."""
+    first, *rest = world.entries()
+    world.pair.clock.advance(60)
+    entry = msgspec.structs.replace(first, **changes)
+    await world.pair.publish([world.opening(one) for one in (entry, *rest)], "keys")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"devices": ()},
+        {"identity_key": SigningKey(bytes(32)).public.text},
+        {"vouch": {"name": "A" * 43, "identity": "A" * 43}},
+    ],
+    ids=["no device", "another identity key", "a change under the same number"],
+)
+async def test_a_set_with_a_bad_entry_is_incomplete(world: World, changes: dict[str, object]) -> None:
+    await usable(world)
+    await changed(world, **changes)
+    with pytest.raises(MeshError) as refusal:
+        await world.pair.poll()
+    assert refusal.value.code == "incomplete"
+    (status,) = await world.pair.mirror.status()
+    assert status.state == "incomplete"
+
+
+async def test_a_change_with_a_larger_number_is_taken(world: World) -> None:
+    await usable(world)
+    before = world.entries()[0]
+    await changed(world, seq=before.seq + 1)
+    await world.pair.poll()
+    async with world.pair.birch_store.read() as rows:
+        row = await rows.get(MirrorRow, AURORA, PAIR, "keys")
+    assert row is not None
+    assert row.state == "complete"
+
+
+# erasure
+
+
+class Calls:
+    """Carries Aurora's questions to Birch."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.answers: list[bytes] = []
+
+    async def post(self, peer: object, path: str, body: bytes, kind: str, *, limit: int) -> object:
+        del peer, kind, limit
+        assert path == "/federation/v1/erasures"
+        answer = await erasing(self.world, BIRCH).confirm(AURORA, body)
+        self.answers.append(answer)
+        return type("Answer", (), {"body": answer})()
+
+
+class Directory:
+    """Knows Birch."""
+
+    def get(self, entity: str) -> object:
+        return type("Peer", (), {"document": open_document(signed_document(NAMES[entity]))})()
+
+
+def erasing(world: World, own: str) -> EntryErasures:
+    pair = world.pair
+    return EntryErasures(
+        pair.birch_store if own == BIRCH else pair.aurora_store,
+        pair.clock,
+        Calls(world),  # type: ignore[arg-type]  # as far as erasures call
+        audiences=pair.birch_book,
+        sources=pair.birch_book,
+        directory=Directory(),  # type: ignore[arg-type]  # as far as erasures ask it
+        mirror=pair.mirror,
+        own=own,
+        key=key(f"{NAMES[own]} attest"),
+    )
+
+
+def commitment(world: World, entry: KeyEntry) -> bytes:
+    return commit("key-entry", world.opening(entry))
+
+
+async def test_an_erased_entry_is_purged_at_the_peer_which_says_so(world: World) -> None:
+    await usable(world)
+    gone, *rest = world.entries()
+    origin = erasing(world, AURORA)
+    async with world.pair.aurora_store.write() as tx:
+        await origin.record(tx, PAIR, [commitment(world, gone)], now=world.pair.clock.now())
+    await origin.step()  # the newest head still shows it: the peer says no
+    (row,) = await erasure_rows(world)
+    assert (row.peer, row.receipt) == (BIRCH, "")
+    world.pair.clock.advance(60)
+    await world.pair.publish([world.opening(one) for one in rest], "keys")
+    await origin.step()
+    (row,) = await erasure_rows(world)
+    request = ErasureRequest(audience=PAIR, commitments=(b64(commitment(world, gone)),))
+    receipts = open_receipts(
+        encode({"receipts": [row.receipt]}),
+        request,
+        key("birch attest").public,
+        origin=AURORA,
+        mirror=BIRCH,
+        now=world.pair.clock.now(),
+    )
+    assert list(receipts) == [row.receipt]
+    async with world.pair.birch_store.read() as rows:
+        bodies = [one.body for page in await rows.find(MirrorPageRow) for one in decode_page(page.data).entries]
+    assert encode_entry(gone) not in bodies
+    assert len(bodies) == 15
+
+
+async def erasure_rows(world: World) -> list[EntryErasureRow]:
+    async with world.pair.aurora_store.read() as rows:
+        return await rows.find(EntryErasureRow)
+
+
+async def test_an_entry_that_the_newest_set_still_shows_is_not_confirmed(world: World) -> None:
+    await usable(world)
+    request = ErasureRequest(audience=PAIR, commitments=(b64(commitment(world, world.entries()[0])),))
+    with pytest.raises(RefusedError) as refusal:
+        await erasing(world, BIRCH).confirm(AURORA, encode(request))
+    assert refusal.value.code == "still-listed"
+
+
+async def test_a_peer_that_never_held_an_entry_confirms_at_once(world: World) -> None:
+    request = ErasureRequest(audience=PAIR, commitments=(b64(bytes(32)),))
+    answer = await erasing(world, BIRCH).confirm(AURORA, encode(request))
+    signer, now = key("birch attest").public, world.pair.clock.now()
+    assert len(open_receipts(answer, request, signer, origin=AURORA, mirror=BIRCH, now=now)) == 1
