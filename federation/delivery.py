@@ -26,6 +26,13 @@ class RecoveringError(LimitError):
     code = "recovering"
 
 
+async def is_restored(store: Store, *, entity: str, generation: int) -> bool:
+    """Tell whether the database was restored since the last start that came as far as `begin`."""
+    async with store.read() as reader:
+        known = await reader.get(LifeRow, entity)
+    return generation != (known.generation if known is not None else 1)
+
+
 async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int) -> bool:
     """Begin a new life if the database was restored since the last start; tell whether it was.
 

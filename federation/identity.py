@@ -20,6 +20,8 @@ from .ports import Store
 from .rows import OwnDocumentRow
 
 CAPABILITIES: Final = ("handshake", "offers", "sessions")
+#: More documents than were ever issued between a backup and its restore.
+LOST: Final = 1_000_000
 
 
 class Own(msgspec.Struct, kw_only=True):
@@ -73,11 +75,11 @@ def draft(
     return replace(document, **earlier)
 
 
-async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) -> Own:
+async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int, lost: bool = False) -> Own:
     """Return the signed document that says what the draft `said` says: the stored one, or the next in number.
 
     `key` is the federation key. The log named is the one that grows: the first or a successor. The profile's version
-    grows when the profile changes.
+    grows when the profile changes. `lost`: the database was restored, and peers may know documents that it does not.
     """
     async with store.write() as tx:
         said = _with_log(said, await current_log(tx))
@@ -86,12 +88,18 @@ async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int) 
             document = replace(said, issued_at=now)
         else:
             known = open_document(row.document.decode("ascii"))
-            document = _next(known, said, now)
-            if document is known:
+            document = _next(_beyond(known) if lost else known, said, now)
+            if encode(document) == encode(known):
                 return Own(document=known, text=row.document.decode("ascii"))
         text = sign_document(document, key)
         await tx.put(OwnDocumentRow(entity=said.entity, document=text.encode("ascii")))
     return Own(document=document, text=text)
+
+
+def _beyond(known: NodeDocument) -> NodeDocument:
+    """Return a document with numbers that no lost one had: peers refuse one that is older than the one they know."""
+    org = replace(known.org, version=known.org.version + LOST)
+    return replace(known, seq=known.seq + LOST, org=org)
 
 
 def _with_log(said: NodeDocument, log: int) -> NodeDocument:

@@ -12,7 +12,7 @@ import msgspec
 
 from federation.authenticate import forget_nonces
 from federation.client import PeerClient
-from federation.delivery import begin, forget_ledger
+from federation.delivery import begin, forget_ledger, is_restored
 from federation.identity import Own as Identity
 from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
@@ -36,7 +36,7 @@ from .keys import KeyRing
 from .nodelog import NodeLog
 from .operations import Operation, Operations
 from .parts import Base, Catalog, Handshakes, Peering, People
-from .rekeying import finish_install
+from .rekeying import finish_install, renew_witness
 from .rows import MailRow, MemberRow
 from .sections import Config
 from .services.board import Board
@@ -161,6 +161,8 @@ class Node:
         await self.log.renew()
         await self.peering.reissue()
         self.catalog.catalogs.wake()
+        self.directories.directory.wake()
+        self.directories.attesting.wake()
 
     async def _alerts(self) -> tuple[Alert, ...]:
         return (*await self.keys.alerts(), *await self.witnessing.alerts(), *await self.consortia.alerts())
@@ -228,8 +230,13 @@ class Node:
 
 
 async def _identity(base: Base) -> Identity:
+    restored = await is_restored(base.store, entity=base.entity, generation=base.store.generation)
     identity = await issue(
-        base.store, draft_document(base.config, base.keys), base.keys.federation, now=base.clock.now()
+        base.store,
+        draft_document(base.config, base.keys),
+        base.keys.federation,
+        now=base.clock.now(),
+        lost=restored,
     )
     if base.config.development.enabled and base.port:
         identity.connect_to = f"127.0.0.1:{base.port}"
@@ -258,12 +265,15 @@ async def open_node(
     async with AsyncExitStack() as stack:
         opened = SqliteStore.open(path, clock=clock, window_s=config.store.commit_window_ms / 1000)
         store = await stack.enter_async_context(opened)
+        entropy = entropy or SystemEntropy()
+        if await is_restored(store, entity=config.node.entity, generation=store.generation):
+            renew_witness(directory, config.node.entity, entropy=entropy, now=clock.now())
         base = Base(
             directory,
             config,
             store,
             clock=clock,
-            entropy=entropy or SystemEntropy(),
+            entropy=entropy,
             log=make_log(clock, level=config.telemetry.level),
             port=config.listen_port if port is None else port,
         )

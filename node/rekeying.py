@@ -58,6 +58,16 @@ def rotate_key(directory: Path, role: Role, entity: str, *, entropy: Entropy, no
     replace_private(directory / KEY_FOLDER / f"{role}.key", render_key_file(new))
 
 
+def renew_witness(directory: Path, entity: str, *, entropy: Entropy, now: int) -> None:
+    """Give the witness a new key after a restore: the restored database does not say what the old one cosigned last.
+
+    With the old key it could cosign another continuation of a log than the one that it forgot.
+
+    Raises: RefusedError, MalformedError: the key files cannot be used; nothing has changed.
+    """
+    rotate_key(directory, "witness", entity, entropy=entropy, now=now, until=now)
+
+
 def prepare_recovery(directory: Path, entropy: Entropy) -> VerifyKey:
     """Return the federation key that waits for a statement of the recovery key, made with all others if need be."""
     finish_install(directory)
