@@ -57,6 +57,8 @@ class Faults:
         self._told: Final[list[tuple[float, str, Told]]] = []
         self.partitions: tuple[Partition, ...] = ()
         self.active = True
+        #: Kinds that do not happen any more.
+        self.spared: Final[set[FaultKind]] = set()
 
     def plan_partitions(self, entities: list[str], *, after: float, within: float) -> None:
         """Draw which nodes are cut off from the others, beginning `within` seconds `after` a moment of the run."""
@@ -68,7 +70,7 @@ class Faults:
 
     def hits(self, kind: FaultKind) -> bool:
         """Tell whether this fault happens now, and count it."""
-        if not self.active or self.dice.random() >= self._rates[kind]:
+        if not self.active or kind in self.spared or self.dice.random() >= self._rates[kind]:
             return False
         self.counts[kind] += 1
         return True

@@ -17,7 +17,7 @@ TIMEOUT_S: Final = 10.0
 PAUSE_S: Final = (1.0, 20.0)
 TRIES: Final = 3
 #: How often what happens to a call, and a crash at each side of a commit.
-RATES: Final[dict[FaultKind, float]] = {"drop": 0.08, "lost_answer": 0.08, "delay": 0.15, "crash": 0.002}
+RATES: Final[dict[FaultKind, float]] = {"drop": 0.08, "lost_answer": 0.08, "delay": 0.15, "crash": 0.006}
 
 
 class Asked(Protocol):

@@ -17,6 +17,7 @@ from federation.rows import (
     MembershipRow,
     PeerRow,
     RegistrationRow,
+    WatchedLogRow,
 )
 from federation.sets import Source, head_path
 from protocol.addresses import audience_id
@@ -44,6 +45,8 @@ MOST_ROUNDS: Final = 6
 ROUND_S: Final = 300.0
 #: And within so many seconds nobody serves a member that was suspended.
 SUSPENDED_S: Final = 60.0
+#: Calls are lost so long after a suspension; then everybody can be reached.
+LOSSY_S: Final = 30.0
 REGISTRY: Final = "guild"
 #: Of so many runs one has no liar in it.
 HONEST_ONE_IN: Final = 6
@@ -137,6 +140,9 @@ class Consortium:
 
     async def _polls(self, member: Member) -> None:
         await self.clock.sleep(self.dice.uniform(0, ROUND_S / 2))
+        if self.faults.active and self.dice.random() < 0.5:
+            offers = story(self.members.index(member), int(self.clock.elapsed()))
+            await self._try(member, lambda: publish(member, self.audience, offers))
         await self._poll(member)
         await self._try(member, member.grow)
         for log in member.witnessing.logs.all():
@@ -189,13 +195,17 @@ class Consortium:
             await face.witnessing.cosigner.collect()
 
     async def suspend(self) -> list[Violation]:
-        """Suspend a member, and return who still serves it a little later."""
+        """Suspend a member while all are there, and return who still serves it a little later."""
+        self.faults.spared.add("crash")
+        while not all(member.life.alive for member in self.honest):
+            await self.clock.sleep(1)
         out = self.dice.choice(self.honest)
         self.faults.note(self.clock.elapsed(), out.name, "is suspended")
-        until = self.clock.elapsed() + SUSPENDED_S
+        begun = self.clock.elapsed()
         await self.registry.registry.suspend(out.entity, "for a test")
-        while self.clock.elapsed() < until:
+        while self.clock.elapsed() < begun + SUSPENDED_S - AGAIN_S:
             await self.clock.sleep(AGAIN_S)
+            self.faults.active = self.clock.elapsed() < begun + LOSSY_S
             await self.registry.registry.tell_again()
         self.faults.stop()
         serving = [other.name for other in self.honest if other is not out and await self._serves(other, out)]
@@ -237,6 +247,10 @@ class Consortium:
         guilty = {self.liar.entity} if self.lie is not None else set()
         for entity in (accused | frozen) - guilty:
             yield Violation(rule=f"{member.name} holds evidence against {entity}, which is honest")
+        for row in member.rows(WatchedLogRow):
+            assert isinstance(row, WatchedLogRow)
+            if row.problem and row.entity not in guilty:
+                yield Violation(rule=f"{member.name} finds fault with the log of {row.entity}: {row.problem}")
         if self.evidence(member) and not (frozen and member.directory.get(self.liar.entity).frozen):
             yield Violation(rule=f"{member.name} holds evidence and goes on as if nothing was")
 
