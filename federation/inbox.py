@@ -37,6 +37,7 @@ from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
 from .delivery import count_received, life_of
+from .pins import refuse_revoked_signer
 from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
@@ -76,6 +77,12 @@ class Handler(Protocol):
     def on_mistake(self, error: Exception) -> None:
         """Report that taking an item failed by a mistake of ours."""
         ...
+
+
+class UnknownSignerError(LimitError):
+    """The key of a message is not known, perhaps because the peer's new document is not here yet: it may come again."""
+
+    code = "unknown-key"
 
 
 class _ContradictionError(UnverifiedError):
@@ -184,7 +191,11 @@ class Inbox:
         return Outcome(mid=item.header.mid, status="stored")
 
     async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
-        message = open_message(unopened, await self._handler.verify_key(tx, peer), audience=self._own)
+        signer = await self._handler.verify_key(tx, peer)
+        if not any(key.keyid == unopened.keyid for key in signer.every):
+            await refuse_revoked_signer(tx, peer, unopened.keyid)
+            raise UnknownSignerError("message is signed by a key that the peer's document does not name")
+        message = open_message(unopened, signer, audience=self._own)
         if known:
             raise _ContradictionError(message, "conflict")
         try:

@@ -3,11 +3,17 @@
 Source: docs/protocol/20-identity.md §4.
 """
 
+from typing import Final
+
 from protocol.peers import NodeDocument
 from protocol.rotation import Pinned, RevokedKeyError, online_keys
+from protocol.signing import VerifyKey
 
 from .ports import Reader, Writer, where
 from .rows import PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
+
+#: Of an Ed25519 key; the envelope's sealing key is longer, and signs nothing.
+KEY_CHARACTERS: Final = 43
 
 
 async def refuse_revoked(rows: Reader, document: NodeDocument) -> None:
@@ -15,6 +21,13 @@ async def refuse_revoked(rows: Reader, document: NodeDocument) -> None:
     ended = {row.public for row in await rows.find(RevokedKeyRow, where(entity=document.entity))}
     if ended & {*online_keys(document), document.keys.recovery}:
         raise RevokedKeyError("document has a key that a statement of the recovery key has ended")
+
+
+async def refuse_revoked_signer(rows: Reader, entity: str, keyid: str) -> None:
+    """Return unless the key with this thumbprint was ended. Raises: RevokedKeyError."""
+    for row in await rows.find(RevokedKeyRow, where(entity=entity)):
+        if len(row.public) == KEY_CHARACTERS and VerifyKey.parse(row.public).keyid == keyid:
+            raise RevokedKeyError("message is signed by a key that a statement of the recovery key has ended")
 
 
 async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) -> None:

@@ -16,7 +16,7 @@ from protocol.errors import LimitError, MalformedError, RefusedError, Unavailabl
 from protocol.handshake import State
 from protocol.ids import message_id, random_id
 from protocol.messages import Message, MessageHead, Outcome, Receipt, body_hash, join_batch, parse_item, sign_message
-from protocol.signing import SigningKey, VerifyKey
+from protocol.signing import SigningKey, VerifyKey, VerifyKeys
 from protocol.threads import ForkError
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
@@ -48,14 +48,15 @@ class Handler:
         self.fails: dict[str, Exception] = {}
         self.mistakes: list[Exception] = []
         self.looked_for: list[set[str]] = []
+        self.earlier: list[VerifyKey] = []
 
     async def learn(self, _peer: str, keyids: Collection[str]) -> None:
         """Remember which keys were looked for."""
         self.looked_for.append(set(keyids))
 
-    async def verify_key(self, _tx: Writer, _peer: str) -> VerifyKey:
-        """Return the only sender's key."""
-        return KEY.public
+    async def verify_key(self, _tx: Writer, _peer: str) -> VerifyKeys:
+        """Return the only sender's keys."""
+        return VerifyKeys(KEY.public, self.earlier)
 
     async def on_message(self, tx: Writer, _peer: str, message: Message) -> Receipt:
         """Write, then fail or give the receipt."""
@@ -111,7 +112,9 @@ def _mid(item: bytes) -> str:
     return found or item[5:].split(b'"mid":"')[1][:36].decode()
 
 
-def message(number: int, *, thread: str = THREAD, reason: CancelReason = "not-needed", seq: int = 1) -> bytes:
+def message(
+    number: int, *, thread: str = THREAD, reason: CancelReason = "not-needed", seq: int = 1, key: SigningKey = KEY
+) -> bytes:
     """Return a signed message with the id of `number`."""
     body = CancelledBody(reason=reason)
     head = MessageHead(
@@ -124,7 +127,7 @@ def message(number: int, *, thread: str = THREAD, reason: CancelReason = "not-ne
         type="cancel",
         body_hash=body_hash(body),
     )
-    return sign_message(head, body, KEY).item
+    return sign_message(head, body, key).item
 
 
 def envelope(number: int, *, thread: str = THREAD) -> bytes:
@@ -132,6 +135,27 @@ def envelope(number: int, *, thread: str = THREAD) -> bytes:
     mid = message_id(number, bytes(10))
     header = EnvelopeHeader(mid=mid, id=mid, thread=thread, side="consumer", kind="message", seq=number)
     return render_envelope(Envelope(header=header, ciphertext=b"opaque"))
+
+
+async def test_a_message_by_a_key_that_is_not_known_yet_comes_again(desk: Desk) -> None:
+    other = SigningKey(b"another key of the same node !!!")
+    outcomes = await desk.receive(message(1), message(2, key=other), message(3, seq=2), envelope(4, thread=OTHER))
+    assert [(one.status, one.code) for one in outcomes] == [
+        ("stored", ""),
+        ("later", "unknown-key"),
+        ("later", "unknown-key"),  # which must not overtake it
+        ("stored", ""),
+    ]
+    assert desk.handler.looked_for == [{KEY.public.keyid, other.public.keyid}]
+    desk.handler.earlier.append(other.public)
+    (outcome,) = await desk.receive(message(2, key=other))
+    assert outcome.status == "stored"
+    assert await desk.marks() == {_mid(message(number)) for number in (1, 2, 4)}
+
+
+async def test_for_envelopes_alone_nobody_is_looked_up(desk: Desk) -> None:
+    await desk.receive(envelope(1))
+    assert desk.handler.looked_for == []
 
 
 @pytest.mark.parametrize("make", [message, envelope])

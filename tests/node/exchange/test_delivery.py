@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from federation.inbox import outcomes_of
 from federation.ports import where
-from federation.rows import EvidenceRow, InboxRow, MessageRow, OutboxRow, PlaceRow, ThreadRow
+from federation.rows import EvidenceRow, InboxRow, MessageRow, OutboxRow, PlaceRow, RevokedKeyRow, ThreadRow
 from node.services.exchange import MESSAGES_PATH
 from protocol.bodies import CancelledBody
 from protocol.errors import MalformedError
@@ -127,7 +127,12 @@ async def test_a_message_signed_by_another_key_has_no_effect(town: Town) -> None
     )
     message = sign_message(head, body, SigningKey(bytes(32)))
     (outcome,) = await deliver(town, message.item)
-    assert (outcome.status, outcome.code) == ("refused", "unverified")
+    assert (outcome.status, outcome.code) == ("later", "unknown-key")  # the document that names it may be on its way
+    async with town.cobalt.store.write() as tx:
+        assert await tx.get(InboxRow, town.aurora.entity, head.mid) is None
+        await tx.insert(RevokedKeyRow(entity=town.aurora.entity, public=SigningKey(bytes(32)).public.text, at=0))
+    (outcome,) = await deliver(town, message.item)
+    assert (outcome.status, outcome.code) == ("refused", "revoked-key")
     async with town.cobalt.store.read() as tx:
         assert await tx.get(InboxRow, town.aurora.entity, head.mid) is None
 
