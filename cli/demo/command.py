@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="1: a match inside one company; 2: between two; 3: with one more to choose from.",
 )
+@click.option(
+    "--attack",
+    type=click.Choice(["equivocation"]),
+    help="Instead of the story: one company tells two others two stories. Exit code 0 when it is caught.",
+)
 @json_option
 @click.pass_context
 def demo(
@@ -43,6 +48,7 @@ def demo(
     message: str | None,
     seed: int | None,
     companies: int,
+    attack: str | None,
     as_json: bool,
 ) -> None:
     """Show the whole story with three fictional companies on this machine.
@@ -59,6 +65,10 @@ def demo(
             check_message(message)
         except MeshError as error:
             raise click.BadParameter(str(error), context, param_hint="--message") from None
+    if attack is not None and (message is not None or companies != 3):
+        raise click.BadParameter(
+            "takes neither --message nor --companies: it needs all three", context, param_hint="--attack"
+        )
     options = Options(
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
         companies=cast("Count", companies),
@@ -67,5 +77,6 @@ def demo(
         once=once,
         keep=keep,
         as_json=as_json,
+        attack=attack is not None,
     )
     context.exit(asyncio.run(play(options)))

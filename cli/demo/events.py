@@ -23,12 +23,55 @@ class MessageShown(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     text: str
 
 
+class LogWitnessed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="witnessed"):
+    """A company's witness signed another's log: `{"event":"witnessed","log":"aurora","witness":"birch","size":12}`."""
+
+    log: str
+    witness: str
+    size: int
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="step"):
+    """One line of a staged attack: `{"event":"step","number":3,"title":"…","who":"aurora","text":"…","at":4.2}`.
+
+    `at` is in seconds since the first step; `who` is empty when it is nobody's.
+    """
+
+    number: int
+    title: str
+    who: str
+    text: str
+    at: float
+
+
+class AttackSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line of a staged attack; `caught` decides the exit code.
+
+    `found` are the kinds of evidence that each of the others holds, `verified` the files that verify offline and name
+    the liar with the key that the others had pinned; `missed` says what did not happen. `found_seconds` is the time
+    from the second story to the evidence that everybody holds.
+    """
+
+    attack: str
+    caught: bool
+    liar: str
+    found: dict[str, tuple[str, ...]]
+    frozen_by: tuple[str, ...]
+    verified: tuple[str, ...]
+    thawed_by: tuple[str, ...]
+    missed: str
+    folder: str
+    found_seconds: float
+    seconds: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a run; every figure is read from what happened.
 
     `handshake_states` are those of the handshake that was finalized, as both servers hold it; `refused_before` refusals
-    before it; `plaintext_hits_on_nodes` occurrences of any word of theirs below `DIR/nodes`; `not_searchable` labels of
-    texts too short or too common to search for; times are seconds.
+    before it; `cosignatures` companies' signatures under each other's logs; `plaintext_hits_on_nodes` occurrences of
+    any word of theirs below `DIR/nodes`; `not_searchable` labels of texts too short or too common to search for; times
+    are seconds.
     """
 
     seed: int
@@ -40,6 +83,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     refused_before: int
     mentor_received: tuple[str, ...]
     mentee_received: tuple[str, ...]
+    cosignatures: int
     plaintext_hits_on_nodes: int
     searched_files: int
     searched_bytes: int
@@ -56,7 +100,7 @@ class JsonLines:
     def __init__(self, *, enabled: bool) -> None:
         self.enabled: Final = enabled
 
-    def tell(self, value: NodeReady | MessageShown | Summary) -> None:
+    def tell(self, value: NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary) -> None:
         """Write one line. Raises: BrokenPipeError: nobody reads any more."""
         if self.enabled:
             # Bytes, not text: the line is UTF-8 whatever the terminal speaks.

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -38,6 +38,9 @@ LOG_FILE: Final = "serve.log"
 FAMILIES_FILE: Final = "families.json"
 _LOG_TAIL: Final = 2000
 
+#: Values by section and name.
+Settings = Mapping[str, Mapping[str, Any]]
+
 
 def settings(plan: Plan) -> dict[str, dict[str, Any]]:
     """Return the settings of a demo node: the product's own, but for clocks that run in seconds."""
@@ -61,6 +64,7 @@ def settings(plan: Plan) -> dict[str, dict[str, Any]]:
         "directory": {"gap_s": 1.0},
         # One visitor asks more often in a minute than a company of this size in a day.
         "handshake": {"tick_ms": 50, "flush_s": 0.05, "quota_least": 50, "sweep_s": 0.5},
+        "log": {"watch_s": 2.0},
         "vocabulary": {"families": FAMILIES_FILE},
         "development": {"enabled": True},
     }
@@ -69,9 +73,11 @@ def settings(plan: Plan) -> dict[str, dict[str, Any]]:
 class NodeProcess:
     """One node; `ready` says where it answers once it was started."""
 
-    def __init__(self, company: Company, folder: Path) -> None:
+    def __init__(self, company: Company, folder: Path, changes: Settings | None = None) -> None:
+        """Take where it lives; `changes` are settings on top of those of every demo node."""
         self.company: Final = company
         self.folder: Final = folder
+        self._changes: Final = changes or {}
         self.ready: Ready | None = None
         self._process: asyncio.subprocess.Process | None = None
 
@@ -92,6 +98,11 @@ class NodeProcess:
         return self.ready.url
 
     @property
+    def program(self) -> tuple[str, ...]:
+        """What Python runs as this node."""
+        return "-m", "cli.main", "serve", "--dir", str(self.folder), "--json", "--until-eof"
+
+    @property
     def pid(self) -> int:
         """The process."""
         assert self._process is not None
@@ -99,7 +110,10 @@ class NodeProcess:
 
     def make(self) -> None:
         """Make the node's directory. Raises: RefusedError: it cannot be made."""
-        create_node(self.folder, settings(self.plan), SystemEntropy())
+        chosen = settings(self.plan)
+        for section, values in self._changes.items():
+            chosen[section] = {**chosen.get(section, {}), **values}
+        create_node(self.folder, chosen, SystemEntropy())
         (self.folder / FAMILIES_FILE).write_bytes(msgspec.json.encode(self.company.family_map()))
 
     async def start(self) -> None:
@@ -107,7 +121,7 @@ class NodeProcess:
         with (self.folder / LOG_FILE).open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "cli.main", "serve", "--dir", str(self.folder), "--json", "--until-eof"),
+                *self.program,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

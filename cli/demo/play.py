@@ -16,8 +16,10 @@ from cli.client.views import Event, Shown
 from protocol.errors import RefusedError
 
 from .actors import PASSPHRASE, Actor
+from .attack import Attack
 from .companies import Count, World, make_world
-from .events import JsonLines, MessageShown, NodeReady, Summary
+from .consortium import Consortium
+from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Step, Summary
 from .nodes import NodeProcess, start_all, stop_all
 from .prompt import given, typed
 from .report import FILE, write_report
@@ -42,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     once: bool
     keep: bool
     as_json: bool
+    attack: bool = False
 
 
 class Ending:
@@ -51,9 +54,9 @@ class Ending:
         self.told = asyncio.Event()
         self._number = 0
         self._finished = False
-        self._work: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[int] | None = None
 
-    def watch(self, work: asyncio.Task[None]) -> None:
+    def watch(self, work: asyncio.Task[int]) -> None:
         """Cancel `work` when a signal comes before `finish` was called."""
         self._work = work
         for number in SIGNALS:
@@ -78,20 +81,69 @@ class Ending:
 async def play(options: Options) -> int:
     """Run the demo and return its exit code. Raises: MeshError: it could not be played; no node runs any more."""
     ending = Ending()
-    work = asyncio.create_task(_play(options, ending))
+    work = asyncio.create_task((_attack if options.attack else _play)(options, ending))
     ending.watch(work)
     try:
-        await work
+        return await work
     except asyncio.CancelledError:
         return ending.code
-    return 0
 
 
-async def _play(options: Options, ending: Ending) -> None:
+async def _attack(options: Options, ending: Ending) -> int:
+    """Stage the attack; return 0 when it is caught, 1 when not."""
+    folder = make_folder(options.folder)
+    world = make_world(options.seed, 3)
+    screen = _screen(options, world)
+    screen.say(f"This demo lives in {folder}")
+    lines, title = JsonLines(enabled=options.as_json), ""
+    names = {company.plan.name: company.plan.short for company in world.companies}
+
+    def tell(event: Step) -> None:
+        nonlocal title
+        lines.tell(event)
+        if event.title != title:
+            title = event.title
+            screen.say(f"\n{event.number}. {title}", "bold")
+        screen.say(f"   {names.get(event.who, ''):<8} {event.text}")
+
+    consortium = Consortium(world, folder / "nodes")
+    try:
+        with screen.progress():
+            await consortium.begin(screen.step)
+        for node in consortium.processes:
+            lines.tell(NodeReady(name=node.plan.name, url=node.url))
+        summary = await Attack(consortium, folder, tell).run()
+        _judge(screen, summary)
+        ending.finish()
+        lines.tell(summary)
+        if options.keep:
+            for node in consortium.processes[1:]:
+                screen.say(f"{node.plan.display_name} keeps running at {node.url}, directory {node.folder}")
+            await ending.told.wait()
+            screen.say("Stopping.")
+    finally:
+        await stop_all(consortium.processes)
+    return 0 if summary.caught else 1
+
+
+def _judge(screen: Screen, summary: AttackSummary) -> None:
+    if not summary.caught:
+        screen.say(f"\nNOT CAUGHT: {summary.missed}.", "bold red")
+        return
+    screen.say("\nCaught. Anybody can check the proof, without a node and without a network:", "green")
+    for file in summary.verified:
+        screen.say(f"  mentormesh log evidence verify {file}")
+
+
+def _screen(options: Options, world: World) -> Screen:
+    titles = {company.plan.name: company.plan.display_name for company in world.companies}
+    return Screen(world.cast, titles, stream=sys.stderr if options.as_json else sys.stdout)
+
+
+async def _play(options: Options, ending: Ending) -> int:
     folder = make_folder(options.folder)
     world = make_world(options.seed, options.companies)
-    titles = {company.plan.name: company.plan.display_name for company in world.companies}
-    screen = Screen(world.cast, titles, stream=sys.stderr if options.as_json else sys.stdout)
+    screen = _screen(options, world)
     screen.say(f"This demo lives in {folder}")
     nodes = tuple(NodeProcess(company, folder / "nodes" / company.plan.name) for company in world.companies)
     try:
@@ -102,6 +154,7 @@ async def _play(options: Options, ending: Ending) -> None:
             screen.say("Stopping.")
     finally:
         await stop_all(nodes)
+    return 0
 
 
 class _Parts:
@@ -133,6 +186,8 @@ async def _perform(stack: AsyncExitStack, options: Options, ending: Ending, part
     ready = time.monotonic()
     stage = Stage(screen.scene)
     told = await Story(setting, stage, lambda: _sentences(options, screen)).tell()
+    for one in told.witnessed:
+        lines.tell(one)
     now = time.monotonic()
     summary = _summary(options, setting, told, times=(ready - began, now - ready, now - began))
     write_report(setting, told, tuple(stage.scenes), summary)
@@ -177,6 +232,7 @@ def _summary(options: Options, setting: Setting, told: Told, *, times: tuple[flo
         refused_before=told.refused_before,
         mentor_received=tuple(setting.actor(cast.ben).chat_shown),
         mentee_received=tuple(setting.actor(cast.ana).chat_shown),
+        cosignatures=len(told.witnessed),
         plaintext_hits_on_nodes=told.hits,
         searched_files=searched.files,
         searched_bytes=searched.searched_bytes,

@@ -12,6 +12,7 @@ from .scenes import Pane, Scene
 from .screen import PANES
 from .setting import Setting
 from .story import Told
+from .witnesses import MEANING
 
 TEMPLATE: Final = "report.html.j2"
 FILE: Final = "report.html"
@@ -58,4 +59,5 @@ def render(setting: Setting, told: Told, scenes: tuple[Scene, ...], summary: Sum
         ],
         names={node.plan.name: node.plan.display_name for node in setting.nodes},
         passphrase=PASSPHRASE,
+        meaning=MEANING,
     )

@@ -67,10 +67,10 @@ async def prepare(
 ) -> Setting:
     """Return the setting: nodes that run get their people and become peers, and the cast gets devices."""
     progress("importing members")
-    await asyncio.gather(*(_import_members(node) for node in nodes))
+    await asyncio.gather(*(import_members(node) for node in nodes))
     progress("mentors opt in")
     async with Http() as http:
-        await asyncio.gather(*(_enlist(http, node) for node in nodes))
+        await asyncio.gather(*(enlist(http, node) for node in nodes))
     progress("companies become peers")
     for one, other in combinations(nodes, 2):
         invitation = await one.ask("peer.invite", InvitePeer(entity=other.plan.entity), Invitation)
@@ -78,6 +78,7 @@ async def prepare(
     progress("people set up their devices")
     devices = asyncio.gather(*(_devices(stack, world, node, folder / "clients", watch) for node in nodes))
     actors, listed = await asyncio.gather(devices, _catalogs(world, nodes))
+    await asyncio.gather(*(actor.person.listed() for some in actors for actor in some))
     return Setting(
         world=world,
         folder=folder,
@@ -87,7 +88,8 @@ async def prepare(
     )
 
 
-async def _import_members(node: NodeProcess) -> None:
+async def import_members(node: NodeProcess) -> None:
+    """Let a company import its member file."""
     packed = pack(node.company.member_csv())
     plan = await node.ask("member.plan", PlanImport(packed=packed), PlanView)
     await node.ask("member.import", ApplyImport(packed=packed, digest=plan.digest), PlanView)
@@ -97,7 +99,7 @@ async def _link(node: NodeProcess, member: str) -> str:
     return (await node.ask("member.link", OneMember(id=member), Link)).link
 
 
-async def _enlist(http: Http, node: NodeProcess) -> None:
+async def enlist(http: Http, node: NodeProcess) -> None:
     """Let every mentor of a company agree, write a profile and opt in, each signed in as themselves."""
     turns = asyncio.Semaphore(AT_ONCE)
 

@@ -19,12 +19,14 @@ from protocol.handshake import Side
 from . import words
 from .actors import Actor
 from .companies import NEED
+from .events import LogWitnessed
 from .learned import learned
 from .nodes import NodeProcess
 from .scenes import Stage, Tone
 from .search_nodes import Found, Needle, Search
 from .servers import Ciphertext, Handled, ciphertext, closed, finalized, handled, ledger
 from .setting import Setting
+from .witnesses import MEANING, witnessed
 from .words import listing, number
 
 #: What the visitor types, one sentence after the other.
@@ -32,13 +34,17 @@ Sentences = Callable[[], AsyncIterator[str]]
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of the story; `searched` is the last search, after everything, `hits` are those of all searches."""
+    """What came of the story; `searched` is the last search, after everything, `hits` are those of all searches.
+
+    `witnessed` are the companies' signatures under each other's logs.
+    """
 
     thread: str
     hits: int
     handled: Handled
     refused_before: int
     ciphertexts: tuple[Ciphertext, ...]
+    witnessed: tuple[LogWitnessed, ...]
     searched: Found
 
 
@@ -73,6 +79,7 @@ class Story:
         await self._talk(thread)
         await self._plan(thread)
         await self._end(thread)
+        signed = await self._watch()
         await self._learned()
         searched = await self._try_to_read("After everything: the administrators search again")
         self._stage.end()
@@ -82,6 +89,7 @@ class Story:
             handled=met,
             refused_before=refused,
             ciphertexts=tuple(self._ciphertexts),
+            witnessed=signed,
             searched=searched,
         )
 
@@ -246,7 +254,7 @@ class Story:
             self._servers(f"{label} is too short or too common to search for.")
         return found
 
-    # 7 to 9: what stays, and what does not
+    # 7 to 10: what stays, and what does not
 
     async def _plan(self, thread: str) -> None:
         self._stage.scene("A plan, and what stays of it")
@@ -285,6 +293,18 @@ class Story:
         self._mentee("Session keys destroyed. She keeps: " + listing(f"“{text}”" for text in kept))
         self._mentor("Session keys destroyed.")
         self._servers("The session is over; what was relayed can be opened by nobody any more.")
+
+    async def _watch(self) -> tuple[LogWitnessed, ...]:
+        """Show who has signed whose log; a company alone has no witness."""
+        if self._alone:
+            return ()
+        self._stage.scene("The companies watch each other")
+        signed = await witnessed(self._setting.nodes)
+        shorts = {node.plan.name: node.plan.short for node in self._setting.nodes}
+        for one in signed:
+            self._servers(f"{shorts[one.witness]}’s witness signed {shorts[one.log]}’s log (size {one.size}).", "good")
+        self._servers(MEANING)
+        return signed
 
     async def _learned(self) -> None:
         self._stage.scene("What each company learned")

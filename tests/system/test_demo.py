@@ -59,7 +59,9 @@ def processes_of(folder: Path) -> list[int]:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"serve" in words and any(word.startswith(bytes(folder)) for word in words):
+            if (b"serve" in words or b"cli.demo.liar" in words) and any(
+                word.startswith(bytes(folder)) for word in words
+            ):
                 found.append(int(entry.name))
     return found
 
@@ -112,6 +114,7 @@ def check_summary(lines: list[Line], companies: int, message: str) -> None:
     assert summary["refused_before"] >= 1
     assert summary["plaintext_hits_on_nodes"] == 0
     assert summary["not_searchable"] == []
+    check_witnesses([line for line in before if line["event"] == "witnessed"], companies, summary)
     assert summary["companies"] == companies
     assert 0 < summary["story_seconds"] < summary["seconds"] < WHOLE_RUN_S
     assert summary["mentor_received"] == [message]
@@ -125,6 +128,15 @@ def check_summary(lines: list[Line], companies: int, message: str) -> None:
         assert {line["company"] for line in shown if line["role"] == role} == {company}
 
 
+def check_witnesses(signed: list[Line], companies: int, summary: Line) -> None:
+    """Every company's log is signed by all others."""
+    names = NAMES[companies]
+    pairs = {(line["log"], line["witness"]) for line in signed}
+    assert pairs == {(log, witness) for log in names for witness in names if log != witness}
+    assert all(line["size"] > 0 for line in signed)
+    assert summary["cosignatures"] == len(signed)
+
+
 @pytest.mark.parametrize("companies", [3, 2, 1])
 def test_the_story_is_told_and_no_server_holds_a_word_of_it(companies: int, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "demo"
@@ -136,7 +148,10 @@ def test_the_story_is_told_and_no_server_holds_a_word_of_it(companies: int, tmp_
     assert occurrences(folder / "nodes", "canary") == 0
     assert occurrences(folder / "nodes", MESSAGE) == 0
     assert processes_of(folder) == []
-    check_report((folder / "report.html").read_text(encoding="utf-8"))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    check_report(page)
+    assert ("witness signed Aurora’s log (size " in page) is (companies > 1)
+    assert ("without leaving proof" in page) is (companies > 1)
 
 
 def check_report(page: str) -> None:
