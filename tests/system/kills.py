@@ -11,7 +11,6 @@ from typing import Final
 import msgspec
 
 from cli.client.person import Person
-from cli.client.views import Arrived
 from federation.ports import where
 from federation.rows import OutboxRow, ThreadRow
 from node.store.inspection import look_into
@@ -119,9 +118,9 @@ class Asking:
         """Say no for ever."""
         while True:
             try:
-                for event in await self._mentor.poll(wait_s=10):
-                    if isinstance(event, Arrived):
-                        await self._mentor.decline(event.thread, reason="no-time")
+                await self._mentor.poll(wait_s=10)
+                for waiting in self._mentor.requests():
+                    await self._mentor.decline(waiting.thread, reason="no-time")
             except MeshError:
                 await asyncio.sleep(0.2)
 
