@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.encoding import Wire, decode, encode
-from protocol.errors import MeshError, MissingError
+from protocol.errors import MalformedError, MeshError, MissingError
 from protocol.heads import SetKind, open_head
 from protocol.ids import entity_host
 from protocol.logleaves import is_log_of
@@ -45,9 +45,12 @@ class Checkpoints(Wire, frozen=True, kw_only=True):
 
 
 def open_checkpoints(data: bytes) -> tuple[CheckpointNote, ...]:
-    """Return the checkpoints of an answer; none is verified yet. Raises: MalformedError."""
+    """Return the checkpoints of an answer, one of each log; none is verified yet. Raises: MalformedError."""
     listed = decode(data, Checkpoints, what="checkpoints").checkpoints
-    return tuple(parse_checkpoint(each.encode()) for each in listed)
+    found = tuple(parse_checkpoint(each.encode()) for each in listed)
+    if len({each.checkpoint.origin for each in found}) != len(found):
+        raise MalformedError("checkpoints: a log stands there twice")
+    return found
 
 
 def heads_path(audience: str, kind: str, origin: str) -> str:

@@ -4,10 +4,13 @@ Source: docs/protocol/55-node-log.md §2, docs/protocol/53-witnesses.md §9.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
+from msgspec.structs import replace
+
 from protocol.encoding import b64, decode
-from protocol.errors import MalformedError, MeshError
+from protocol.errors import LimitError, MalformedError, MeshError
 from protocol.evidence import Signed, logged_head, make_bundle, signed_head
 from protocol.heads import HEAD_TYP, SetHead, chain_id
 from protocol.jws import parse
@@ -28,6 +31,21 @@ MOST_CHAINS: Final = 20_000
 Record = Callable[[bytes], Awaitable[object]]
 
 
+#: A head that a log lists, the other one that it lists in the same place, and where that stands.
+Twice = tuple[WatchedHeadRow, SetHeadLeaf, int]
+
+
+class _Seen:
+    """What stands in some entries: rows to keep, by chain and number, and the newest of each chain."""
+
+    def __init__(self, *, chains: int) -> None:
+        self.chains = chains
+        self.problem = ""
+        self.twice: Twice | None = None
+        self.rows: Final[dict[tuple[str, int], WatchedHeadRow]] = {}
+        self.newest: Final[dict[str, WatchedHeadRow | None]] = {}
+
+
 class HeadWatch:
     """The heads in the logs that one node follows."""
 
@@ -38,45 +56,35 @@ class HeadWatch:
         self._record: Final = record
         self._listed_s: Final = listed_s
 
-    async def take(self, log: KnownLog, found: CheckpointNote, leaves: Sequence[bytes], *, first: int) -> str:
-        """Take the entries from number `first` on; return the problem among them, or nothing.
+    async def take(self, log: KnownLog, row: WatchedLogRow, leaves: Sequence[bytes]) -> WatchedLogRow:
+        """Take the next entries after those read; return the row that says so, with the problem among them.
 
-        Raises: MeshError: the log does not prove what it lists twice.
+        All is stored at once, and after the evidence: nothing that was found is lost in a crash, or because the log
+        does not prove what it lists twice.
+
+        Raises: MeshError: the log does not prove it; the problem is noted, and the entries are to be read again.
         """
-        problem, twice = "", None
+        async with self._store.read() as rows:
+            seen = await _judged(rows, log, leaves, first=row.read)
+        if seen.twice is not None and log.entity:
+            await self._keep(log, row, seen.twice)
+        row = replace(row, read=row.read + len(leaves), problem=seen.problem or row.problem)
         async with self._store.write() as tx:
-            newest: dict[str, WatchedHeadRow | None] = {}
-            for number, entry in enumerate(leaves, first):
-                try:
-                    leaf = parse_leaf(entry)
-                except MalformedError:
-                    problem = problem or NO_LEAF
-                    continue
-                if isinstance(leaf, SuccessorLeaf) and await _contradicts(tx, leaf):
-                    problem = SUCCESSOR
-                if not isinstance(leaf, SetHeadLeaf):
-                    continue
-                if leaf.chain not in newest:
-                    newest[leaf.chain] = await _newest(tx, log.origin, leaf.chain)
-                last = newest[leaf.chain]
-                if last is not None and number <= last.number:
-                    continue  # read before a crash kept the watch from noting so
-                if last is not None and leaf.seq <= last.seq:
-                    problem = REPEATED
-                    twice = twice or await _same_place(tx, log.origin, leaf, number)
-                    continue
-                row = WatchedHeadRow(
-                    origin=log.origin, chain=leaf.chain, seq=leaf.seq, number=number, commitment=leaf.commitment
-                )
-                if last is None and await tx.count(WatchedHeadRow, where(origin=log.origin)) >= MOST_CHAINS:
-                    problem = problem or TOO_MANY
-                    continue
-                await tx.put(row)
-                newest[leaf.chain] = row
-            await self._forget(tx, log, newest)
-        if twice is not None and log.entity:
-            await self._record(await self._twice(log, found, twice))
-        return problem
+            for each in seen.rows.values():
+                await tx.put(each)
+            await self._forget(tx, log, seen.newest)
+            await tx.put(row)
+        return row
+
+    async def _keep(self, log: KnownLog, row: WatchedLogRow, twice: Twice) -> None:
+        try:
+            await self._record(await self._twice(log, parse_checkpoint(row.note), twice))
+        except LimitError:
+            return  # there is enough evidence about this node
+        except MeshError:
+            async with self._store.write() as tx:
+                await tx.put(replace(row, problem=REPEATED))
+            raise
 
     async def _forget(self, tx: Writer, log: KnownLog, newest: dict[str, WatchedHeadRow | None]) -> None:
         mirrored = await _mirrored(tx, log.entity)
@@ -85,9 +93,7 @@ class HeadWatch:
                 least = row.seq - (KEPT if chain in mirrored else 0)
                 await tx.delete(WatchedHeadRow, where(origin=log.origin, chain=chain), below("seq", least))
 
-    async def _twice(
-        self, log: KnownLog, found: CheckpointNote, twice: tuple[WatchedHeadRow, SetHeadLeaf, int]
-    ) -> bytes:
+    async def _twice(self, log: KnownLog, found: CheckpointNote, twice: Twice) -> bytes:
         """Return the evidence that a log lists two heads under one number."""
         row, leaf, number = twice
         earlier = SetHeadLeaf(chain=row.chain, seq=row.seq, commitment=row.commitment)
@@ -99,10 +105,7 @@ class HeadWatch:
         return logged_head(render_leaf(leaf), proof, log.keys[0], leaf.seq, log.document)
 
     async def missing(self, log: KnownLog, *, read_all: bool) -> str:
-        """Return the problem when a head that is mirrored here is not the one its log lists, or is not listed in time.
-
-        Raises: MeshError: the log does not prove what it lists.
-        """
+        """Return the problem when a head mirrored here is not the one its log lists, or is not listed in time."""
         if not log.entity:
             return ""
         async with self._store.read() as rows:
@@ -124,29 +127,56 @@ class HeadWatch:
         return problem
 
     async def _other(self, log: KnownLog, watched: WatchedLogRow | None, found: WatchedHeadRow, row: MirrorRow) -> None:
-        """Keep the evidence that a log lists another head than was shown."""
+        """Keep the evidence that a log lists another head than was shown.
+
+        Where there is none (the node changed its log key meanwhile, or does not prove its entry) the problem stands all
+        the same, and the next look tries again.
+        """
         if watched is None or found.origin != log.origin:
             return
         leaf = SetHeadLeaf(chain=found.chain, seq=found.seq, commitment=found.commitment)
-        logged = await self._logged(log, parse_checkpoint(watched.note), leaf, found.number)
+        with suppress(MeshError):
+            logged = await self._logged(log, parse_checkpoint(watched.note), leaf, found.number)
+            shown = signed_head(row.head, row.seq, log.document)
+            await self._record(make_bundle("two-heads", log.entity, shown, logged))
+
+
+async def _judged(rows: Reader, log: KnownLog, leaves: Sequence[bytes], *, first: int) -> _Seen:
+    """Return what stands in entries from number `first` on."""
+    seen = _Seen(chains=await rows.count(WatchedHeadRow, where(origin=log.origin)))
+    for number, entry in enumerate(leaves, first):
         try:
-            bundle = make_bundle("two-heads", log.entity, signed_head(row.head, row.seq, log.document), logged)
-        except MeshError:
-            return  # the node changed its log key meanwhile: the mirror's next head will tell
-        await self._record(bundle)
+            leaf = parse_leaf(entry)
+        except MalformedError:
+            seen.problem = seen.problem or NO_LEAF
+            continue
+        if isinstance(leaf, SuccessorLeaf) and await _contradicts(rows, leaf):
+            seen.problem = SUCCESSOR
+        if not isinstance(leaf, SetHeadLeaf):
+            continue
+        if leaf.chain not in seen.newest:
+            seen.newest[leaf.chain] = await _newest(rows, log.origin, leaf.chain)
+        last = seen.newest[leaf.chain]
+        if last is not None and leaf.seq <= last.seq:
+            seen.problem = REPEATED
+            earlier = seen.rows.get((leaf.chain, leaf.seq)) or await rows.get(
+                WatchedHeadRow, log.origin, leaf.chain, leaf.seq
+            )
+            if seen.twice is None and earlier is not None and earlier.commitment != leaf.commitment:
+                seen.twice = earlier, leaf, number
+        elif last is None and seen.chains >= MOST_CHAINS:
+            seen.problem = seen.problem or TOO_MANY
+        else:
+            seen.chains += last is None
+            seen.newest[leaf.chain] = seen.rows[leaf.chain, leaf.seq] = WatchedHeadRow(
+                origin=log.origin, chain=leaf.chain, seq=leaf.seq, number=number, commitment=leaf.commitment
+            )
+    return seen
 
 
 async def _newest(rows: Reader, origin: str, chain: str) -> WatchedHeadRow | None:
     found = await rows.find(WatchedHeadRow, where(origin=origin, chain=chain), order="-seq", limit=1)
     return found[0] if found else None
-
-
-async def _same_place(
-    rows: Reader, origin: str, leaf: SetHeadLeaf, number: int
-) -> tuple[WatchedHeadRow, SetHeadLeaf, int] | None:
-    """Return the earlier head with the number of `leaf`, when it is still kept and another one."""
-    row = await rows.get(WatchedHeadRow, origin, leaf.chain, leaf.seq)
-    return (row, leaf, number) if row is not None and row.commitment != leaf.commitment else None
 
 
 async def _listed(rows: Reader, row: MirrorRow) -> WatchedHeadRow | None:

@@ -7,14 +7,14 @@ operator sees. Source: docs/protocol/53-witnesses.md §9.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from msgspec.structs import replace
 
 from protocol.encoding import unb64
-from protocol.errors import LimitError, MalformedError, MeshError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError, UnverifiedError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
@@ -23,6 +23,7 @@ from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint
 
 from .headwatch import HeadWatch
 from .knownlogs import KnownLog, KnownLogs
+from .logdebts import AWAY_S, Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
 from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
@@ -40,25 +41,12 @@ from .watchwords import (
 #: Portions (of 4,096 entries) read of one log in one round.
 MOST_PORTIONS: Final = 8
 AT_ONCE: Final = 4
-#: Checkpoints that others showed and that the log has yet to prove, for each log.
-MOST_DOUBTS: Final = 64
+#: Seconds for one look at a log, and for comparing one checkpoint outside of it: a slow log keeps nobody else waiting.
+LOOK_S: Final = 120.0
+COMPARE_S: Final = 20.0
 _PROVED: Final = 8192
 
 Record = Callable[[bytes], Awaitable[object]]
-
-
-class _Watch:
-    """What is remembered of one log between two looks."""
-
-    def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.due_at = 0.0
-        self.looked_at = float("-inf")
-        self.failure = ""
-        #: Checkpoints that others showed, by size and root, and since when the log owes their proof.
-        self.doubts: dict[tuple[int, bytes], tuple[CheckpointNote, int]] = {}
-        #: The newest checkpoint that a message of the log's node referred to.
-        self.said: CheckpointRef | None = None
 
 
 class LogWatch:
@@ -87,7 +75,7 @@ class LogWatch:
         self._record: Final = record
         self.policy: Final = policy or WatchPolicy()
         self._heads: Final = HeadWatch(store, clock, read, record, listed_s=self.policy.listed_s)
-        self._watches: Final[dict[str, _Watch]] = {}
+        self._watches: Final[dict[str, Watch]] = {}
         self._proved: Final[dict[tuple[str, int, bytes], None]] = {}
 
     async def run(self) -> None:
@@ -122,19 +110,23 @@ class LogWatch:
             watch.looked_at = self._clock.now()
             watch.due_at = watch.looked_at + self.policy.poll_s * jitter
             try:
-                await self._look(log, watch)
+                async with _at_most(LOOK_S):
+                    await self._look(log, watch)
             except MeshError as error:
                 watch.failure = error.code
+                patience = AWAY_S if isinstance(error, UnavailableError) else self.policy.prove_s
+                if watch.owes_for(self._clock.now()) >= patience:
+                    await self._note_problem(log, UNPROVEN)
                 raise
             watch.failure = ""
 
-    async def _look(self, log: KnownLog, watch: _Watch) -> None:
+    async def _look(self, log: KnownLog, watch: Watch) -> None:
         row = await self._row(log)
         if row is not None and row.problem == FORKED:
             raise ContradictedLogError("the log contradicted itself: an administrator must look at the evidence")
         await self._advance(log, await newest(self._read, log))
         row = await self._read_entries(log, await self._held(log))
-        problem = await self._settle(log, watch, parse_checkpoint(row.note).checkpoint)
+        problem = await self._settle(log, watch, parse_checkpoint(row.note))
         problem = problem or await self._heads.missing(log, read_all=row.read == row.size)
         await self._note_problem(log, problem)
         if row.read < row.size:
@@ -152,39 +144,39 @@ class LogWatch:
         row = await self._row(log)
         if row is not None and row.problem == FORKED:
             return
-        if row is None or row.size < signed.checkpoint.size:
-            await self._look_for(log, watch, signed)
-            row = await self._row(log)
-        if row is None or row.size < signed.checkpoint.size:
-            self._doubt(watch, signed)
-            return
-        async with watch.turn:
-            await self._prove(log, signed, parse_checkpoint(row.note))
-
-    async def _look_for(self, log: KnownLog, watch: _Watch, signed: CheckpointNote) -> None:
-        """Look at the log sooner, for a larger checkpoint than the one held; keep the doubt if that fails."""
-        if log.contact is None or self._clock.now() < watch.looked_at + self.policy.gap_s:
+        now = self._clock.now()
+        if now < watch.rests_until:
+            watch.doubt(signed, now)
             return
         try:
-            await self.poll(log)
+            async with _at_most(COMPARE_S):
+                await self._compare(log, watch, signed)
         except ContradictedLogError:
             raise
         except MeshError:
-            self._doubt(watch, signed)
+            watch.doubt(signed, now)
+            watch.rests_until = now + self.policy.poll_s
+            raise
 
-    def _doubt(self, watch: _Watch, found: CheckpointNote) -> None:
-        place = found.checkpoint.size, found.checkpoint.root
-        if len(watch.doubts) < MOST_DOUBTS:
-            watch.doubts.setdefault(place, (found, self._clock.now()))
+    async def _compare(self, log: KnownLog, watch: Watch, signed: CheckpointNote) -> None:
+        """Compare a checkpoint with the one held, after a sooner look for a larger one; if it stays ahead, doubt it."""
+        row = await self._row(log)
+        behind = row is None or row.size < signed.checkpoint.size
+        if behind and log.contact is not None and self._clock.now() >= watch.looked_at + self.policy.gap_s:
+            await self.poll(log)
+            row = await self._row(log)
+        if row is None or row.size < signed.checkpoint.size:
+            watch.doubt(signed, self._clock.now())
+            return
+        async with watch.turn:
+            await self._prove(log, signed, parse_checkpoint(row.note))
 
     def refer(self, peer: str, reference: CheckpointRef) -> None:
         """Take the checkpoint that a message of `peer` refers to; it is compared at the next look."""
         log = self._logs.of(reference.origin)
         if log is None or log.entity != peer:
             return
-        watch = self._watch(log)
-        if watch.said is None or reference.size >= watch.said.size:
-            watch.said = reference
+        self._watch(log).refer(reference, self._clock.now())
 
     async def _advance(self, log: KnownLog, found: CheckpointNote) -> None:
         """Hold the checkpoint that a log serves, once it fits the one held. Raises: WentBackError, and as `_prove`."""
@@ -256,44 +248,49 @@ class LogWatch:
             wanted = portion(row.read, row.size)
             read = await entries(self._read, log, found.checkpoint, wanted)
             skipped = wanted.span.start - wanted.bundles[0].index * 256
-            leaves = read[skipped : skipped + wanted.span.end - wanted.span.start]
-            problem = await self._heads.take(log, found, leaves, first=wanted.span.start)
-            row = replace(row, read=wanted.span.end, problem=problem or row.problem)
-            async with self._store.write() as tx:
-                await tx.put(row)
+            row = await self._heads.take(log, row, read[skipped : skipped + wanted.span.end - wanted.span.start])
         return row
 
-    async def _settle(self, log: KnownLog, watch: _Watch, held: Checkpoint) -> str:
-        """Compare what others showed with the tree held; return what the log has owed for too long."""
-        now, problem = self._clock.now(), ""
-        for place, (found, since) in list(watch.doubts.items()):
-            if found.checkpoint.size <= held.size:
-                await self._prove(log, found, (await self._note(log)))
+    async def _settle(self, log: KnownLog, watch: Watch, held: CheckpointNote) -> str:
+        """Compare what others showed with the tree held; return what is wrong, or owed for too long."""
+        await self._doubt_witnessed(log, watch)
+        # What the log refuses to show is asked for again in the next look, and reported when it is late.
+        try:
+            await self._settle_doubts(log, watch, held)
+            problem = await self._settle_said(log, watch, held.checkpoint)
+        except ContradictedLogError:
+            raise
+        except MeshError:
+            problem = ""
+        late = watch.owes_for(self._clock.now()) >= self.policy.prove_s
+        return problem or (UNPROVEN if late else "")
+
+    async def _settle_doubts(self, log: KnownLog, watch: Watch, held: CheckpointNote) -> None:
+        for place, (found, _) in list(watch.doubts.items()):
+            if found.checkpoint.size <= held.checkpoint.size:
+                await self._prove(log, found, held)
                 del watch.doubts[place]
-            elif now >= since + self.policy.prove_s:
-                problem = UNPROVEN
-        if watch.said is not None and watch.said.size <= held.size:
-            shown = await prefix(self._read, log, held, watch.said.size)
-            if shown.root != unb64(watch.said.root):
-                return OTHER_THAN_SAID
-            watch.said = None
-        await self._compare_witnessed(log)
+
+    async def _settle_said(self, log: KnownLog, watch: Watch, held: Checkpoint) -> str:
+        problem = ""
+        for size, root in list(watch.said):
+            if size > held.size:
+                continue
+            if (await prefix(self._read, log, held, size)).root == unb64(root):
+                del watch.said[size, root]
+            else:
+                problem = OTHER_THAN_SAID
         return problem
 
-    async def _compare_witnessed(self, log: KnownLog) -> None:
-        """Compare what the node's own witness cosigned: the log may have shown it another tree than the watcher."""
+    async def _doubt_witnessed(self, log: KnownLog, watch: Watch) -> None:
+        """Doubt what the node's own witness cosigned: the log may have shown it another tree than the watcher."""
         async with self._store.read() as rows:
             row = await rows.get(WitnessedLogRow, log.origin)
         if row is None:
             return
-        found, held = parse_checkpoint(row.note), await self._note(log)
-        checkpoint = found.checkpoint
-        if (log.origin, checkpoint.size, checkpoint.root) in self._proved:
-            return
-        if checkpoint.size <= held.checkpoint.size:
-            await self._prove(log, found, held)
-        else:
-            self._doubt(self._watch(log), found)
+        found = parse_checkpoint(row.note)
+        if (log.origin, found.checkpoint.size, found.checkpoint.root) not in self._proved:
+            watch.doubt(found, self._clock.now())
 
     async def _hold(self, log: KnownLog, signed: CheckpointNote, before: WatchedLogRow | None) -> None:
         row = WatchedLogRow(
@@ -325,9 +322,6 @@ class LogWatch:
         row = await self._row(log)
         assert row is not None, "a log that was looked at has a row"
         return row
-
-    async def _note(self, log: KnownLog) -> CheckpointNote:
-        return parse_checkpoint((await self._held(log)).note)
 
     async def held(self) -> Sequence[WatchedLogRow]:
         """Return what is held of all logs, by origin."""
@@ -362,8 +356,18 @@ class LogWatch:
             problem=row.problem or failure,
         )
 
-    def _watch(self, log: KnownLog) -> _Watch:
-        return self._watches.setdefault(log.origin, _Watch())
+    def _watch(self, log: KnownLog) -> Watch:
+        return self._watches.setdefault(log.origin, Watch())
+
+
+@asynccontextmanager
+async def _at_most(seconds: float) -> AsyncIterator[None]:
+    """Raise an UnavailableError when what is inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise UnavailableError("the log is too slow", code="log-slow") from None
 
 
 def _document_for(found: CheckpointNote, log: KnownLog, row: WatchedLogRow | None) -> str:

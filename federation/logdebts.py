@@ -1,0 +1,53 @@
+"""What a log owes: proofs of trees that somebody else holds of it, or that a message of its node named.
+
+Kept in memory only: who still holds such a tree says so again in the next round of gossip.
+Source: docs/protocol/53-witnesses.md §9.
+"""
+
+import asyncio
+from typing import Final
+
+from protocol.messages import CheckpointRef
+from protocol.tlog.checkpoint import CheckpointNote
+
+#: Checkpoints that others showed and that the log has yet to prove, for each log.
+MOST_DOUBTS: Final = 64
+#: Checkpoints that messages referred to and that were not yet compared, for each log.
+MOST_SAID: Final = 8
+#: A log that cannot be reached at all may owe for so long: nodes are switched off over night.
+AWAY_S: Final = 86_400
+
+#: Size and root.
+Place = tuple[int, bytes]
+
+
+class Watch:
+    """What is remembered of one log between two looks."""
+
+    def __init__(self) -> None:
+        self.turn: Final = asyncio.Lock()
+        self.due_at = 0.0
+        self.looked_at = float("-inf")
+        #: Until then the log, which was too slow or showed nothing, is asked in its own look only.
+        self.rests_until = 0.0
+        self.failure = ""
+        #: Checkpoints that others showed, and since when the log owes their proof.
+        self.doubts: Final[dict[Place, tuple[CheckpointNote, int]]] = {}
+        #: Checkpoints that messages of the log's node referred to, and since when.
+        self.said: Final[dict[tuple[int, str], int]] = {}
+
+    def doubt(self, found: CheckpointNote, now: int) -> None:
+        """Remember a checkpoint that the log has to prove; of too many the first are kept."""
+        place = found.checkpoint.size, found.checkpoint.root
+        if len(self.doubts) < MOST_DOUBTS:
+            self.doubts.setdefault(place, (found, now))
+
+    def refer(self, reference: CheckpointRef, now: int) -> None:
+        """Remember what a message referred to; of too many the first are kept."""
+        if len(self.said) < MOST_SAID:
+            self.said.setdefault((reference.size, reference.root), now)
+
+    def owes_for(self, now: int) -> int:
+        """Return for how many seconds the log has owed the oldest proof; 0: it owes none."""
+        since = [*(each for _, each in self.doubts.values()), *self.said.values()]
+        return max(0, now - min(since)) if since else 0
