@@ -5,21 +5,23 @@ is kept and shown, so that nobody can freeze a third by inventing keys for it. S
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from protocol.encoding import b64, decode
 from protocol.errors import LimitError, MeshError, MissingError
-from protocol.evidence import MAX_BUNDLE_BYTES, Opened, make_bundle, open_bundle, signed_head, signed_message
+from protocol.evidence import MAX_BUNDLE_BYTES, Bundle, Opened, make_bundle, open_bundle, signed_head, signed_message
 from protocol.heads import HEAD_TYP, SetHead
 from protocol.jws import parse
 from protocol.messages import UnopenedMessage, parse_item
 from protocol.peers import NodeDocument
 from protocol.rotation import ROTATION_TYP, Pinned, Rotation, follow
+from protocol.signing import VerifyKey
 
 from .directory import PeerDirectory
-from .ports import Clock, Store, Writer, where
+from .ports import Clock, Reader, Store, Writer, where
 from .rows import BundleRow, EvidenceRow, FrozenRow, MessageRow, MirrorRow
 
 FOUND_HERE: Final = "found here"
@@ -82,9 +84,12 @@ class EvidenceService:
         self, tx: Writer, opened: Opened, data: bytes, *, bound: bool, source: str
     ) -> tuple[Recorded, bool]:
         accused, now = opened.bundle.accused, self._clock.now()
-        known = await tx.get(BundleRow, opened.hash)
+        known = await _known(tx, opened)
         fresh = known is None or (bound and not known.bound)
-        if known is None and await tx.count(BundleRow, where(accused=accused, bound=bound)) >= MOST:
+        enough = await tx.count(BundleRow, where(accused=accused, bound=bound)) >= MOST
+        # Of a peer that was thawed after so many, one more must freeze it again.
+        idle = not bound or await tx.get(FrozenRow, accused) is not None
+        if known is None and enough and idle:
             raise LimitError(f"{MOST} bundles about that node are kept already")
         if fresh:
             known = BundleRow(
@@ -153,9 +158,10 @@ class EvidenceService:
         made = []
         for data in (*await self._from_mirror(), *await self._from_inbox()):
             async with self._store.read() as rows:
-                known = await rows.get(BundleRow, open_bundle(data).hash)
+                known = await _known(rows, open_bundle(data))
             if known is None:
-                made.append(await self.record(data))
+                with suppress(LimitError):
+                    made.append(await self.record(data))
         return tuple(made)
 
     def document_of(self, entity: str) -> str:
@@ -204,15 +210,19 @@ def binds(pinned: Pinned, document: NodeDocument, text: str) -> bool:
     """Tell whether `document` (as signed: `text`) is one of the pinned peer's, earlier, now or later.
 
     Earlier federation keys are those that the rotations in the pinned document lead away from: the peer itself says
-    that they were its own.
+    that they were its own. A key that a statement of the recovery key ended binds nothing: a thief may have it.
     """
     known, current = pinned.document, pinned.document.keys.federation
     own = {current}
     for statement in reversed(known.rotations):
-        rotation = decode(parse(statement, ROTATION_TYP).payload, Rotation, what="rotation statement")
-        if rotation.new == current and rotation.entity == known.entity:
-            own.add(rotation.old)
-            current = rotation.old
+        parsed = parse(statement, ROTATION_TYP)
+        rotation = decode(parsed.payload, Rotation, what="rotation statement")
+        if rotation.new != current or rotation.entity != known.entity:
+            continue
+        if parsed.header.kid != VerifyKey.parse(rotation.old).keyid:
+            break
+        own.add(rotation.old)
+        current = rotation.old
     if document.entity == known.entity and document.keys.federation in own:
         return True
     try:
@@ -220,6 +230,21 @@ def binds(pinned: Pinned, document: NodeDocument, text: str) -> bool:
     except MeshError:
         return False
     return True
+
+
+async def _known(rows: Reader, opened: Opened) -> BundleRow | None:
+    """Return the kept bundle that says the same: a newer document of the accused makes no new contradiction."""
+    exact = await rows.get(BundleRow, opened.hash)
+    if exact is not None:
+        return exact
+    accused, kind, said = opened.bundle.accused, opened.bundle.kind, _said(opened.bundle)
+    found = await rows.find(BundleRow, where(accused=accused, kind=kind), order="-at")
+    same = [row for row in found if _said(decode(row.bundle, Bundle, what="evidence")) == said]
+    return next((row for row in same if row.bound), same[0] if same else None)
+
+
+def _said(bundle: Bundle) -> tuple[str, str]:
+    return bundle.first.text, bundle.second.text
 
 
 def _shown(row: BundleRow, *, frozen: bool) -> Recorded:
