@@ -1,0 +1,228 @@
+"""The two cipher suites and everything that MLS derives, signs and seals with them (RFC 9420 §5, RFC 9180).
+
+`X25519` (0x0001) is the RFC's own; `X_WING` (0xF00D, private use) is the default: a recorded session stays closed to a
+later quantum computer. Ed25519 signatures are verified by libsodium only. Keys are bytes, so that states can be kept.
+"""
+
+import hashlib
+import hmac
+from functools import lru_cache
+from typing import Final, Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM
+from cryptography.hazmat.primitives.hpke import Suite as Hpke
+from nacl.bindings import crypto_sign
+
+from protocol.errors import MeshError
+from protocol.sealing import PrivateSealingKey, SealingPublicKey
+from protocol.signing import SIGNATURE_BYTES, VerifyKey
+
+from .codec import FormError, u16, u32, vector
+from .errors import DecryptError, SignatureError
+
+_PREFIX: Final = b"MLS 1.0 "
+NONCE_BYTES: Final = 12
+TAG_BYTES: Final = 16
+
+
+class Kem(Protocol):
+    """A key encapsulation mechanism under HPKE base mode with an empty AAD."""
+
+    @property
+    def encapsulated_bytes(self) -> int:
+        """Length of an encapsulation."""
+        ...
+
+    def derive(self, ikm: bytes) -> tuple[bytes, bytes]:
+        """Return private and public key of `ikm` (RFC 9180 §7.1.3)."""
+        ...
+
+    def check(self, public: bytes) -> None:
+        """Return when `public` has the form of a key. Raises: FormError."""
+        ...
+
+    def public(self, private: bytes) -> bytes:
+        """Return the public half."""
+        ...
+
+    def seal(self, public: bytes, info: bytes, plain: bytes) -> bytes:
+        """Return encapsulation and ciphertext. Raises: FormError: the key is degenerate."""
+        ...
+
+    def open(self, private: bytes, info: bytes, sealed: bytes) -> bytes:
+        """Return the plaintext. Raises: DecryptError."""
+        ...
+
+
+class _X25519:
+    """DHKEM(X25519, HKDF-SHA256)."""
+
+    encapsulated_bytes: Final = 32
+    _hpke: Final = Hpke(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM)
+    _suite_id: Final = b"KEM" + u16(0x0020)
+
+    def derive(self, ikm: bytes) -> tuple[bytes, bytes]:
+        prk = hmac.digest(b"", b"HPKE-v1" + self._suite_id + b"dkp_prk" + ikm, "sha256")
+        private = hmac.digest(prk, u16(32) + b"HPKE-v1" + self._suite_id + b"sk" + b"\x01", "sha256")
+        return private, self.public(private)
+
+    def check(self, public: bytes) -> None:
+        if len(public) != 32:
+            raise FormError("encryption key must be 32 bytes")
+
+    def public(self, private: bytes) -> bytes:
+        return x25519.X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
+
+    def seal(self, public: bytes, info: bytes, plain: bytes) -> bytes:
+        self.check(public)
+        try:
+            return self._hpke.encrypt(plain, x25519.X25519PublicKey.from_public_bytes(public), info=info)
+        except ValueError:
+            raise FormError("encryption key is degenerate") from None
+
+    def open(self, private: bytes, info: bytes, sealed: bytes) -> bytes:
+        try:
+            return self._hpke.decrypt(sealed, x25519.X25519PrivateKey.from_private_bytes(private), info=info)
+        except (InvalidTag, ValueError):
+            raise DecryptError("a sealed secret does not open") from None
+
+
+class _XWing:
+    """X-Wing: ML-KEM-768 with X25519; a private key is its 32-byte seed."""
+
+    encapsulated_bytes: Final = 1120
+
+    def derive(self, ikm: bytes) -> tuple[bytes, bytes]:
+        private = hashlib.shake_256(ikm).digest(32)
+        return private, self.public(private)
+
+    def check(self, public: bytes) -> None:
+        try:
+            SealingPublicKey(public)
+        except MeshError as error:
+            raise FormError(str(error)) from None
+
+    def public(self, private: bytes) -> bytes:
+        return PrivateSealingKey(private).public.raw
+
+    def seal(self, public: bytes, info: bytes, plain: bytes) -> bytes:
+        try:
+            return SealingPublicKey(public).seal(plain, info)
+        except MeshError as error:
+            raise FormError(str(error)) from None
+
+    def open(self, private: bytes, info: bytes, sealed: bytes) -> bytes:
+        try:
+            return PrivateSealingKey(private).open(sealed, info)
+        except MeshError:
+            raise DecryptError("a sealed secret does not open") from None
+
+
+class Suite:
+    """One cipher suite: KEM, hash, AEAD key size; signatures are Ed25519 in both."""
+
+    def __init__(self, number: int, kem: Kem, hash_name: str, *, key_bytes: int) -> None:
+        self.number: Final = number
+        self.kem: Final = kem
+        self.hash_name: Final = hash_name
+        self.hash_bytes: Final = hashlib.new(hash_name).digest_size
+        self.key_bytes: Final = key_bytes
+        self.zero: Final = bytes(self.hash_bytes)
+
+    def __repr__(self) -> str:
+        return f"Suite(0x{self.number:04X})"
+
+    def hash(self, data: bytes) -> bytes:
+        """Return the hash of `data`."""
+        return hashlib.new(self.hash_name, data).digest()
+
+    def mac(self, key: bytes, data: bytes) -> bytes:
+        """Return HMAC under `key`."""
+        return hmac.digest(key, data, self.hash_name)
+
+    def extract(self, salt: bytes, ikm: bytes) -> bytes:
+        """Return KDF.Extract."""
+        return hmac.digest(salt, ikm, self.hash_name)
+
+    def expand(self, secret: bytes, label: bytes, context: bytes, size: int) -> bytes:
+        """Return ExpandWithLabel; `label` is without its prefix."""
+        info = _expand_head(size, label) + vector(context)
+        block = hmac.digest(secret, info + b"\x01", self.hash_name)
+        if size <= self.hash_bytes:
+            return block[:size]
+        found, count = block, 1
+        while len(found) < size:
+            count += 1
+            block = hmac.digest(secret, block + info + bytes((count,)), self.hash_name)
+            found += block
+        return found[:size]
+
+    def derive(self, secret: bytes, label: bytes) -> bytes:
+        """Return DeriveSecret."""
+        return self.expand(secret, label, b"", self.hash_bytes)
+
+    def derive_at(self, secret: bytes, label: bytes, generation: int, size: int) -> bytes:
+        """Return DeriveTreeSecret."""
+        return self.expand(secret, label, u32(generation), size)
+
+    def reference(self, label: bytes, value: bytes) -> bytes:
+        """Return RefHash; `label` is the whole label."""
+        return self.hash(vector(label) + vector(value))
+
+    def sign(self, seed: bytes, public: bytes, label: bytes, content: bytes) -> bytes:
+        """Return SignWithLabel by the Ed25519 key of `seed`, whose public half is `public`."""
+        return crypto_sign(_labelled(label, content), seed + public)[:SIGNATURE_BYTES]
+
+    def verify(self, public: bytes, label: bytes, content: bytes, signature: bytes, *, what: str) -> None:
+        """Return when VerifyWithLabel holds. Raises: SignatureError."""
+        try:
+            _verifier(public).verify(signature, _labelled(label, content))
+        except MeshError:
+            raise SignatureError(f"{what} is not signed by its sender") from None
+
+    def seal_to(self, public: bytes, label: bytes, context: bytes, plain: bytes) -> tuple[bytes, bytes]:
+        """Return EncryptWithLabel: encapsulation and ciphertext. Raises: FormError: the key is degenerate."""
+        sealed = self.kem.seal(public, _labelled(label, context), plain)
+        return sealed[: self.kem.encapsulated_bytes], sealed[self.kem.encapsulated_bytes :]
+
+    def open_with(self, private: bytes, label: bytes, context: bytes, sealed: tuple[bytes, bytes]) -> bytes:
+        """Return DecryptWithLabel. Raises: DecryptError."""
+        if len(sealed[0]) != self.kem.encapsulated_bytes:
+            raise DecryptError("a sealed secret does not open")
+        return self.kem.open(private, _labelled(label, context), sealed[0] + sealed[1])
+
+    def encrypt(self, key: bytes, nonce: bytes, plain: bytes, aad: bytes) -> bytes:
+        """Return AES-GCM ciphertext and tag."""
+        return AESGCM(key).encrypt(nonce, plain, aad)
+
+    def decrypt(self, key: bytes, nonce: bytes, ciphertext: bytes, aad: bytes) -> bytes:
+        """Return the plaintext. Raises: DecryptError: also for a cut tag."""
+        if len(ciphertext) < TAG_BYTES:
+            raise DecryptError("a ciphertext has no tag")
+        try:
+            return AESGCM(key).decrypt(nonce, ciphertext, aad)
+        except InvalidTag:
+            raise DecryptError("a ciphertext was changed, or is of another group") from None
+
+
+@lru_cache(maxsize=1024)
+def _verifier(public: bytes) -> VerifyKey:
+    """Return the key, its point checked once and not at every message."""
+    return VerifyKey(public)
+
+
+@lru_cache(maxsize=64)
+def _expand_head(size: int, label: bytes) -> bytes:
+    return u16(size) + vector(_PREFIX + label)
+
+
+def _labelled(label: bytes, content: bytes) -> bytes:
+    return vector(_PREFIX + label) + vector(content)
+
+
+X25519: Final = Suite(0x0001, _X25519(), "sha256", key_bytes=16)
+X_WING: Final = Suite(0xF00D, _XWing(), "sha512", key_bytes=32)
+SUITES: Final = {suite.number: suite for suite in (X25519, X_WING)}

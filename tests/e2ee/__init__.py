@@ -1,0 +1,1 @@
+"""Tests of end-to-end encryption: MLS against official vectors, other implementations and attackers."""

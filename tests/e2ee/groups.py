@@ -1,0 +1,86 @@
+"""Groups for tests: devices with keys from a seed, and a member's side of a group that tests can damage."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from protocol.e2ee.mls import commits, welcome
+from protocol.e2ee.mls.commits import Rules, Staged
+from protocol.e2ee.mls.group import hear, speak
+from protocol.e2ee.mls.nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode
+from protocol.e2ee.mls.profile import AGREEMENT, BASIC, PRODUCT, VERSION, Profile
+from protocol.e2ee.mls.schedule import GroupContext
+from protocol.e2ee.mls.state import CheckLeaf, Group, alone
+from protocol.e2ee.mls.suites import X25519, Suite
+from protocol.e2ee.mls.welcome import Newcomer
+from protocol.signing import SigningKey
+
+NOW: Final = 1_800_000_000
+AGREED: Final = b"\x5a" * 32
+
+
+def drawn(*words: object) -> bytes:
+    """Return 32 bytes that look random and are the same in every run."""
+    return hashlib.sha256(repr(words).encode()).digest()
+
+
+def anybody(leaf: LeafNode) -> None:
+    """Accept every member."""
+    del leaf
+
+
+def rules(*, now: int = NOW, check: CheckLeaf = anybody, profile: Profile = PRODUCT) -> Rules:
+    """Return what a member judges by."""
+    return Rules(profile, now, check)
+
+
+def accept(context: GroupContext) -> None:
+    """Accept every agreement."""
+    del context
+
+
+def device(name: str, suite: Suite = X25519, *, change: Callable[[LeafNode], LeafNode] | None = None) -> Newcomer:
+    """Return a device with a key package; `change` alters its leaf before it is signed."""
+    seed = drawn(name, "seed")
+    init, init_public = suite.kem.derive(drawn(name, "init") * 2)
+    private, public = suite.kem.derive(drawn(name, "leaf") * 2)
+    capabilities = Capabilities((VERSION,), (X25519.number, 0xF00D), (AGREEMENT,), (), (BASIC,))
+    lifetime = (NOW - 60, NOW + 86_400)
+    leaf = LeafNode(public, SigningKey(seed).public.raw, name.encode(), capabilities, KEY_PACKAGE, lifetime)
+    if change is not None:
+        leaf = change(leaf)
+    package = KeyPackage(suite.number, init_public, leaf.signed(suite, seed)).signed(suite, seed)
+    return Newcomer(package, init, private, seed)
+
+
+def begun(*names: str, suite: Suite = X25519) -> list[Group]:
+    """Return the states of a group of these devices, the first of which began it."""
+    devices = [device(name, suite) for name in names]
+    first = devices[0]
+    group = alone(
+        suite, first.package.leaf, private=first.private, seed=first.seed, agreement=AGREED, entropy=drawn(names)
+    )
+    staged = commits.make(
+        group, add=[each.package for each in devices[1:]], rules=rules(), entropy=drawn(names, "commit")
+    )
+    told = welcome.make(staged)
+    return [staged.next, *(welcome.join(told, each, rules(), accept=accept) for each in devices[1:])]
+
+
+def staged(group: Group, *, add: tuple[Newcomer, ...] = (), remove: tuple[int, ...] = (), salt: object = 0) -> Staged:
+    """Return a commit of a member."""
+    packages = [each.package for each in add]
+    return commits.make(group, add=packages, remove=remove, rules=rules(), entropy=drawn("commit", salt, group.me))
+
+
+def said(group: Group, body: bytes, salt: object = 0) -> tuple[Group, bytes]:
+    """Return the state after a member spoke, and the message."""
+    return speak(group, body, entropy=drawn("guard", salt))
+
+
+def heard(group: Group, data: bytes) -> tuple[Group, bytes]:
+    """Return the state after an application message, and its body."""
+    after, spoken = hear(group, data, rules())
+    assert after is not None
+    assert hasattr(spoken, "body")
+    return after, spoken.body
