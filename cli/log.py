@@ -9,8 +9,9 @@ import msgspec
 from federation.cosigning import WitnessStatus
 from federation.startcheck import Override
 from federation.watchwords import WatchStatus
-from node.nodelog import CheckLog, LogChecked, LogStatus, ShowLog, SucceedLog
+from node.nodelog import CheckLog, LogChecked, ShowLog, SucceedLog
 from node.services.witness_operations import ListWatched, ListWitnesses, OverrideLog
+from node.status import LogStatus
 from protocol.errors import RefusedError, UnverifiedError
 from protocol.logaudit import LogAudit
 from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, open_document

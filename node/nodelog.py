@@ -23,6 +23,7 @@ from .keys import KeyRing
 from .operations import Command, Operation
 from .parts import Base
 from .sections import EditionsSection
+from .status import LogStatus
 
 
 class ShowLog(Command, frozen=True, kw_only=True):
@@ -37,21 +38,6 @@ class CheckLog(Command, frozen=True, kw_only=True):
 
 class SucceedLog(Command, frozen=True, kw_only=True):
     """Start a successor of a log that must not be signed any more."""
-
-
-class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The log that grows: its newest checkpoint, and leaves that no checkpoint covers yet.
-
-    `problem` is the code of the error that keeps it from growing. `root` is base64url.
-    """
-
-    origin: str
-    vkey: str
-    size: int
-    root: str
-    signed_at: int | None
-    waiting: int
-    problem: str
 
 
 class LogChecked(msgspec.Struct, frozen=True, kw_only=True):

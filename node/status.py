@@ -26,6 +26,21 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     fix: str
 
 
+class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The log that grows: its newest checkpoint, and leaves that no checkpoint covers yet.
+
+    `problem` is the code of the error that keeps it from growing. `root` is base64url.
+    """
+
+    origin: str
+    vkey: str
+    size: int
+    root: str
+    signed_at: int | None
+    waiting: int
+    problem: str
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How the node is; `counts` are rows of a few kinds, by what they are called."""
 

@@ -17,8 +17,8 @@ from federation.ports import Clock, Reader, Store, where
 from federation.publisher import newest_head
 from federation.rows import AttestationRow, FrozenRow, MirrorRow, PeerRow, WitnessedLogRow
 from federation.watchwords import ALARMING, WatchStatus
-from node.nodelog import LogStatus
 from node.operations import Operation
+from node.status import LogStatus
 from protocol.attestation import ThresholdError, quorum_of
 from protocol.errors import MissingError
 from protocol.peers import witness_key

@@ -14,8 +14,9 @@ from federation.ports import where
 from federation.rows import LogAgreementRow, LogEntryRow, LogPeriodRow, LogTileRow
 from node import config as configuration
 from node.app import open_node
-from node.nodelog import CheckLog, LogChecked, LogStatus, ShowLog, SucceedLog
+from node.nodelog import CheckLog, LogChecked, ShowLog, SucceedLog
 from node.operations import Operations
+from node.status import LogStatus
 from node.store.backup import backup, restore
 from protocol.encoding import b64
 from protocol.errors import MalformedError, MissingError, RefusedError, UnverifiedError
