@@ -106,7 +106,8 @@ def _cells(one: PeerLine, view: BoardView) -> Cells:
 def _mode(one: PeerLine) -> Iterable[Said]:
     if one.frozen_at is not None:
         yield Said(text=f"FROZEN {when(one.frozen_at)}", tone="bad")
-    tone: Tone = {"full": "good", "blocked": "bad"}.get(one.mode, "warn")  # type: ignore[assignment]
+    tones: dict[str, Tone] = {"full": "good", "blocked": "bad"}
+    tone = tones.get(one.mode, "warn")
     yield Said(text="suspended" if one.mode == "blocked" else one.mode, tone="" if one.frozen_at else tone)
     if one.mode != "full" and one.mode_reason:
         yield Said(text=one.mode_reason)
@@ -125,8 +126,8 @@ def _sets(sets: Sequence[HeldSet]) -> Iterable[Said]:
         age = f" {_age(held.age_s)}" if held.age_s is not None else ""
         why = f" ({held.problem})" if held.problem else ""
         fresh: Tone = "good" if (held.age_s or 0) < OLD_S and not held.problem else "warn"
-        tone: Tone = {"fresh": fresh, "forked": "bad"}.get(held.state, "warn")  # type: ignore[assignment]
-        yield Said(text=f"{kind}{age}, {held.state}{why}", tone=tone)
+        tones: dict[str, Tone] = {"fresh": fresh, "forked": "bad"}
+        yield Said(text=f"{kind}{age}, {held.state}{why}", tone=tones.get(held.state, "warn"))
 
 
 def _attested(whose: str, found: Attested | None) -> Said:
