@@ -20,6 +20,8 @@ from .output import Output, json_option, when
 
 #: A statement is far shorter.
 MOST_STATEMENT: Final = 4096
+#: A statement is longer than the name of a file.
+LONGEST_PATH: Final = 255
 
 
 class Stated(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +121,7 @@ def _confirm(question: str) -> None:
 
 def _read(statement: str) -> str:
     """Return a statement given as a file or as its text."""
-    if statement.count(".") == 2 and not Path(statement).is_file():
+    if len(statement) > LONGEST_PATH:
         return statement
     with Path(statement).open(encoding="ascii", errors="replace") as file:
         return file.read(MOST_STATEMENT).strip()

@@ -286,3 +286,23 @@ async def test_what_is_known_of_a_peers_keys_goes_with_it_but_not_what_was_ended
         await forget_peer(tx, aurora.entity)
         assert await tx.count(PendingDocumentRow) == 0
         assert await tx.count(RevokedKeyRow) > 0
+
+
+async def test_a_step_from_a_document_that_was_refused_leads_nowhere(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    known = birch.directory.get(aurora.entity)
+    serve(aurora, NEW)
+    with pytest.raises(KeyChangedError):
+        await look(birch, aurora, clock)
+    step = Rotation(
+        entity=aurora.entity,
+        number=2,
+        old=NEW.federation.public.text,
+        new=THIRD.federation.public.text,
+        issued_at=0,
+    )
+    serve(aurora, THIRD, seq=3, statements=(sign_rotation(step, NEW.federation),))
+    with pytest.raises(KeyChangedError):
+        await look(birch, aurora, clock)
+    assert birch.directory.get(aurora.entity) == known

@@ -29,6 +29,10 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "evidence.import": {"bundle": "{}"},
     "evidence.list": {},
     "evidence.thaw": {"entity": "https://birch.example"},
+    "keys.list": {},
+    "keys.prepare": {},
+    "keys.recover": {"statement": "none"},
+    "keys.rotate": {"role": "http"},
     "log.check": {},
     "log.override": {},
     "log.show": {},
@@ -50,11 +54,13 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "offer.verify": {"proof": "{}"},
     "peer.accept": {"ticket": "none"},
     "peer.board": {},
+    "peer.confirm-key": {"entity": "https://birch.example", "words": "none"},
     "peer.doctor": {"url": "https://birch.example"},
     "peer.invite": {},
     "peer.ledger": {"entity": "https://birch.example"},
     "peer.list": {},
     "peer.mode": {"entity": "https://birch.example", "mode": "full"},
+    "peer.pending": {},
     "peer.preview": {"ticket": "none"},
     "peer.remove": {"entity": "https://birch.example"},
     "peer.show": {"entity": "https://birch.example"},
@@ -76,10 +82,22 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     # The last one: there is nobody to ask about afterwards.
     "member.erase": {"id": "WHO"},
 }
-#: Links, tickets and the hashes of a log are random; they are made by asking or by the clock and tell nothing.
-MADE: Final = frozenset({"log.check", "log.override", "log.show", "log.successor", "member.link", "peer.invite"})
-#: Of the status: what this process and machine are at this moment.
-MOMENTARY: Final = frozenset({"database_bytes", "listen", "pages", "jobs", "mails waiting", "messages waiting"})
+#: Links, keys, tickets and the hashes of a log are random; they are made by asking or by the clock and tell nothing.
+MADE: Final = frozenset(
+    {
+        "keys.list",
+        "keys.prepare",
+        "keys.rotate",
+        "log.check",
+        "log.override",
+        "log.show",
+        "log.successor",
+        "member.link",
+        "peer.invite",
+    }
+)
+#: Of status and board: what this process and machine are at this moment, and how far the log has grown.
+MOMENTARY: Final = frozenset({"database_bytes", "listen", "log", "pages", "jobs", "mails waiting", "messages waiting"})
 
 
 async def test_every_answer_is_the_same_whoever_mentors(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from federation import inbox, outbox, pauses
-from node.sections import HandshakeSection, PrivacySection
+from federation import discovery, inbox, outbox, pauses, pending
+from node.sections import HandshakeSection, KeysSection, PrivacySection
 from node.services import consumer, mentor_side, quota, quoting, sessions, threads
 from node.services.mailbox import MAX_PAGE
-from protocol import bodies, envelope, handshake, jws, messages, sealing, session
+from protocol import bodies, envelope, handshake, jws, messages, peers, sealing, session
 from protocol.threads import MAX_MESSAGES
 
 from .pages import PAGES
@@ -27,6 +27,13 @@ def page(name: str) -> str:
         ("04", f"{sealing.OVERHEAD_BYTES:,} bytes longer than its plaintext"),
         ("30", f"exactly {messages.ITEM_BYTES:,} bytes"),
         ("30", f"at most {MAX_MESSAGES} messages of each side"),
+        ("20", f"at most {peers.MAX_ROTATIONS} statements of §4"),
+        ("20", f"before, at most {peers.MAX_EARLIER} each"),
+        ("20", f"at most once in {discovery.REFETCH_S} s for each peer"),
+        ("20", f"at most {peers.MAX_DOCUMENT_BYTES // 1024} KiB"),
+        ("20", f"({KeysSection().overlap_days} unless its administrator"),
+        ("20", f"From {pending.WAIT_S // 3600} hours after it was first seen"),
+        ("21", f"once in {discovery.REFETCH_S} s for each of its documents"),
         ("31", f"at most {handshake.MAX_COUNTERS} counters"),
         ("31", f"at most {consumer.MAX_OPEN} open requests"),
         ("31", f"the {quoting.SHORTLIST} mentors behind the offer"),
