@@ -8,33 +8,40 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from federation.pending import WAIT_S, PendingKey
 from federation.ports import where
-from federation.rows import LogEntryRow, OwnDocumentRow
+from federation.rows import LogEntryRow, OwnDocumentRow, PeerRow
 from node import config as configuration
 from node.app import Node, open_node
 from node.keyfiles import ROLES, Role
-from node.keys import load_keys
+from node.keys import KeyRing, load_keys
 from node.rekeying import recovery_key, rotate_key, waiting_key
+from node.sections import Config, NodeSection, OrgSection
 from node.services.keys import (
+    ConfirmKey,
     KeyList,
     ListKeys,
+    ListPending,
     Prepared,
     PrepareRecovery,
     Recover,
     RotateKey,
 )
-from node.services.peers import public_keys
-from protocol.errors import MeshError, MissingError, UnavailableError
+from node.services.peers import draft_document, public_keys
+from node.status import NodeStatus, ShowStatus
+from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.keydirectory import DIRECTORY_PATH
 from protocol.logleaves import NodeKeyLeaf, SuccessorLeaf, parse_leaf
-from protocol.peers import DOCUMENT_PATH, open_document
+from protocol.peers import DOCUMENT_PATH, open_document, sign_document
 from protocol.rotation import Rotation, pin, sign_rotation
 from protocol.rotation import follow as follow_document
 from protocol.signing import VerifyKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
+from tests.federation.stations import key_ring
 from tests.node.running import ENTITY, Running, make_directory, running
 
+BIRCH = "https://birch.example"
 FIELDS = {role: role.replace("-", "_") for role in ROLES}
 
 
@@ -216,3 +223,44 @@ async def test_the_database_never_holds_a_private_key(node: Running) -> None:
         (row,) = await rows.find(OwnDocumentRow)
     seeds = [path.read_text().split()[2] for path in (node.node.base.directory / "keys").glob("*.key")]
     assert not [seed for seed in seeds if seed.encode() in row.document]
+
+
+async def test_a_peers_changed_key_shows_until_it_is_confirmed(node: Running) -> None:
+    peering, clock = node.node.peering, node.node.base.clock
+    assert isinstance(clock, SteppedClock)
+    old, new = key_ring("birch"), key_ring("birch 2")
+    row = PeerRow(
+        entity=BIRCH,
+        connect_to="127.0.0.1:1",  # nobody answers there
+        keyid=old.http.public.keyid,
+        federation_key=old.federation.public.text,
+        document=birch(old).encode(),
+        mode="full",
+        added_at=clock.now(),
+        fetched_at=clock.now(),
+    )
+    async with node.node.base.store.write() as tx:
+        await tx.put(row)
+    peer = peering.directory.put(row)
+    await peering.discovery.pending.see(peer, birch(new))
+    operations = node.node.operations
+    (seen,) = await operations.call("peer.pending", ListPending(), tuple[PendingKey, ...])
+    status = await operations.call("node.status", ShowStatus(), NodeStatus)
+    assert [alert.about for alert in status.alerts if BIRCH in alert.detail] == ["changed key"]
+    command = ConfirmKey(entity=BIRCH, words=seen.new_words)
+    with pytest.raises(RefusedError, match="UTC"):
+        await operations.call("peer.confirm-key", command, PendingKey)
+    clock.advance(WAIT_S)
+    assert await operations.call("peer.confirm-key", command, PendingKey) == seen
+    assert peering.directory.get(BIRCH).http_key == new.http.public
+    status = await operations.call("node.status", ShowStatus(), NodeStatus)
+    assert [alert for alert in status.alerts if BIRCH in alert.detail] == []
+    with pytest.raises(RefusedError) as refusal:
+        await operations.call("peer.confirm-key", command, PendingKey)
+    assert refusal.value.code == "known-key"
+
+
+def birch(keys: KeyRing) -> str:
+    """Return a document of Birch with these keys."""
+    config = Config(node=NodeSection(entity=BIRCH), org=OrgSection(display_name="Birch Clinic", countries=("DE",)))
+    return sign_document(draft_document(config, keys), keys.federation)
