@@ -6,7 +6,7 @@ nobody outside can attest is amber. Source: docs/protocol/13-key-directory.md §
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,6 +21,8 @@ from .core import Core
 from .pins import document_of
 from .records import DirectoryRecord, ProvenRecord
 from .state import ClientState
+
+T = TypeVar("T")
 
 #: So many entries come with the one that is meant.
 CROWD_BITS: Final = 6
@@ -79,15 +81,7 @@ class KeyChecks:
 
         Raises: NotListedYetError: they are not listed yet; UnverifiedError: the proof is wrong, which is remembered.
         """
-        left = patience_s
-        while True:
-            try:
-                return await self._once(wanted)
-            except NotListedYetError:
-                if left <= 0:
-                    raise
-            left -= LOOK_EVERY_S
-            await asyncio.sleep(LOOK_EVERY_S)
+        return await _patiently(lambda: self._once(wanted), patience_s)
 
     async def own(self, audience: str) -> ProvenRecord:
         """Return once this device stands in its own directory where others can see it.
@@ -124,13 +118,16 @@ class KeyChecks:
 
         Raises: NotListedYetError: none is proven yet; UnverifiedError: the proof is wrong.
         """
+        return await _patiently(lambda: self._directory(origin, audience), PATIENCE_S)
+
+    async def _directory(self, origin: str, audience: str) -> ProvenHead:
         answer = await self._ask(KeyQuery(origin=origin, audience=audience))
         return await self._verified(answer, origin, audience)
 
     async def _once(self, wanted: UnprovenError) -> ProvenRecord:
         origin, audience = wanted.origin, wanted.audience
         try:
-            proven = await self.directory(origin, audience)
+            proven = await self._directory(origin, audience)
             bits = max(0, proven.head.size_bucket.bit_length() - 1 - CROWD_BITS)
             prefix = lookup_prefix(wanted.identity_key, bits)
             answer = await self._ask(KeyQuery(origin=origin, audience=audience, prefix=prefix, bits=bits))
@@ -177,6 +174,19 @@ class KeyChecks:
 
         self._core.vault.update(keep)
         return record
+
+
+async def _patiently(look: Callable[[], Awaitable[T]], patience_s: float) -> T:
+    """Return what `look` finds, looking again while it is not listed. Raises: NotListedYetError: it took too long."""
+    left = patience_s
+    while True:
+        try:
+            return await look()
+        except NotListedYetError:
+            if left <= 0:
+                raise
+        left -= LOOK_EVERY_S
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def circle_of(state: ClientState, audience: str, origin: str, answer: KeyAnswer) -> Circle:

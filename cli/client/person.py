@@ -94,6 +94,14 @@ class Person:
         """Look for new organizations and keys that end soon, and enrol for them."""
         return await self.accounts.sync()
 
+    async def listed(self) -> None:
+        """Return once this device stands in the key directory wherever it enrolled; before, nobody can be met with it.
+
+        Raises: NotListedYetError: not within a quarter of a minute; UnverifiedError: its own node shows other keys.
+        """
+        for audience in self._core.state().audiences:
+            await self._checks.own(audience)
+
     async def sign_out(self) -> None:
         """End this sign-in; the vault stays."""
         await self.accounts.sign_out()

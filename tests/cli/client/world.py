@@ -149,8 +149,7 @@ def profile(format_: Format = "call") -> MentorProfile:
 async def listed_everywhere(person: Person) -> None:
     """Return once others can check this device wherever it enrolled: before that nobody is proposed to them."""
     await person.sync()
-    for audience in person.state.audiences:
-        await person._checks.own(audience)
+    await person.listed()
 
 
 async def become_mentor(person: Person, *, listed: bool = True, format_: Format = "call") -> None:
