@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from protocol.errors import MeshError
-from protocol.logleaves import log_origin
+from protocol.logleaves import log_number, log_origin
 from protocol.signing import VerifyKey
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint
 from protocol.tlog.note import LogKey, render_note
@@ -42,16 +42,19 @@ class OwnLog:
     async def hear(self, found: CheckpointNote, *, said_by: str) -> bool:
         """Take a checkpoint that somebody shows; return whether it proves that the log must not go on.
 
-        One of another log, or that this node's key did not sign, means nothing.
+        One of another log, or that this node's key did not sign, means nothing. One of a successor that is not known
+        here tells of a database that was set back to before it.
         """
         async with self._store.write() as tx:
             log = await current_log(tx)
-            key = LogKey(name=log_origin(self._own, log), key=self._key())
+            origin = log_origin(self._own, log)
+            later = log_number(self._own, found.checkpoint.origin) > log
+            key = LogKey(name=found.checkpoint.origin if later else origin, key=self._key())
             try:
                 checkpoint = open_checkpoint(found, [key]).checkpoint
             except MeshError:
                 return False
-            if await self._contains(tx, log, checkpoint):
+            if not later and await self._contains(tx, log, checkpoint):
                 return False
             if await tx.get(LogAheadRow, log) is None:
                 note = render_note(found.note)

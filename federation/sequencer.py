@@ -30,6 +30,7 @@ from .rows import LogAheadRow, LogCheckpointRow, LogEntryRow, LogStatedRow, LogT
 PORTION: Final = 4096
 #: The generation of a database that never came back from a backup.
 _FIRST_GENERATION: Final = 1
+MINUTE_S: Final = 60
 
 
 class RestoredLogError(RefusedError):
@@ -243,23 +244,29 @@ class Sequencer:
             try:
                 held = await self._checked(tx)
             except (RestoredLogError, DamagedLogError, RolledBackError):
-                checkpoint = await self._succeeded(tx)
+                checkpoint = await self._succeeded(tx, lost=True)
             else:
                 if self._gate is None or not self._gate.claimed:
                     raise RefusedError(f"log {held.origin} is whole: it goes on without a successor", code="log-whole")
-                checkpoint = await self._succeeded(tx)
+                checkpoint = await self._succeeded(tx, lost=True)
         if self._gate is not None:
             self._gate.open()
         self._signed, self.problem = checkpoint, ""
         self._woken.set()
         return checkpoint
 
-    async def _succeeded(self, tx: Writer) -> Checkpoint:
+    async def _succeeded(self, tx: Writer, *, lost: bool = False) -> Checkpoint:
+        """Start a successor. `lost`: successors may have been begun that this database does not know.
+
+        Then its number is the time in minutes, so that none of theirs is given again: two logs under one name and key
+        would be a fork.
+        """
         older = await current_log(tx)
         last, key = await self._last_known(tx, older)
         moved = await tx.find(LogEntryRow, where(log=older), at_least("number", last.size), order="number")
         await tx.delete(LogEntryRow, where(log=older), at_least("number", last.size))
-        log, origin = older + 1, log_origin(self._own, older + 1)
+        log = max(older + 1, self._clock.now() // MINUTE_S if lost else 0)
+        origin = log_origin(self._own, log)
         first = render_leaf(successor_leaf(origin, last, key))
         await tx.insert(*_rows(log, 0, [first, *(row.entry for row in moved)]))
         checkpoint = await self._grown(tx, _Held(log=log, origin=origin, edge=RightEdge()))

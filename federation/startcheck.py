@@ -151,7 +151,8 @@ class StartCheck:
         """
         try:
             reply = await self._cosigner.ask(target, row) if row else Reply(said="unknown")
-            if reply.said in {"ahead", "contradicts"} or row is None:
+            # Who does not follow this log may follow a successor of it that is lost here.
+            if reply.said in {"ahead", "contradicts", "unknown"}:
                 self._shown = await self._own.ask(target) or self._shown
         except MeshError:
             return

@@ -119,10 +119,17 @@ def log_origin(entity: str, log: int) -> str:
 
 def is_log_of(entity: str, origin: str) -> bool:
     """Tell whether `origin` is that of a log of `entity`, the first or a successor."""
-    rest = origin.removeprefix(log_origin(entity, 1))
-    number = rest.removeprefix("/")
-    counted = number.isascii() and number.isdigit() and len(number) <= 9 and number[0] != "0" and number != "1"
-    return rest != origin and (rest == "" or (rest.startswith("/") and counted))
+    return log_number(entity, origin) > 0
+
+
+def log_number(entity: str, origin: str) -> int:
+    """Return which log of `entity` has this origin: 1 for the first, more for a successor, 0 for none of its logs."""
+    first = log_origin(entity, 1)
+    if origin == first:
+        return 1
+    number = origin.removeprefix(f"{first}/")
+    counted = number != origin and number.isascii() and number.isdigit() and len(number) <= 9
+    return int(number) if counted and number[0] != "0" and number != "1" else 0
 
 
 def head_leaf(head: SetHead, jws: str) -> SetHeadLeaf:

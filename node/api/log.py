@@ -27,8 +27,8 @@ class LogServices(msgspec.Struct, frozen=True, kw_only=True):
 
 LOG: Final = web.AppKey("mentormesh.log", LogServices)
 
-#: Nobody restores a node a hundred times.
-_SUCCESSOR: Final = "/log/{log:[2-9]|[1-9][0-9]}"
+#: After a restore the number is the time in minutes.
+_SUCCESSOR: Final = "/log/{log:[2-9]|[1-9][0-9]{1,8}}"
 
 
 async def checkpoint(request: web.Request) -> web.Response:

@@ -458,6 +458,18 @@ async def test_a_peer_that_shows_our_own_log_larger_than_it_is_ends_it() -> None
     assert (ahead.size, ahead.said_by) == (99, "https://birch.example")
 
 
+@pytest.mark.parametrize(
+    ("origin", "lost"), [(f"{LOG}/2", True), (f"{LOG}/30000000", True), ("aurora.example/2", False)]
+)
+async def test_a_successor_that_this_database_does_not_know_ends_the_log(origin: str, *, lost: bool) -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, _ = town.watchers
+    shown = sign_checkpoint(Checkpoint(origin=origin, size=2, root=bytes(32)), aurora.keys.log)
+    assert await aurora.own_log.hear(shown, said_by="https://birch.example") is lost
+    forged = sign_checkpoint(Checkpoint(origin=origin, size=2, root=bytes(32)), key_ring("forger").log)
+    assert not await aurora.own_log.hear(forged, said_by="https://birch.example")
+
+
 async def test_a_node_that_is_away_is_no_problem_of_others() -> None:
     town = await Town.of("aurora", "birch", "cobalt")
     town.watchers[0].away = True

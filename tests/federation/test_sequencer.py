@@ -337,9 +337,9 @@ async def test_a_restored_log_goes_on_as_a_successor(store: Store) -> None:
     with pytest.raises(RestoredLogError):
         await log.sequence()
     found = await log.succeed()
-    assert (found.origin, found.size, log.problem) == ("aurora.example/log/2", 3, "")
-    assert await signed(store, 2) == found
-    entries = decode_bundle(await Logbook(store).resource(2, "tile/entries/000.p/3"), Bundle(0, 3))
+    assert (found.origin, found.size, log.problem) == ("aurora.example/log/30000000", 3, "")
+    assert await signed(store, 30_000_000) == found
+    entries = decode_bundle(await Logbook(store).resource(30_000_000, "tile/entries/000.p/3"), Bundle(0, 3))
     first, *moved = [parse_leaf(each) for each in entries]
     assert isinstance(first, SuccessorLeaf)
     assert verify_successor(first, found.origin, KEY.public) == await signed(store)
@@ -348,14 +348,24 @@ async def test_a_restored_log_goes_on_as_a_successor(store: Store) -> None:
     assert await append(log, store, 5, 6) == 3
     grew = await sequencer(store, generation=2).sequence()
     assert grew is not None
-    assert (grew.origin, grew.size) == ("aurora.example/log/2", 4)
+    assert (grew.origin, grew.size) == ("aurora.example/log/30000000", 4)
+
+
+async def test_a_backup_restored_twice_begins_two_logs_under_two_names(store: Store) -> None:
+    await grown(store, 3)
+    first = await sequencer(store, generation=2).succeed()
+    async with store.write() as tx:
+        await tx.delete(LogCheckpointRow, where(log=30_000_000))
+    again = Sequencer(store, SteppedClock(1_800_003_600), own=OWN, key=KEY, generation=2)
+    assert first.origin == "aurora.example/log/30000000"
+    assert (await again.succeed()).origin == "aurora.example/log/30000060"
 
 
 async def test_a_successor_of_a_log_whose_key_is_lost_says_so(store: Store) -> None:
     await grown(store, 3)
     log = sequencer(store, generation=2, key=SigningKey(b"o" * 32))
     await log.succeed()
-    entries = decode_bundle(await Logbook(store).resource(2, "tile/entries/000.p/1"), Bundle(0, 1))
+    entries = decode_bundle(await Logbook(store).resource(30_000_000, "tile/entries/000.p/1"), Bundle(0, 1))
     first = parse_leaf(entries[0])
     assert isinstance(first, SuccessorLeaf)
     assert (first.size, first.signature) == (0, None)

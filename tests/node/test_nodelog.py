@@ -254,13 +254,13 @@ async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tm
             await node.log.sequencer.sequence()
         assert (await show(node.operations)).problem == "log-restored"
         status = await node.operations.call("log.successor", SucceedLog(), LogStatus)
-        assert (status.origin, status.size, status.problem) == ("aurora.example/log/2", 11, "")
+        assert (status.origin, status.size, status.problem) == ("aurora.example/log/30000000", 11, "")
         with pytest.raises(RefusedError):
             await node.operations.call("log.successor", SucceedLog(), LogStatus)
         document = node.peering.identity.document  # said at once, without another start
         assert (document.log_origin, document.log_vkey) == (status.origin, status.vkey)
         async with node.base.store.read() as rows:
-            (row,) = await rows.find(LogEntryRow, where(log=2, number=0))
+            (row,) = await rows.find(LogEntryRow, where(log=30_000_000, number=0))
         leaf = parse_leaf(row.entry)
         assert isinstance(leaf, SuccessorLeaf)
         assert lost is not None
@@ -269,7 +269,7 @@ async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tm
         document = node.peering.identity.document
         assert (document.log_origin, document.log_vkey) == (status.origin, status.vkey)
         assert await node.log.book.checkpoint(1)
-        assert await node.log.book.checkpoint(2)
+        assert await node.log.book.checkpoint(30_000_000)
 
 
 @pytest.mark.slow
