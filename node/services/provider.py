@@ -23,9 +23,11 @@ from protocol.bodies import (
     Slots,
     VerifiedBody,
 )
+from protocol.devices import sealing_key_hash
 from protocol.encoding import b64, decode, encode, unb64
 from protocol.handshake import State
 from protocol.messages import Message
+from protocol.sealing import SealingPublicKey
 
 from . import places
 from .answering import Answering
@@ -91,7 +93,8 @@ class Provider:
         row, effective = await self._desk.take(tx, row, message, deadline=deadline)
         if not effective:
             return row
-        held = await self._take_place(tx, row, choice, candidate, deadline=deadline or 0)
+        quoted = candidate if candidate and _is_sealed_as_quoted(message.as_(AcceptedBody), candidate) else None
+        held = await self._take_place(tx, row, choice, quoted, deadline=deadline or 0)
         if isinstance(held, str):
             row, _ = await self._desk.say(tx, row, "refuse", RefusedBody(reason=held))
             await places.release(tx, row.thread)
@@ -203,6 +206,17 @@ class Provider:
 
     async def _entry(self, tx: Writer, row: ThreadRow, kind: EntryKind, data: bytes) -> None:
         await self._mailboxes.add(tx, row.label, kind, data, thread=row.thread, side=SIDE.value)
+
+
+def _is_sealed_as_quoted(accepted: AcceptedBody, candidate: CandidateRow) -> bool:
+    """Tell whether the brief is sealed to keys of this quote alone.
+
+    With a key from another quote, perhaps of another audience, a mentee would learn whether one person stands behind
+    both: only that person's device could open the brief.
+    """
+    quoted = decode(candidate.candidate, Candidate).keys
+    own = {sealing_key_hash(SealingPublicKey.parse(key)) for key in quoted}
+    return all(one.key in own for one in accepted.brief.wrapped)
 
 
 def _fits(notes: ProviderNotes, asked: Asked, choice: Choice, candidate: CandidateRow) -> bool:

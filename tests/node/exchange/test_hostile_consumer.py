@@ -21,6 +21,7 @@ from node.services.mentor_side import Agree, Counter, Decline, ProviderNotes, Re
 from node.services.notices import Cancelled, decode_notice
 from protocol.addresses import audience_id
 from protocol.bodies import AcceptedBody, CancelledBody, Choice
+from protocol.devices import sealing_key_hash
 from protocol.e2ee.sealing import open_quote, seal_choice
 from protocol.encoding import decode, encode, unb64
 from protocol.errors import ConflictError, MissingError, RefusedError
@@ -80,6 +81,16 @@ async def test_an_acceptance_of_what_was_not_quoted_is_refused_neutrally(town: T
     candidate = quote.candidates[0]
     asked = Choice(ref=candidate.ref, slots=candidate.slots[:1], format="call", length=30)
     await accept(town, mentee, chosen(mentee, mentee.accepted(quote), replace(asked, **change)))
+    assert await refused_because(town, mentee) == "unavailable"
+    assert await kinds(town.ben) == []
+
+
+async def test_a_brief_for_a_key_of_another_quote_never_reaches_the_mentor(town: Town) -> None:
+    """Its opening would show that one person stands behind both quotes, perhaps in two audiences."""
+    mentee = town.mentee()
+    body = mentee.accepted(await mentee.quote())
+    other = replace(body.brief.wrapped[0], key=sealing_key_hash(mentee.reply_key.public))
+    await accept(town, mentee, replace(body, brief=replace(body.brief, wrapped=(body.brief.wrapped[0], other))))
     assert await refused_because(town, mentee) == "unavailable"
     assert await kinds(town.ben) == []
 
