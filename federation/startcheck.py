@@ -7,6 +7,7 @@ witness, once all were asked. Source: docs/protocol/53-witnesses.md §8; docs/ad
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -151,9 +152,12 @@ class StartCheck:
         """
         try:
             reply = await self._cosigner.ask(target, row) if row else Reply(said="unknown")
-            # Who does not follow this log may follow a successor of it that is lost here.
-            if reply.said in {"ahead", "contradicts", "unknown"}:
+            if reply.said in {"ahead", "contradicts"} or row is None:
                 self._shown = await self._own.ask(target) or self._shown
+            elif reply.said == "unknown":
+                # It may follow a successor of this log that is lost here, or know this node no more.
+                with suppress(MeshError):
+                    self._shown = await self._own.ask(target) or self._shown
         except MeshError:
             return
         self._answered[target.key.vkey] = reply

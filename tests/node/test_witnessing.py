@@ -22,7 +22,7 @@ from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
 from protocol.tlog.cosignature import cosigners
 from protocol.tlog.merkle import EMPTY_ROOT
-from protocol.tlog.note import MAX_NOTE_BYTES
+from protocol.tlog.note import MAX_NOTE_BYTES, render_note
 from protocol.tlog.policy import parse_policy
 from protocol.tlog.witness import AddCheckpoint, parse_answer, render_request
 from tests.fakes.clock import SteppedClock
@@ -181,6 +181,23 @@ async def test_a_database_set_back_is_noticed_before_anything_is_signed(tmp_path
         with pytest.raises(RolledBackError, match="successor"):
             await grow(aurora.node)
         assert (await aurora.node.log.sequencer.succeed()).origin == "aurora.example/log/30000000"
+
+
+async def test_a_database_set_back_to_before_a_successor_is_noticed(pair: tuple[Running, Running]) -> None:
+    aurora, birch = pair
+    await aurora.node.witnessing.cosigner.collect()
+    own = aurora.node.base.keys.log
+    lost = sign_checkpoint(Checkpoint(origin="aurora.example/log/2", size=2, root=bytes(32)), own)
+
+    async def shown() -> bytes:
+        return encode(Checkpoints(checkpoints=(render_note(lost.note).decode(),)))
+
+    birch.node.witnessing.gossip.answer = shown  # type: ignore[method-assign]
+    # Birch has followed to the successor, and knows nothing of the log before.
+    birch.node.witnessing.logs.of = lambda _: None  # type: ignore[method-assign,assignment]
+    start_check(aurora.node)
+    with pytest.raises(RolledBackError, match="successor"):
+        await grow(aurora.node)
 
 
 async def test_a_larger_log_that_is_only_claimed_waits_for_an_administrator(pair: tuple[Running, Running]) -> None:
