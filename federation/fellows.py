@@ -8,11 +8,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from protocol.addresses import audience_id
 from protocol.errors import LimitError
 from protocol.members import LONGEST_LIFE_S, MAX_MEMBERS, MemberStatement, SuspensionNotice, check_newer
 
-from .ports import Reader, Writer, where
-from .rows import FellowRow, PeerRow
+from .mirror_store import FORKED, INCOMPLETE
+from .pins import forget_peer
+from .ports import Writer, where
+from .rows import FellowRow, MirrorRow, PeerRow
 
 #: Words about members that are out count towards this bound, so that no registry fills the store.
 MAX_FELLOWS: Final = 2 * MAX_MEMBERS
@@ -25,11 +28,12 @@ async def take_list(tx: Writer, registry: str, statements: Iterable[MemberStatem
         row = held.pop(statement.member, None)
         if row is None or _is_newer(statement, row):
             await tx.put(_fellow(statement, row))
-    for row in held.values():
-        if row.status == "active":
-            await tx.put(replace(row, status="gone"))
-        elif now >= row.expires_at:
+    left = sorted(held.values(), key=lambda row: row.expires_at, reverse=True)
+    for number, row in enumerate(left):
+        if number >= MAX_FELLOWS - MAX_MEMBERS or (row.status != "active" and now >= row.expires_at):
             await tx.delete(FellowRow, where(registry=registry, entity=row.entity))
+        elif row.status == "active":
+            await tx.put(replace(row, status="gone"))
 
 
 async def take_notice(tx: Writer, notice: SuspensionNotice, *, now: int) -> None:
@@ -44,10 +48,22 @@ async def take_notice(tx: Writer, notice: SuspensionNotice, *, now: int) -> None
         await tx.put(replace(known, status=notice.status, seq=notice.seq))
 
 
-async def met_only_through(rows: Reader, entity: str) -> bool:
-    """Tell whether a peer was met through a registry, and no registry speaks of it any more."""
-    peer = await rows.get(PeerRow, entity)
-    return peer is not None and bool(peer.via) and not await rows.count(FellowRow, where(entity=entity))
+async def forget_list(tx: Writer, registry: str) -> tuple[str, ...]:
+    """Forget what a registry stated; return the peers that go with it: met through registries that all are silent now.
+
+    Its list is taken whole when this node joins again, unless two contradicting ones are held.
+    """
+    spoken = {row.entity for row in await tx.find(FellowRow, where(registry=registry))}
+    await tx.delete(FellowRow, where(registry=registry))
+    place = where(origin=registry, audience=audience_id(registry), kind="members")
+    for row in await tx.find(MirrorRow, place):
+        await tx.put(replace(row, etag="", state=row.state if row.state == FORKED else INCOMPLETE))
+    met = [peer for peer in await tx.find(PeerRow) if peer.via == registry or (peer.via and peer.entity in spoken)]
+    gone = tuple([peer.entity for peer in met if not await tx.count(FellowRow, where(entity=peer.entity))])
+    for entity in gone:
+        await tx.delete(PeerRow, where(entity=entity))
+        await forget_peer(tx, entity)
+    return gone
 
 
 def _is_newer(statement: MemberStatement, row: FellowRow) -> bool:

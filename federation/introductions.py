@@ -9,7 +9,7 @@ Source: docs/protocol/20-identity.md §5, 22-members.md §5.3.
 from typing import Final
 
 from protocol.addresses import authority_of
-from protocol.errors import RefusedError, UnverifiedError
+from protocol.errors import LimitError, RefusedError, UnverifiedError
 from protocol.keydirectory import DIRECTORY_PATH, verify_directory
 from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, PROTOCOLS, common_protocol, open_document
 from protocol.signing import VerifyKey
@@ -17,6 +17,7 @@ from protocol.signing import VerifyKey
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
 from .discovery import document_text
+from .fellows import MAX_FELLOWS
 from .pins import refuse_revoked
 from .ports import Clock, Reader, Store, where
 from .rows import FellowRow, PeerRow
@@ -82,6 +83,8 @@ class Introductions:
             if not await _still_stated(tx, fellow) or await tx.get(PeerRow, fellow.entity) is not None:
                 return None
             await refuse_revoked(tx, document)
+            if await tx.count(PeerRow, where(via=fellow.registry)) >= MAX_FELLOWS:
+                raise LimitError("so many were met through this registry: leave it", code="too-many-members")
             if await tx.count(PeerRow, where(keyid=row.keyid)):
                 raise UnverifiedError("another peer has this transport key", code="key-conflict")
             await tx.put(row)

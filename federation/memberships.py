@@ -27,18 +27,20 @@ from protocol.signing import thumbprint
 from .calls import Calls
 from .directory import PeerDirectory, Seat
 from .discovery import Discovery
-from .fellows import met_only_through, take_list, take_notice
+from .fellows import forget_list, take_list, take_notice
 from .introductions import Introductions
 from .membership_views import Joined, Left, Membership, shown
 from .peering import PeeringService
 from .ports import Clock, Reader, Store, Writer, where
-from .rows import FellowRow, MembershipRow, PeerRow
+from .rows import FellowRow, MembershipRow
 from .sets import Source
 
 JSON: Final = "application/json"
 MAX_MEMBERSHIPS: Final = 16
-#: Members met at the same time, and the pause after the first failure with one; it doubles up to an hour.
+#: Members of one consortium met at the same time, and in one round: a list of addresses that do not answer holds up
+#: nobody else's. Then the pause after the first failure with one; it doubles up to an hour.
 AT_ONCE: Final = 8
+PER_ROUND: Final = 64
 FIRST_PAUSE_S: Final = 30
 LONGEST_PAUSE_S: Final = 3600
 #: Seats are looked at this often although nothing was said.
@@ -75,9 +77,10 @@ class MembershipService:
         self._own: Final = peering.own.entity
         self._joined: tuple[str, ...] = ()
         self._own_seats: dict[str, int] = {}
-        self._pauses: Final[dict[tuple[str, str, int], tuple[int, int]]] = {}
+        self._pauses: Final[dict[tuple[str, str], tuple[int, int]]] = {}
         self._woken: Final = asyncio.Event()
         self._turn: Final = asyncio.Lock()
+        self._seating: Final = asyncio.Lock()
         self._hears: Final[list[Hears]] = []
         self._changed = False
 
@@ -135,18 +138,14 @@ class MembershipService:
         return Joined(accepted=accepted, name=said.name)
 
     async def leave(self, registry: str) -> Left:
-        """Forget a consortium and who was met through it alone; the pair with its registry stays.
+        """Forget a consortium, its list and who was met through it alone; the pair with its registry stays.
 
         Raises: MissingError: this node is not in it.
         """
         async with self._store.write() as tx:
             await self._membership(tx, registry)
             await tx.delete(MembershipRow, where(registry=registry))
-            fellows = await tx.find(FellowRow, where(registry=registry))
-            await tx.delete(FellowRow, where(registry=registry))
-            gone = [row.entity for row in fellows if await met_only_through(tx, row.entity)]
-            for entity in gone:
-                await tx.delete(PeerRow, where(entity=entity))
+            gone = await forget_list(tx, registry)
         for entity in gone:
             self._directory.remove(entity)
         await self._reseat()
@@ -197,6 +196,7 @@ class MembershipService:
         now, key = self._clock.now(), self._directory.get(peer).document.log_keys
         notice = open_notice(text, key, registry=peer, now=now)
         async with self._store.write() as tx:
+            await self._membership(tx, peer)
             await take_notice(tx, notice, now=now)
             await spend(tx)
         await self._reseat()
@@ -227,16 +227,19 @@ class MembershipService:
         """Seat the members that are known, and meet those that are not."""
         async with self._turn:
             strangers = await self._reseat()
-            names = {_name(fellow) for fellow in strangers}
-            for name in self._pauses.keys() - names:
+            names, now = {_name(fellow) for fellow in strangers}, self._clock.now()
+            for name in [one for one, (_, at) in self._pauses.items() if one not in names and at <= now]:
                 del self._pauses[name]
-            limit = asyncio.Semaphore(AT_ONCE)
-            await asyncio.gather(*(self._meet(limit, fellow) for fellow in strangers if self._is_due(fellow)))
+            await asyncio.gather(*(self._meet_some(some) for some in self._due(strangers).values()))
             await self._reseat()
         await self._tell()
 
     async def _reseat(self) -> list[FellowRow]:
         """Give seats by what is stated and pinned now; return the stated members that cannot have one yet."""
+        async with self._seating:  # what was read before a notice must not be seated after it
+            return await self._seat()
+
+    async def _seat(self) -> list[FellowRow]:
         async with self._store.read() as rows:
             joined = tuple(row.registry for row in await rows.find(MembershipRow))
             stated = await rows.find(FellowRow, where(status="active"))
@@ -269,6 +272,19 @@ class MembershipService:
             return None
         return thumbprint(unb64(text))
 
+    def _due(self, strangers: Iterable[FellowRow]) -> dict[str, list[FellowRow]]:
+        """Return whom to meet or look at now, by registry."""
+        found: dict[str, list[FellowRow]] = {}
+        for fellow in filter(self._is_due, strangers):
+            found.setdefault(fellow.registry, []).append(fellow)
+        return found
+
+    async def _meet_some(self, fellows: Sequence[FellowRow]) -> None:
+        limit = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._meet(limit, fellow) for fellow in fellows[:PER_ROUND]))
+        if len(fellows) > PER_ROUND:
+            self._woken.set()
+
     def _is_due(self, fellow: FellowRow) -> bool:
         _, at = self._pauses.get(_name(fellow), (0, 0))
         return at <= self._clock.now() < fellow.expires_at
@@ -277,6 +293,8 @@ class MembershipService:
         """Meet a member, or look again at one whose stated key is not the pinned one; a failure is noted."""
         name = _name(fellow)
         async with limit:
+            if not self._is_due(fellow):  # another statement sent us to the same address meanwhile
+                return
             try:
                 if self._pinned_key(fellow.entity) is None:
                     await self._introductions.introduce(fellow)
@@ -324,6 +342,6 @@ class MembershipService:
         return row
 
 
-def _name(fellow: FellowRow) -> tuple[str, str, int]:
-    """Return what a pause is remembered under: a new statement ends it."""
-    return fellow.registry, fellow.entity, fellow.seq
+def _name(fellow: FellowRow) -> tuple[str, str]:
+    """Return what a pause is remembered under: whatever a registry states, it has an address asked only so often."""
+    return fellow.registry, fellow.api

@@ -38,7 +38,7 @@ from .introductions import met_document
 from .peer_views import Accepted, Invitation, PeerInfo, Preview
 from .pins import forget_peer, refuse_revoked
 from .ports import Clock, Entropy, Reader, Store, Writer, at_most, where
-from .rows import FellowRow, InviteRow, NonceRow, PeerRow, RegistrationRow
+from .rows import FellowRow, InviteRow, MembershipRow, NonceRow, PeerRow, RegistrationRow
 
 JSON: Final = "application/json"
 #: A ticket works this long unless the administrator says otherwise.
@@ -235,7 +235,9 @@ class PeeringService:
 
     async def _check_free(self, rows: Reader, peer: PeerRow) -> None:
         """Return unless a consortium holds this peer."""
-        if peer.via and self._directory.get(peer.entity).registries(self._clock.now()):
+        if await rows.get(MembershipRow, peer.entity) is not None:
+            raise RefusedError("this peer is a registry: leave its consortium first", code="member")
+        if self._directory.registries(peer.entity, self._clock.now()):
             raise RefusedError(
                 "this peer is a member of a consortium: set its mode to `blocked`, or leave the consortium",
                 code="member",

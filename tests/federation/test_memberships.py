@@ -364,7 +364,8 @@ async def test_no_registry_fills_the_store_with_notices(town: Town, guild: Node,
 
 
 async def meets_with(town: Town, guild: Node, birch: Node, dover: Node, **changes: Any) -> str:  # noqa: ANN401 -- the same
-    """Let Birch hear of Dover; return why it could not meet it, empty if it could."""
+    """Let Birch hear of Dover, long after the last try; return why it could not meet it, empty if it could."""
+    town.clock.advance(4 * FIRST_PAUSE_S)
     await publish(guild, [encode(stated(town, guild, birch)), encode(stated(town, guild, dover, **changes))])
     await settle(guild, birch)
     row = await birch.fellow(guild, dover)
