@@ -126,6 +126,11 @@ class MixedGroup:
         self.ours[by] = staged.next
         return staged.message, welcome.make(staged) if packages else b""
 
+    def package(self, kind: str) -> bytes:
+        """Return the key package of a new device that is no member yet."""
+        name = self._new_name(kind)
+        return write_package(self._our_device(name).package) if kind == OURS else self._prepared(name)
+
     def _follow(self, by: str, change: bytes, remove: tuple[str, ...]) -> None:
         for name, group in [*self.ours.items()]:
             if name != by:

@@ -76,6 +76,16 @@ def test_a_removal_without_a_path_as_ts_mls_makes_it_is_refused_and_stops_nobody
 
 
 @SUITES
+def test_a_path_that_ts_mls_seals_to_somebody_it_removes_is_refused(node: Conversation, suite: Suite) -> None:
+    """RFC 9420 §7.6 leaves newcomers out of a path's recipients; 2.0.0-rc.10 seals to who had their places before."""
+    group = MixedGroup(node, suite, first=OURS, now=NOW, salt="reused places")
+    ours, theirs, *gone = group.names[0], *group.commit(group.names[0], add=(THEIRS, THEIRS, OURS))
+    change, _ = group.staged(theirs, [group.package(kind) for kind in KINDS], tuple(gone))
+    with pytest.raises(CommitError, match="sealed"):
+        hear(group.ours[ours], change, rules(now=NOW))
+
+
+@SUITES
 def test_what_is_changed_on_the_way_is_refused_by_ts_mls_too(node: Conversation, suite: Suite) -> None:
     group = MixedGroup(node, suite, first=OURS, now=NOW, salt="changed")
     ours, theirs = group.names[0], *group.commit(group.names[0], add=(THEIRS,))
@@ -103,8 +113,8 @@ def play(node: Conversation, suite: Suite, seed: int) -> None:
         room = MOST_MEMBERS - len(group.places)
         add = drawn.choices(KINDS, k=drawn.randint(0, min(2, room))) if what == "change" else []
         remove = drawn.sample(others, k=drawn.randint(0, min(2, len(others) - 1))) if what == "change" else []
-        # The one commit that ts-mls gets wrong, see above.
-        if by in group.theirs and len(remove) == 1:
+        # The two commits that ts-mls gets wrong, see above.
+        if by in group.theirs and (len(remove) == 1 or add):
             remove = []
         group.commit(by, add=tuple(add), remove=tuple(remove))
 
