@@ -37,7 +37,6 @@ from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
 from .delivery import count_received, life_of
-from .pins import refuse_revoked_signer
 from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
@@ -61,6 +60,10 @@ class Handler(Protocol):
 
     async def verify_key(self, tx: Writer, peer: str) -> Signer:
         """Return the keys by which messages of `peer` verify. Raises: MissingError."""
+        ...
+
+    async def may_learn(self, tx: Writer, peer: str, keyid: str) -> bool:
+        """Tell whether a document of `peer` that names this key may be on its way. Raises: RevokedKeyError: never."""
         ...
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
@@ -192,8 +195,8 @@ class Inbox:
 
     async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
         signer = await self._handler.verify_key(tx, peer)
-        if not any(key.keyid == unopened.keyid for key in signer.every):
-            await refuse_revoked_signer(tx, peer, unopened.keyid)
+        named = any(key.keyid == unopened.keyid for key in signer.every)
+        if not named and await self._handler.may_learn(tx, peer, unopened.keyid):
             raise UnknownSignerError("message is signed by a key that the peer's document does not name")
         message = open_message(unopened, signer, audience=self._own)
         if known:
