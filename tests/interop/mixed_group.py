@@ -24,6 +24,8 @@ OURS: Final = "ours"
 THEIRS: Final = "theirs"
 LIFE_S: Final = 86_400
 LABEL: Final = "mixed group"
+#: 2.0.0-rc.10 wants one list of unmerged leaves on a whole path, RFC 9420 §12.4.3.1 each leaf in the nodes between.
+UNMERGED: Final = "must list leaf node in its unmerged_leaves"
 
 
 def read_package(data: bytes) -> KeyPackage:
@@ -54,6 +56,9 @@ class MixedGroup:
         self._suite: Final = suite
         self._rules: Final[Rules] = rules(now=now)
         self._salt: Final = (suite.number, salt)
+        #: How many of theirs refused a welcome that ours accepted.
+        self.left_outside = 0
+        self._outside: list[str] = []
         self._count = 0
         name = self._new_name(first)
         self.places[name] = 0
@@ -98,15 +103,34 @@ class MixedGroup:
             self.ours.pop(name, None)
             self.theirs.discard(name)
             del self.places[name]
+        self._outside = [name for name in self._outside if name not in remove]
         for name, kind in newcomers.items():
+            self.places[name] = min(set(range(len(self.places) + 1)) - set(self.places.values()))
             if kind == OURS:
                 self.ours[name] = welcome.join(told, devices[name], self._rules, accept=accept)
             else:
-                self.ask("join", name=name, welcome=told.hex())
-                self.theirs.add(name)
-            self.places[name] = min(set(range(len(self.places) + 1)) - set(self.places.values()))
+                self._join(name, told)
         self.compare()
-        return list(newcomers)
+        self._help_outside(by)
+        return [name for name in newcomers if name in self.places]
+
+    def _join(self, name: str, told: bytes) -> None:
+        """Let one of theirs join; the one refusal that we know of ts-mls leaves it outside."""
+        try:
+            self.ask("join", name=name, welcome=told.hex())
+            self.theirs.add(name)
+        except Refused as refusal:
+            if UNMERGED not in str(refusal):
+                raise
+            self._outside.append(name)
+            self.left_outside += 1
+
+    def _help_outside(self, by: str) -> None:
+        """Remove who could not join, by one of ours."""
+        if self._outside and not self.ours:
+            self.commit(by, add=(OURS,))
+        elif self._outside:
+            self.commit(next(iter(self.ours)), remove=tuple(self._outside))
 
     def staged(self, by: str, packages: list[bytes], remove: tuple[str, ...]) -> tuple[bytes, bytes]:
         """Return a commit and its welcome; the commit counts for its maker already."""
@@ -179,7 +203,7 @@ class MixedGroup:
             }
             for group in self.ours.values()
         ]
-        assert len(views) == len(self.places)
+        assert len(views) == len(self.places) - len(self._outside)
         assert all(view == views[0] for view in views), views
         for name, group in self.ours.items():
             assert group.me == self.places[name]

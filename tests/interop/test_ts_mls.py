@@ -86,6 +86,19 @@ def test_a_path_that_ts_mls_seals_to_somebody_it_removes_is_refused(node: Conver
 
 
 @SUITES
+def test_a_tree_with_unmerged_leaves_that_ts_mls_refuses_is_a_good_one_for_ours(
+    node: Conversation, suite: Suite
+) -> None:
+    """Two lists of unmerged leaves may differ where they stand above each other, as in the official vectors."""
+    group = MixedGroup(node, suite, first=OURS, now=NOW, salt="unmerged")
+    first, *others = group.names[0], *group.commit(group.names[0], add=(OURS,) * 6)
+    group.commit(others[3])
+    assert group.left_outside == 0
+    group.commit(first, add=(THEIRS,))
+    assert group.left_outside == 1
+
+
+@SUITES
 def test_what_is_changed_on_the_way_is_refused_by_ts_mls_too(node: Conversation, suite: Suite) -> None:
     group = MixedGroup(node, suite, first=OURS, now=NOW, salt="changed")
     ours, theirs = group.names[0], *group.commit(group.names[0], add=(THEIRS,))
