@@ -24,6 +24,7 @@ OURS: Final = "ours"
 THEIRS: Final = "theirs"
 LIFE_S: Final = 86_400
 LABEL: Final = "mixed group"
+CONTEXT: Final = b"of both"
 #: 2.0.0-rc.10 wants one list of unmerged leaves on a whole path, RFC 9420 §12.4.3.1 each leaf in the nodes between.
 UNMERGED: Final = "must list leaf node in its unmerged_leaves"
 
@@ -193,13 +194,12 @@ class MixedGroup:
 
     def compare(self) -> None:
         """All members are in the same epoch: number, authenticator, agreement, and an exported secret."""
-        context = b"of both"
-        views = [self.ask("view", name=name, label=LABEL, context=context.hex()) for name in sorted(self.theirs)] + [
+        views = [self.view(name) for name in sorted(self.theirs)] + [
             {
                 "epoch": group.epoch,
                 "authenticator": fingerprint(group).hex(),
                 "agreement": agreement_of(group.context).hex(),
-                "exported": export(group.suite, group.epoch_secrets, LABEL.encode(), context, 32).hex(),
+                "exported": export(group.suite, group.epoch_secrets, LABEL.encode(), CONTEXT, 32).hex(),
             }
             for group in self.ours.values()
         ]
@@ -207,6 +207,10 @@ class MixedGroup:
         assert all(view == views[0] for view in views), views
         for name, group in self.ours.items():
             assert group.me == self.places[name]
+
+    def view(self, name: str) -> dict[str, Any]:
+        """Return what one of theirs sees."""
+        return self.ask("view", name=name, label=LABEL, context=CONTEXT.hex())
 
     def _new_name(self, kind: str) -> str:
         self._count += 1

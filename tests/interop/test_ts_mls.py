@@ -12,6 +12,7 @@ import pytest
 
 from protocol.e2ee.mls.errors import CommitError
 from protocol.e2ee.mls.group import hear
+from protocol.e2ee.mls.state import fingerprint
 from protocol.e2ee.mls.suites import X25519, X_WING, Suite
 from tests.e2ee.groups import rules
 
@@ -99,6 +100,21 @@ def test_a_tree_with_unmerged_leaves_that_ts_mls_refuses_is_a_good_one_for_ours(
 
 
 @SUITES
+def test_a_commit_that_empties_the_other_half_is_followed_by_ours_alone(node: Conversation, suite: Suite) -> None:
+    """The root then gets no key (RFC 9420 §4.1.2); 2.0.0-rc.10 makes such commits and cannot follow its own."""
+    group = MixedGroup(node, suite, first=OURS, now=NOW, salt="other half")
+    first, second, ours, theirs = group.names[0], *group.commit(group.names[0], add=(THEIRS, OURS, THEIRS))
+    change, _ = group.staged(theirs, [], (first, second))
+    after, _ = hear(group.ours[ours], change, rules(now=NOW))
+    assert after is not None
+    assert fingerprint(after).hex() == group.view(theirs)["authenticator"]
+    again = MixedGroup(node, suite, first=OURS, now=NOW, salt="its own")
+    first, second, left, _ = again.names[0], *again.commit(again.names[0], add=(OURS, OURS, THEIRS))
+    with pytest.raises(Refused, match="confirmation tag"):
+        again.commit(left, remove=(first, second))
+
+
+@SUITES
 def test_what_is_changed_on_the_way_is_refused_by_ts_mls_too(node: Conversation, suite: Suite) -> None:
     group = MixedGroup(node, suite, first=OURS, now=NOW, salt="changed")
     ours, theirs = group.names[0], *group.commit(group.names[0], add=(THEIRS,))
@@ -109,6 +125,11 @@ def test_what_is_changed_on_the_way_is_refused_by_ts_mls_too(node: Conversation,
             group.ask("hear", name=theirs, message=changed.hex())
     group.ask("hear", name=theirs, message=change.hex())
     group.compare()
+
+
+def empties_a_half(group: MixedGroup, remove: list[str]) -> bool:
+    left = [place for name, place in group.places.items() if name not in remove]
+    return min(left) >= 1 << max(left).bit_length() - 1 > 0
 
 
 def play(node: Conversation, suite: Suite, seed: int) -> None:
@@ -126,8 +147,8 @@ def play(node: Conversation, suite: Suite, seed: int) -> None:
         room = MOST_MEMBERS - len(group.places)
         add = drawn.choices(KINDS, k=drawn.randint(0, min(2, room))) if what == "change" else []
         remove = drawn.sample(others, k=drawn.randint(0, min(2, len(others) - 1))) if what == "change" else []
-        # The two commits that ts-mls gets wrong, see above.
-        if by in group.theirs and (len(remove) == 1 or add):
+        # The commits that ts-mls makes or follows wrongly, see above.
+        if (by in group.theirs and (len(remove) == 1 or add)) or empties_a_half(group, remove):
             remove = []
         group.commit(by, add=tuple(add), remove=tuple(remove))
 
