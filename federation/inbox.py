@@ -165,12 +165,14 @@ class Inbox:
         mid, digest = _place(item)[0], _digest(item)
         known = await tx.get(InboxRow, peer, mid)
         if known is not None and known.hash == digest:
-            return msgspec.structs.replace(decode(known.outcome, Outcome), status="duplicate")
+            return _known(known)
         try:
             async with tx.savepoint():
                 outcome = await self._effect(tx, peer, item, known=known is not None)
                 purge_at = self._clock.now() + KEEP_S
-                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=encode(outcome), purge_at=purge_at))
+                # Of an envelope there is nothing to remember but that it was stored.
+                remembered = b"" if isinstance(item, Envelope) else encode(outcome)
+                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=remembered, purge_at=purge_at))
                 return outcome
         except UnavailableError:
             raise  # the disk, not the item: the whole batch comes again
@@ -230,6 +232,13 @@ def _place(item: Item) -> tuple[str, str]:
     """Return the message id and the thread that an item claims."""
     head = item.header if isinstance(item, Envelope) else item.claimed
     return head.mid, head.thread
+
+
+def _known(row: InboxRow) -> Outcome:
+    """Return the outcome of an item that is here already."""
+    if not row.outcome:
+        return Outcome(mid=row.mid, status="duplicate")
+    return msgspec.structs.replace(decode(row.outcome, Outcome), status="duplicate")
 
 
 def _refused(outcomes: Sequence[Outcome]) -> int:
