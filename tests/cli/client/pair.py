@@ -281,6 +281,7 @@ class Pair:
                 thread=self.thread,
                 side="provider" if by_mentor else "consumer",
                 kind=one.kind,
+                epoch=one.epoch,
                 seq=self.number,
                 number=self.number,
             )
@@ -290,7 +291,7 @@ class Pair:
 
     def hear(self, envelope: Envelope, *, by_mentor: bool) -> list[Event]:
         state = self.mentor if by_mentor else self.mentee
-        after, events = take_envelope(state, state.threads[self.thread], envelope)
+        after, events = take_envelope(self.core, state, state.threads[self.thread], envelope)
         self.keep(after, by_mentor=by_mentor)
         return events
 

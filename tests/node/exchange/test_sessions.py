@@ -31,7 +31,7 @@ async def agreed(town: Town) -> Mentee:
 def sent(node: Site, text: bytes, *, kind: str = "message") -> Sent:
     """Return one message of a device."""
     made = message_id(node.clock.now_ms(), node.entropy.take(10))
-    return Sent(id=made, kind="close" if kind == "close" else "message", ciphertext=text)
+    return Sent(id=made, kind="close" if kind == "close" else "message", epoch=1, ciphertext=text)
 
 
 async def shown(person: Somebody) -> list[tuple[int | None, str, bytes]]:
@@ -63,7 +63,7 @@ async def test_a_device_that_sends_again_is_heard_once(town: Town) -> None:
     await settle(town.aurora, town.cobalt)
     assert len(await shown(town.ben)) == 1
     with pytest.raises(ConflictError):
-        await submit(town.ana, thread, Side.CONSUMER, Sent(id=message.id, kind="message", ciphertext=b"other"))
+        await submit(town.ana, thread, Side.CONSUMER, Sent(id=message.id, kind="message", epoch=1, ciphertext=b"other"))
 
 
 async def test_messages_wait_for_a_peer_that_is_away_and_arrive_in_order(town: Town) -> None:
@@ -101,6 +101,7 @@ async def test_a_forged_envelope_from_a_peer_changes_nothing(town: Town, change:
         thread="A" * 22 if change == "thread" else thread,
         side="provider" if change == "side" else "consumer",
         kind="message",
+        epoch=1,
         seq=1,
     )
     peer = "https://birch.example" if change == "peer" else town.aurora.entity
@@ -164,7 +165,13 @@ async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> 
     await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"first"))
     await settle(town.aurora, town.cobalt)
     header = EnvelopeHeader(
-        mid=message_id(2, bytes(10)), id=message_id(2, bytes(10)), thread=thread, side="consumer", kind="message", seq=1
+        mid=message_id(2, bytes(10)),
+        id=message_id(2, bytes(10)),
+        thread=thread,
+        side="consumer",
+        kind="message",
+        epoch=1,
+        seq=1,
     )
     item = render_envelope(Envelope(header=header, ciphertext=b"first"))
 
@@ -190,6 +197,7 @@ async def test_the_echo_of_the_last_close_is_taken_and_tells_nothing(town: Town)
         thread=thread,
         side="consumer",
         kind="close",
+        epoch=1,
         seq=9,
         number=9,
     )
