@@ -146,10 +146,13 @@ class Authenticator:
         Raises: a class of `signature_errors`; LimitError; ReplayedError: a safe request came twice; UnknownPeerError.
         """
         signed, now = admission.signed, self._clock.now()
-        if self._directory.by_keyid(signed.keyid) is None:
+        peer = self._directory.by_keyid(signed.keyid)
+        if peer is None:
             raise UnknownPeerError("the peer has changed its key while its request came in")
+        if peer.mode_at(now) == "blocked":
+            raise BlockedPeerError("the peer was suspended or blocked while its request came in")
         try:
-            asked = verify_request(signed, admission.line, body, key=admission.peer.http_key, now=now)
+            asked = verify_request(signed, admission.line, body, key=peer.http_key, now=now)
         except MeshError:
             self._strangers.take(admission.source, now_ms=self._clock.now_ms())
             raise
@@ -158,7 +161,7 @@ class Authenticator:
         if admission.line.method in SAFE_METHODS:
             self._nonces.spend((signed.keyid, signed.nonce), until=signed.expires, now=now)
         return Authenticated(
-            peer=admission.peer,
+            peer=peer,
             keyid=signed.keyid,
             nonce=signed.nonce,
             created=signed.created,

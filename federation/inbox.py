@@ -37,7 +37,6 @@ from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
 from .delivery import count_received, life_of
-from .pins import refuse_revoked_signer
 from .ports import Clock, Store, Writer, where
 from .rows import EvidenceRow, InboxRow
 
@@ -61,6 +60,10 @@ class Handler(Protocol):
 
     async def verify_key(self, tx: Writer, peer: str) -> Signer:
         """Return the keys by which messages of `peer` verify. Raises: MissingError."""
+        ...
+
+    async def may_learn(self, tx: Writer, peer: str, keyid: str) -> bool:
+        """Tell whether a document of `peer` that names this key may be on its way. Raises: RevokedKeyError: never."""
         ...
 
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
@@ -162,12 +165,14 @@ class Inbox:
         mid, digest = _place(item)[0], _digest(item)
         known = await tx.get(InboxRow, peer, mid)
         if known is not None and known.hash == digest:
-            return msgspec.structs.replace(decode(known.outcome, Outcome), status="duplicate")
+            return _known(known)
         try:
             async with tx.savepoint():
                 outcome = await self._effect(tx, peer, item, known=known is not None)
                 purge_at = self._clock.now() + KEEP_S
-                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=encode(outcome), purge_at=purge_at))
+                # Of an envelope there is nothing to remember but that it was stored.
+                remembered = b"" if isinstance(item, Envelope) else encode(outcome)
+                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=remembered, purge_at=purge_at))
                 return outcome
         except UnavailableError:
             raise  # the disk, not the item: the whole batch comes again
@@ -192,8 +197,8 @@ class Inbox:
 
     async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
         signer = await self._handler.verify_key(tx, peer)
-        if not any(key.keyid == unopened.keyid for key in signer.every):
-            await refuse_revoked_signer(tx, peer, unopened.keyid)
+        named = any(key.keyid == unopened.keyid for key in signer.every)
+        if not named and await self._handler.may_learn(tx, peer, unopened.keyid):
             raise UnknownSignerError("message is signed by a key that the peer's document does not name")
         message = open_message(unopened, signer, audience=self._own)
         if known:
@@ -227,6 +232,13 @@ def _place(item: Item) -> tuple[str, str]:
     """Return the message id and the thread that an item claims."""
     head = item.header if isinstance(item, Envelope) else item.claimed
     return head.mid, head.thread
+
+
+def _known(row: InboxRow) -> Outcome:
+    """Return the outcome of an item that is here already."""
+    if not row.outcome:
+        return Outcome(mid=row.mid, status="duplicate")
+    return msgspec.structs.replace(decode(row.outcome, Outcome), status="duplicate")
 
 
 def _refused(outcomes: Sequence[Outcome]) -> int:

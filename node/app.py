@@ -222,7 +222,7 @@ class Node:
         peering, base = self.peering, self.base
         steps: tuple[Step, ...] = (
             self.keys.look_after,
-            lambda: refresh_documents(peering.directory, peering.discovery, base.events),
+            lambda: refresh_documents(peering.directory, peering.discovery, base.events, base.clock.now()),
         )
         for step in steps:
             await step()

@@ -55,12 +55,16 @@ async def forget_old_rows(
                 await desk.forget(tx, row)
 
 
-async def refresh_documents(directory: PeerDirectory, discovery: Discovery, events: Events) -> None:
+async def refresh_documents(directory: PeerDirectory, discovery: Discovery, events: Events, now: int) -> None:
     """Look at the documents of all peers again; one that cannot be had now is asked for the next time.
+
+    Whoever was met through registries is not asked while none of them states it as a member.
 
     A federation key that nobody known vouches for is reported at each look until it was confirmed, or is gone.
     """
     for peer in directory.all():
+        if peer.via and not peer.registries(now):
+            continue
         try:
             await discovery.refresh(peer.entity)
         except MeshError as error:

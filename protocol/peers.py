@@ -11,12 +11,12 @@ import msgspec
 
 from . import jws
 from .addresses import ApiBase, parse_api
-from .encoding import Wire, decode, encode
+from .encoding import Wire, decode, encode, unb64
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, entity_host
 from .offers import OrgProfile
 from .sealing import SealingPublicKey, SealingText
-from .signing import SigningKey, VerifyKey, VerifyKeys
+from .signing import SigningKey, VerifyKey, VerifyKeys, thumbprint
 from .tlog.note import LogKey, WitnessKey
 
 DOCUMENT_TYP: Final = "mentormesh-node+jws"
@@ -119,6 +119,13 @@ class NodeDocument(Wire, frozen=True, kw_only=True):
     def attest_keys(self) -> VerifyKeys:
         """The keys by which attestations and erasure receipts of this node verify."""
         return _keys(self.keys.attest, self.earlier_attest)
+
+
+def keyids_of(document: NodeDocument) -> frozenset[str]:
+    """Return the thumbprints of all signing keys that a document names, whatever their role."""
+    keys = document.keys
+    roles = (keys.federation, keys.http, keys.log, keys.envelope_sign, keys.attest, keys.witness, keys.recovery)
+    return frozenset(thumbprint(unb64(text)) for text in (*roles, *document.earlier))
 
 
 def _keys(present: str, earlier: tuple[str, ...]) -> VerifyKeys:

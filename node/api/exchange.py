@@ -14,7 +14,7 @@ from federation.ports import Clock, Entropy, Store
 from node.services.answering import Answering
 from node.services.consumer import Ask, Consumer
 from node.services.devices import Devices
-from node.services.labels import MAILBOX, label_for, mailbox_label
+from node.services.labels import mailbox_label
 from node.services.mailbox import MAX_WAIT_S, EntryKind, Mailboxes
 from node.services.mentor_side import Answer
 from node.services.sessions import Sent, Sessions
@@ -303,10 +303,8 @@ def _thread(request: web.Request) -> str:
 async def _label(request: web.Request) -> str:
     """Return the mailbox of the person who asks; the first call makes it."""
     services, person = request.app[EXCHANGE], signed_in(request)
-    async with services.store.read() as reader:
-        known = await label_for(reader, person.member, MAILBOX)
-    if known is not None:
-        return known
+    if person.mailbox is not None:
+        return person.mailbox
     async with services.store.write() as tx:
         return await mailbox_label(tx, person.member, services.entropy)
 

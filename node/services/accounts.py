@@ -20,6 +20,7 @@ from protocol.errors import MalformedError, MissingError, UnverifiedError
 from protocol.ids import ID_BYTES
 
 from .allowance import Allowance
+from .labels import MAILBOX, label_for
 from .mail import Recipient, compose
 from .notices import SignInLink
 
@@ -47,12 +48,13 @@ class SignInSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Who is signed in; `device` is None for a client that holds no device key of the account.
 
-    `sign_in` names this sign-in (`protocol.authorization.sign_in_name`).
+    `sign_in` names this sign-in (`protocol.authorization.sign_in_name`); `mailbox` is None before the first use.
     """
 
     member: str
     sign_in: str
     device: str | None
+    mailbox: str | None = None
 
 
 class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,12 +174,14 @@ class Accounts:
         async with self._store.read() as reader:
             row = await reader.get(SignInRow, _token_hash(token))
             member = await reader.get(MemberRow, row.member) if row else None
+            # In the same snapshot, because nearly every request of a device is about the mailbox.
+            mailbox = await label_for(reader, row.member, MAILBOX) if row else None
         now = self._clock.now()
         if row is None or member is None or not member.active or row.expires_at <= now:
             raise UnverifiedError("signed out: sign in again", code="token")
         if row.expires_at != self._idle_end(now):
             await self._stay(row)
-        return Person(member=row.member, sign_in=name, device=row.device)
+        return Person(member=row.member, sign_in=name, device=row.device, mailbox=mailbox)
 
     async def _stay(self, row: SignInRow) -> None:
         """Note today's first use, to the day: presence is nobody's business."""

@@ -64,6 +64,10 @@ class Exchange:
         """Return the keys by which messages of `peer` verify. Raises: MissingError."""
         return (await self._peers.keys(tx, peer)).verify
 
+    async def may_learn(self, tx: Writer, peer: str, keyid: str) -> bool:
+        """Tell whether a document of `peer` that names this key may be on its way. Raises: RevokedKeyError: never."""
+        return await self._peers.may_learn(tx, peer, keyid)
+
     async def on_message(self, tx: Writer, peer: str, message: Message) -> Receipt:
         """Take the effect of a verified message and return its receipt. Raises: MeshError before any write."""
         await require_recovered(tx, peer)

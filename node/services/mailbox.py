@@ -36,11 +36,15 @@ class Mailboxes:
         """Append one entry inside the transaction that explains it, and wake the devices once it is durable.
 
         What comes late for somebody whose account was erased is dropped.
+
+        Raises: LimitError: too much waits for the person's devices; the few messages of a handshake are taken even so.
         """
-        if await tx.get(LabelRow, label) is None:
-            return
         head = await tx.get(MailboxHeadRow, label)
+        if head is None and await tx.get(LabelRow, label) is None:
+            return  # an erasure takes both rows, so whoever has a head has the label
         cursor, total = (head.cursor, head.total) if head else (0, 0)
+        if kind == "envelope" and total > MAX_WAITING_BYTES:
+            await self._check_room(tx, label, total)
         row = MailboxRow(
             label=label,
             cursor=cursor + 1,
@@ -55,16 +59,10 @@ class Mailboxes:
         await tx.insert(row)
         tx.on_commit(lambda: self._wake(label))
 
-    async def check_room(self, tx: Reader, label: str) -> None:
-        """Return if there is room for one more envelope. Raises: LimitError: too much waits for the person's devices.
-
-        The few messages of a handshake are not held against it.
-        """
-        head = await tx.get(MailboxHeadRow, label)
-        if head is None or head.total <= MAX_WAITING_BYTES:
-            return  # all that ever came is less
+    async def _check_room(self, tx: Reader, label: str, total: int) -> None:
+        """Return if there is room for one more envelope beside what waits of the `total` that ever came."""
         oldest = await tx.find(MailboxRow, where(label=label), order="cursor", limit=1)
-        if oldest and head.total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
+        if oldest and total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
             raise LimitError(f"more than {MAX_WAITING_BYTES} bytes wait for this person's devices", code="mailbox-full")
 
     def _wake(self, label: str) -> None:

@@ -6,9 +6,10 @@ from typing import Final
 
 from federation.calls import Calls
 from federation.directory import PeerDirectory
+from federation.pins import refuse_revoked_signer
 from federation.ports import Clock, Reader
 from protocol.errors import MeshError
-from protocol.peers import NodeDocument
+from protocol.peers import NodeDocument, keyids_of
 from protocol.sealing import SealingPublicKey
 
 from .threads import Own, PeerKeys
@@ -51,6 +52,17 @@ class PeerBook:
         if not all(keyid in known for keyid in keyids):
             with suppress(MeshError):  # what cannot be learned now is refused as unverified
                 await self._refetch(entity)
+
+    async def may_learn(self, tx: Reader, entity: str, keyid: str) -> bool:
+        """Tell whether a document of the peer that names this key may be on its way.
+
+        A key that a known document names is in its place already: it is another peer's, or has another role.
+
+        Raises: RevokedKeyError: a statement of the recovery key has ended the key.
+        """
+        await refuse_revoked_signer(tx, entity, keyid)
+        documents = (peer.document for peer in self._directory.all())
+        return entity != self._own.entity and not any(keyid in keyids_of(document) for document in documents)
 
     async def check_may_ask(self, _tx: Reader, entity: str) -> None:
         """Return if requests may go to this peer. Raises: MissingError, PeerModeError."""

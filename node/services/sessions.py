@@ -127,8 +127,6 @@ class Sessions:
                 return
             if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
                 raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
-            if side is Side.PROVIDER:
-                await self._mailboxes.check_room(tx, label)
             header = EnvelopeHeader(
                 mid=sent.id,
                 id=sent.id,
@@ -157,13 +155,15 @@ class Sessions:
     async def _is_repeat(self, tx: Writer, label: str, sent: Sent) -> bool:
         """Remember the device's `id` under its own mailbox, as if the mailbox were a peer."""
         digest = b64(sha256(sent.kind.encode(), sent.ciphertext))
-        known = await tx.get(InboxRow, label, sent.id)
-        if known is None:
-            purge_at = self._clock.now() + DELIVER_S
+        purge_at = self._clock.now() + DELIVER_S
+        try:
             await tx.insert(InboxRow(peer=label, mid=sent.id, hash=digest, outcome=b"", purge_at=purge_at))
-        elif known.hash != digest:
-            raise ConflictError("this message id was used for another message")
-        return known is not None
+        except ConflictError:
+            known = await tx.get(InboxRow, label, sent.id)
+            if known is None or known.hash != digest:
+                raise ConflictError("this message id was used for another message") from None
+            return True
+        return False
 
     async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
         """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it."""
@@ -182,7 +182,6 @@ class Sessions:
             raise UnverifiedError("only the hub's own side may speak for it", code="wrong-side")
         if header.seq <= session.heard:
             raise RefusedError("an older envelope than the last one", code="stale")
-        await self._mailboxes.check_room(tx, session.label)
         session = replace(session, heard=header.seq)
         if header.kind == "close" and header.side == side.other.value:
             session = replace(session, closed_their=True)
@@ -243,13 +242,13 @@ class Sessions:
 
     async def _due_ms(self, tx: Reader, session: SessionRow) -> int:
         """Return when an envelope may leave: at once, but not before the agreement, which waits for its beat."""
-        thread = await tx.get(ThreadRow, session.thread, session.side)
-        if thread is None or thread.state != State.AGREED.value:
+        mine = where(thread=session.thread, side=session.side)
+        first = await tx.find(OutboxRow, mine, at_most("seq", MAX_MESSAGES), order="seq")
+        beats = [row.due_ms for row in first if row.item[0] == KIND_HANDSHAKE]
+        if not beats:
             return AT_ONCE
-        first = await tx.find(
-            OutboxRow, where(thread=session.thread, side=session.side), order="seq", limit=2 * MAX_MESSAGES
-        )
-        return max((row.due_ms for row in first if row.item[0] == KIND_HANDSHAKE), default=AT_ONCE)
+        thread = await tx.get(ThreadRow, session.thread, session.side)
+        return max(beats) if thread is not None and thread.state == State.AGREED.value else AT_ONCE
 
     async def _show(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         await self._mailboxes.add(

@@ -93,6 +93,10 @@ class Peers(Protocol):
         """Look who the peer is by now if it signs with a key that is not known, outside of any transaction."""
         ...
 
+    async def may_learn(self, tx: Reader, entity: str, keyid: str) -> bool:
+        """Tell whether a document of the peer that names this key may be on its way. Raises: RevokedKeyError."""
+        ...
+
     async def check_may_ask(self, tx: Reader, entity: str) -> None:
         """Return if requests may go to this peer. Raises: MissingError, RefusedError."""
         ...

@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from protocol.e2ee.mls import commits, welcome
+from protocol.e2ee.mls import commits, framing, welcome
 from protocol.e2ee.mls.commits import Rules, Staged
+from protocol.e2ee.mls.framing import APPLICATION, COMMIT, Content, Signed, encrypt, sign_content
 from protocol.e2ee.mls.group import hear, speak
 from protocol.e2ee.mls.nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode
 from protocol.e2ee.mls.profile import AGREEMENT, BASIC, PRODUCT, VERSION, Profile
+from protocol.e2ee.mls.proposals import Commit
 from protocol.e2ee.mls.schedule import GroupContext
 from protocol.e2ee.mls.state import CheckLeaf, Group, alone
 from protocol.e2ee.mls.suites import X25519, Suite
@@ -84,3 +86,35 @@ def heard(group: Group, data: bytes) -> tuple[Group, bytes]:
     assert after is not None
     assert hasattr(spoken, "body")
     return after, spoken.body
+
+
+def spoken_as(group: Group, sender: int, seed: bytes, public: bytes, *, signature: bytes | None = None) -> bytes:
+    """Return what a member with all keys of the group says from another's place, or without a signature of its own."""
+    content = Content(group.context.group_id, group.epoch, sender, APPLICATION, b"I am somebody else")
+    made = sign_content(content, group.suite, (seed, public), group.encoded)
+    return sealed(group, Signed(content, made if signature is None else signature))
+
+
+def committed(group: Group, commit: Commit[Any] | bytes, *, tag: bytes | None = None) -> bytes:
+    """Return the commit that a member signs and sends, whatever it says."""
+    body = commit if isinstance(commit, bytes) else commit.encoded()
+    content = Content(group.context.group_id, group.epoch, group.me, COMMIT, body)
+    signature = sign_content(content, group.suite, (group.seed, group.signer), group.encoded)
+    return sealed(group, Signed(content, signature, tag if tag is not None else bytes(group.suite.hash_bytes)))
+
+
+def sealed(group: Group, signed: Signed) -> bytes:
+    """Return the message of a member that encrypts whatever it likes."""
+    _, message = encrypt(signed, group.suite, group.keys, group.epoch_secrets.sender_data, entropy=b"abcd")
+    return message.encoded()
+
+
+def opened(data: bytes, reader: Group) -> Signed:
+    """Return what a message says, read with a member's keys and not verified."""
+    message = framing.parse_private(data)
+    return framing.decrypt(message, reader.suite, reader.keys, reader.epoch_secrets.sender_data, profile=PRODUCT).signed
+
+
+def commit_of(change: Staged, reader: Group) -> Commit[Any]:
+    """Return what a staged commit says."""
+    return framing.open_commit(opened(change.message, reader).content.body, PRODUCT)

@@ -1,6 +1,7 @@
 """What a registry cannot do to its members: have them attack an address, fill their stores, bring back who is out."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,9 @@ from federation import introductions, memberships
 from federation.fellows import MAX_FELLOWS
 from federation.ports import Reader, where
 from federation.rows import FellowRow, MembershipRow
+from node.events import Events
+from node.housekeeping import refresh_documents
+from node.telemetry import Metrics, make_log
 from protocol.encoding import encode
 from protocol.errors import MissingError, RefusedError
 from protocol.members import MAX_MEMBERS, sign_notice
@@ -151,6 +155,19 @@ async def test_what_was_read_before_a_notice_is_not_seated_after_it(
     go_on.set()
     await asyncio.gather(seating, noticed)
     assert not birch.lets_in(cobalt)
+
+
+async def test_who_is_no_member_any_more_is_not_asked_for_its_document(
+    town: Town, guild: Node, pair: list[Node]
+) -> None:
+    birch, cobalt = pair
+    await publish(guild, [encode(stated(town, guild, birch))])
+    await settle(guild, birch)
+    town.said.clear()
+    events = Events(make_log(town.clock, stream=io.StringIO()), Metrics())
+    await refresh_documents(birch.directory, birch.discovery, events, town.clock.now())
+    assert birch.directory.get(cobalt.entity).via == guild.entity
+    assert town.said == [(birch.entity, guild.entity, DOCUMENT_PATH)]
 
 
 async def test_a_pair_is_not_forgotten_while_a_registry_would_bring_it_back(guild: Node, pair: list[Node]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from federation.authenticate import Authenticator, BlockedPeerError
 from federation.rows import InviteRow, PeerRow
 from protocol.encoding import encode
 from protocol.httpsig import NONCE_BYTES, RequestLine, sign_request
@@ -155,6 +156,17 @@ async def test_a_blocked_peer_is_refused_everywhere(birch: Station, method: str,
     headers = headers_of(birch, method, target, body, signed.JSON if body else None)
     answer = await raw(birch.port, method, target, headers, body)
     assert (answer.status, problem(answer)["code"]) == (403, "peer-blocked")
+
+
+async def test_who_is_suspended_while_its_body_comes_in_is_refused(birch: Station, clock: SteppedClock) -> None:
+    authenticator = Authenticator(birch.directory, clock, address_per_minute=9, peer_per_minute=9, not_before=0)
+    line = RequestLine(method="POST", authority="birch.example", target=signed.TARGET)
+    headers = [(name.lower(), value) for name, value in headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON)]
+    admission = authenticator.admit(line, headers, address="192.0.2.1")
+    assert authenticator.verify(admission, b"x").peer.entity == documents.ENTITY
+    await add_peer(birch, mode="blocked")
+    with pytest.raises(BlockedPeerError):
+        authenticator.verify(admission, b"x")
 
 
 async def test_a_body_of_another_media_type_is_refused_unread(birch: Station) -> None:

@@ -24,6 +24,7 @@ from tests.fakes.memory_store import MemoryStore
 PEER: Final = "https://aurora.example"
 OWN: Final = "https://cobalt.example"
 KEY: Final = SigningKey(bytes(range(32)))
+OTHERS: Final = SigningKey(b"the key of another organization.")
 THREAD: Final = random_id(bytes(16))
 OTHER: Final = random_id(b"another thread!!")
 NOW: Final = 1_800_000_000
@@ -57,6 +58,10 @@ class Handler:
     async def verify_key(self, _tx: Writer, _peer: str) -> VerifyKeys:
         """Return the only sender's keys."""
         return VerifyKeys(KEY.public, self.earlier)
+
+    async def may_learn(self, _tx: Writer, _peer: str, keyid: str) -> bool:
+        """Say that other keys may become known, but for those of other peers."""
+        return keyid != OTHERS.public.keyid
 
     async def on_message(self, tx: Writer, _peer: str, message: Message) -> Receipt:
         """Write, then fail or give the receipt."""
@@ -151,6 +156,12 @@ async def test_a_message_by_a_key_that_is_not_known_yet_comes_again(desk: Desk) 
     (outcome,) = await desk.receive(message(2, key=other))
     assert outcome.status == "stored"
     assert await desk.marks() == {_mid(message(number)) for number in (1, 2, 4)}
+
+
+async def test_a_message_by_a_key_that_can_never_be_the_peers_is_refused(desk: Desk) -> None:
+    (outcome,) = await desk.receive(message(1, key=OTHERS))
+    assert (outcome.status, outcome.code) == ("refused", "unverified")
+    assert await desk.marks() == set()
 
 
 async def test_for_envelopes_alone_nobody_is_looked_up(desk: Desk) -> None:

@@ -60,6 +60,11 @@ class RecordedConnection:
         """Whether a transaction is open."""
         return self._connection.in_transaction
 
+    @property
+    def total_changes(self) -> int:
+        """How many rows were changed since the connection was opened."""
+        return self._connection.total_changes()
+
     def execute(self, statement: str, values: Sequence[Any] = ()) -> RecordedCursor:
         """Run one statement."""
         with _translated():

@@ -83,7 +83,7 @@ def random_bytes(entropy: bytes, purpose: str, size: int) -> bytes:
     """Return `size` bytes for one purpose out of 32 random ones."""
     if len(entropy) != ENTROPY_BYTES:
         raise ValueError("entropy is 32 bytes")
-    return hashlib.shake_256(label(f"mls/{purpose}") + entropy).digest(size)
+    return hashlib.shake_256(label("mls-draws") + purpose.encode("ascii") + b"\n" + entropy).digest(size)
 
 
 def alone(suite: Suite, leaf: LeafNode, *, private: bytes, seed: bytes, agreement: bytes, entropy: bytes) -> Group:
@@ -179,4 +179,4 @@ def fingerprint(group: Group) -> bytes:
 
 def message_name(data: bytes) -> bytes:
     """Return the hash by which a member knows its own message again."""
-    return hashlib.sha256(label("mls/message") + vector(data)).digest()
+    return hashlib.sha256(label("mls-message") + vector(data)).digest()

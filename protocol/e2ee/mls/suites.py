@@ -26,6 +26,18 @@ from .errors import DecryptError, SignatureError
 _PREFIX: Final = b"MLS 1.0 "
 NONCE_BYTES: Final = 12
 TAG_BYTES: Final = 16
+_CURVE_BYTES: Final = 32
+_CURVE_PRIME: Final = 2**255 - 19
+#: The points of Curve25519 and its twist whose order is small: any exchange with one gives zero (RFC 7748 §6.1).
+_LOW_ORDER: Final = frozenset(
+    {
+        0,
+        1,
+        _CURVE_PRIME - 1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+    }
+)
 
 
 class Kem(Protocol):
@@ -70,8 +82,9 @@ class _X25519:
         return private, self.public(private)
 
     def check(self, public: bytes) -> None:
-        if len(public) != 32:
+        if len(public) != _CURVE_BYTES:
             raise FormError("encryption key must be 32 bytes")
+        _check_order(public)
 
     def public(self, private: bytes) -> bytes:
         return x25519.X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
@@ -104,6 +117,7 @@ class _XWing:
             SealingPublicKey(public)
         except MeshError as error:
             raise FormError(str(error)) from None
+        _check_order(public[-_CURVE_BYTES:])
 
     def public(self, private: bytes) -> bytes:
         return PrivateSealingKey(private).public.raw
@@ -119,6 +133,12 @@ class _XWing:
             return PrivateSealingKey(private).open(sealed, info)
         except MeshError:
             raise DecryptError("a sealed secret does not open") from None
+
+
+def _check_order(point: bytes) -> None:
+    """Refuse a point to which nothing can be sealed, before it stands in a tree and keeps others from committing."""
+    if (int.from_bytes(point, "little") & (2**255 - 1)) % _CURVE_PRIME in _LOW_ORDER:
+        raise FormError("encryption key is degenerate")
 
 
 class Suite:

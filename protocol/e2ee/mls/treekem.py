@@ -175,15 +175,15 @@ def open_path(
     Raises: CommitError: nothing is sealed to us, or the secret gives other keys; DecryptError.
     """
     wanted = filtered_path(before, sender)
-    at = next(number for number, (above, _) in enumerate(wanted) if treemath.under(2 * me, above))
-    beside = wanted[at][1]
-    recipients = _recipients(before, beside, joined)
-    if len(recipients) != len(path.nodes[at].sealed):
+    recipients = [_recipients(before, beside, joined) for _, beside in wanted]
+    # At every node, not only ours: one ciphertext more could be for somebody whom this very commit removes.
+    if any(len(nodes) != len(node.sealed) for nodes, node in zip(recipients, path.nodes, strict=True)):
         raise CommitError("a commit's path is not sealed to the members there are")
-    mine = next((number for number, node in enumerate(recipients) if node in secrets), None)
+    at = next(number for number, (above, _) in enumerate(wanted) if treemath.under(2 * me, above))
+    mine = next((number for number, node in enumerate(recipients[at]) if node in secrets), None)
     if mine is None:
         raise CommitError("a commit's path is not sealed to this member")
-    private = secrets[recipients[mine]]
+    private = secrets[recipients[at][mine]]
     secret = suite.open_with(private, b"UpdatePathNode", context, path.nodes[at].sealed[mine])
     return learn(after, suite, secret, nodes=tuple(above for above, _ in wanted[at:]), secrets=_still(secrets, after))
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from federation.ports import Writer
+from node.store.groupcommit import FEW, QUICK_S
 from node.store.migrations import FOLDER
 from node.store.sqlite import SqliteStore
 from protocol.errors import ConflictError, UnavailableError
@@ -74,6 +75,36 @@ async def test_who_comes_during_a_commit_joins_the_next(store: SqliteStore, gate
     gate.open.set()
     await asyncio.gather(*tasks)
     assert store.commits == 2
+
+
+async def test_a_lone_writer_on_a_quick_disk_waits_for_no_thread(store: SqliteStore, gate: Gate) -> None:
+    store._commits._took_s = QUICK_S
+    await fill(store, SampleRow(id=1))
+    assert not gate.reached.is_set()
+    assert await stored(store) == [SampleRow(id=1)]
+
+
+@pytest.mark.parametrize(
+    ("took_s", "ids"),
+    [(QUICK_S * 1.1, (1,)), (0.0, range(1, FEW + 2))],
+    ids=["after a slow commit", "with many rows"],
+)
+async def test_a_commit_that_may_take_long_is_left_to_the_thread(
+    store: SqliteStore, gate: Gate, took_s: float, ids: Iterable[int]
+) -> None:
+    store._commits._took_s = took_s
+    gate.open.set()
+    await fill(store, *(SampleRow(id=number) for number in ids))
+    assert gate.reached.is_set()
+
+
+async def test_a_crowd_is_left_to_the_thread_and_others_go_on(store: SqliteStore, gate: Gate) -> None:
+    store._commits._took_s = 0.0
+    tasks = later(store, 1, 2)
+    await gate.reached.wait()
+    assert not any(task.done() for task in tasks)
+    gate.open.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_nobody_is_told_before_the_commit(store: SqliteStore, gate: Gate) -> None:
