@@ -125,9 +125,9 @@ class MailboxLoop:
         except (UnknownSenderError, UnprovenError) as error:
             if not last:
                 raise
-            return state, [_problem(entry, error)]
+            return state, [problem_of(entry, error)]
         except MeshError as error:
-            return state, [_problem(entry, error)]
+            return state, [problem_of(entry, error)]
 
     async def _unpark(self) -> list[Event]:
         """Take in what waited for keys to be listed, in order; what waited too long is told and let go."""
@@ -212,7 +212,7 @@ def _parked(entry: Entry, state: ClientState, *, now: int) -> Step:
         return state, []
     state = replace(state, mailbox_after=entry.cursor)
     if len(state.parked) >= MAX_PARKED:
-        return state, [_problem(entry, NotListedYetError("too much waits for keys that are not listed"))]
+        return state, [problem_of(entry, NotListedYetError("too much waits for keys that are not listed"))]
     record = ParkedRecord(thread=entry.thread, entry=msgspec.json.encode(entry), since=now)
     return replace(state, parked=(*state.parked, record)), []
 
@@ -351,7 +351,8 @@ def _envelope(core: Core, state: ClientState, record: ThreadRecord, item: bytes)
     return take_envelope(core, state, record, envelope)
 
 
-def _problem(entry: Entry, error: MeshError) -> Event:
+def problem_of(entry: Entry, error: MeshError) -> Event:
+    """Return what is told of an entry that cannot be used: the reason by its name, and a sentence."""
     if isinstance(error, UnverifiedError):
         sentence = f"Something that does not verify was not believed: {error}"
         return Alarm(thread=entry.thread, sentence=sentence, code=error.code)

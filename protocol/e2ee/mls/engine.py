@@ -182,9 +182,10 @@ class MlsCrypto:
         return replace(state, group=after, pending=None), change
 
     def forget(self, state: Session, *, now: int) -> Session:
-        if state.group is None or state.group.past is None:
+        if state.group is None:
             return state
-        return replace(state, group=group.without_past(state.group, now=now, profile=PRODUCT))
+        left = group.without_past(state.group, now=now, profile=PRODUCT)
+        return state if left is state.group else replace(state, group=left)
 
     def export(self, state: Session, purpose: str, size: int) -> bytes:
         here = _open(state)

@@ -121,7 +121,8 @@ class Pair:
     """A mentee of Aurora and a mentor of Cobalt; each step returns what it did and keeps the new states."""
 
     def __init__(self) -> None:
-        self.core: Final = Core(cast("ClientVault", None), Http(), lambda: NOW)
+        self.now = NOW
+        self.core: Final = Core(cast("ClientVault", None), Http(), lambda: self.now)
         self.aurora, self.cobalt = Org("aurora"), Org("cobalt")
         self.audience: Final = audience_id(self.aurora.entity, self.cobalt.entity)
         self.sealing: Final = PersonSealingKey(seed("sealing"))
