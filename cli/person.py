@@ -131,11 +131,21 @@ def _report(terminal: Terminal, value: object, lines: list[str], synced: Synced)
 
 
 @person.command()
+@click.option(
+    "--wait", is_flag=True, help="Return once others can check this device's keys, a quarter of a minute at most."
+)
 @person_command
-async def sync(me: Person, terminal: Terminal) -> None:
-    """Look for new organizations, and renew keys that end soon."""
+async def sync(me: Person, terminal: Terminal, *, wait: bool) -> None:
+    """Look for new organizations, and renew keys that end soon.
+
+    A new device can be met once its keys stand in the logs of its organization, where others can check them.
+    """
     done = await me.sync()
-    _report(terminal, done, [f"Known: {', '.join(done.organizations)}."], done)
+    lines = [f"Known: {', '.join(done.organizations)}."]
+    if wait:
+        await me.listed()
+        lines.append("Others can check this device's keys.")
+    _report(terminal, done, lines, done)
 
 
 @person.command()

@@ -27,6 +27,7 @@ COPIED: Final = ("node", "protocol", "federation", "cli", "tests", "docs", "pypr
 FAST: Final = "not slow and not long and not system"
 PYTEST: Final = (sys.executable, "-m", "pytest", "-x", "--no-header", "-p", "no:cacheprovider", "-m", FAST)
 NOTHING_COLLECTED: Final = 5
+ENGINE: Final = ("protocol", "e2ee", "mls")
 
 COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.LtE,
@@ -183,8 +184,14 @@ class Copies:
 
 
 def tests_for(path: str) -> Iterator[str]:
-    """Yield the test file that mirrors a source file, if there is one, and then the tests of its whole package."""
+    """Yield the test file that mirrors a source file, if there is one, and then the tests of its whole package.
+
+    The session engine has a folder of tests of its own, and its package's tests would only look on.
+    """
     source = Path(path)
+    if source.parts[:3] == ENGINE:
+        yield "tests/e2ee"
+        return
     mirrored = Path("tests") / source.parent / f"test_{source.name}"
     if (ROOT / mirrored).is_file():
         yield mirrored.as_posix()
@@ -218,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in options.paths:
             files = sorted((ROOT / path).rglob("*.py")) if (ROOT / path).is_dir() else [ROOT / path]
             possible = [mutant for file in files for mutant in mutants_of(file)]
-            package = f"tests/{Path(path).parts[0]}"
+            *_, package = tests_for(path)
             if not passes(Path(folder) / "0", package, timeout_s=600):
                 print(f"{package} fails before anything is changed: repair that first", file=sys.stderr)
                 return 1

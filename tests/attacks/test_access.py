@@ -170,8 +170,8 @@ OBJECTS: Final[Mapping[str, str]] = {
     "/federation/v1/sets/{audience}/{kind}/snapshots/{seq}/{page}": "an audience's",
     "/federation/v1/sets/{audience}/{kind}/heads/{host}": "an audience's",
     "/log/tile/{path:.+}": "everybody's",
-    "/log/{log:[2-9]|[1-9][0-9]}/checkpoint": "everybody's",
-    "/log/{log:[2-9]|[1-9][0-9]}/tile/{path:.+}": "everybody's",
+    "/log/{log:[2-9]|[1-9][0-9]{1,8}}/checkpoint": "everybody's",
+    "/log/{log:[2-9]|[1-9][0-9]{1,8}}/tile/{path:.+}": "everybody's",
 }
 PERSONAL: Final = tuple(route for route in ALL_ROUTES if OBJECTS.get(route.path) == "a person's")
 SHARED: Final = tuple(route for route in ALL_ROUTES if OBJECTS.get(route.path) == "an audience's")

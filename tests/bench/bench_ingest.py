@@ -82,9 +82,9 @@ def fresh(folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def openings(count: int) -> list[Opening]:
+def openings(count: int, *, seed: int = 20261121) -> list[Opening]:
     """Return made-up offers: topics by a law of few common and many rare ones, two in three of them codes."""
-    drawn = random.Random(20261121)
+    drawn = random.Random(seed)
     weights = [1 / (rank + 5) for rank in range(TOPICS)]
     topics = drawn.choices(range(TOPICS), weights, k=count)
     return [Opening(salt=drawn.randbytes(16), body=encode(_offer(drawn, topic))) for topic in topics]

@@ -108,11 +108,13 @@ class Reader:
         """Return a vector's length. Raises: FormError: not the shortest spelling, or of eight bytes."""
         first = self.u8()
         prefix = first >> 6
+        if prefix == 0:
+            return first
         if prefix == 3:
             raise FormError(f"{self._what} has a length of eight bytes")
         more = (1 << prefix) - 1
         value = (first & 0x3F) << 8 * more | int.from_bytes(self.take(more), "big")
-        if prefix and value < 1 << (8 * (1 << prefix - 1) - 2):
+        if value < 1 << (8 * (1 << prefix - 1) - 2):
             raise FormError(f"{self._what} has a length that is not in its shortest form")
         return value
 

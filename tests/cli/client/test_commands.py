@@ -61,6 +61,7 @@ async def mentor(aurora: Company, name: str) -> Home:
     topic = ("--topic", "mm:first-board-presentation", "--format", "call", "--length", "30")
     await home.done("mentor", "set", *topic, "--window", "mon-sun 0:00-24:00", "--approach", "listens-first")
     await home.done("mentor", "on", "--agree")
+    assert "Others can check this device's keys." in await home.done("person", "sync", "--wait")
     return home
 
 

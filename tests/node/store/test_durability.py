@@ -74,7 +74,7 @@ async def test_the_settings_that_durability_and_erasure_rest_on_are_set(store: S
 def test_the_reference_page_lists_every_setting() -> None:
     page = (ROOT / "docs/reference/storage.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([a-z_]+ = [^`]+)`", page, flags=re.MULTILINE))
-    assert {f"PRAGMA {setting}" for setting in listed} == {*connection._EVERY, *connection._WRITER}
+    assert {f"PRAGMA {setting}" for setting in listed} == {*connection._EVERY, *connection._WRITER, *connection._READER}
 
 
 async def test_files_are_for_their_owner_only(tmp_path: Path, store: SqliteStore) -> None:

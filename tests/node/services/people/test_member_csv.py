@@ -196,7 +196,7 @@ RECORDS = st.lists(
         country=st.from_regex(r"[A-Z]{2}", fullmatch=True),
         group=st.just("") | WORDS,
         languages=st.lists(st.sampled_from(("en", "de", "pt-BR")), unique=True).map(tuple),
-        skills=st.lists(st.from_regex(r"mm:[a-z-]{1,20}", fullmatch=True), unique=True).map(tuple),
+        skills=st.lists(st.from_regex(r"mm:[a-z-]{1,20}", fullmatch=True), unique=True, max_size=6).map(tuple),
     ),
     min_size=1,
     max_size=5,
