@@ -133,7 +133,7 @@ def test_a_device_that_comes_later_is_looked_up_first_and_then_speaks_for_its_pe
         pair.hear(commit, by_mentor=True)
     assert pair.mentor == before
     listed = phone.key(pair.audience).public.text
-    assert (caught.value.origin, caught.value.devices) == (pair.aurora.entity, {listed})
+    assert (caught.value.origin, caught.value.devices) == (pair.aurora.entity, frozenset({listed}))
     ((place, proven),) = pair.mentor.proven.items()
     pair.mentor = replace(pair.mentor, proven={place: replace(proven, devices=(*proven.devices, listed))})
     assert pair.hear(commit, by_mentor=True) == [Devices(thread=pair.thread, joined=1)]
