@@ -16,15 +16,19 @@ KIND_SESSION: Final = 0x02
 MAX_CIPHERTEXT_BYTES: Final = 80 * 1024
 
 
-#: `welcome` starts a group, `message` is content or a commit, `close` says that a side has closed.
-EnvelopeKind = Literal["welcome", "message", "close"]
+#: `welcome` starts a group, `message` is content, `commit` begins an epoch, `close` says that a side has closed.
+EnvelopeKind = Literal["welcome", "message", "commit", "close"]
+#: Epochs count up from the 1 of a group that just began.
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+FIRST_EPOCH: Final = 1
 
 
 class EnvelopeHeader(Wire, frozen=True, kw_only=True):
-    """`{"id":…,"kind":"message","mid":…,"number":7,"seq":3,"side":"consumer","thread":…}`.
+    """`{"epoch":1,"id":…,"kind":"message","mid":…,"number":7,"seq":3,"side":"consumer","thread":…}`.
 
     `id` is the sending device's own and stays; `mid` is new on each hop. `side` is the writer's. `seq` counts per
     thread and *sending node* from 1, so that gaps show; `number` is the hub's order, absent on the way to the hub.
+    `epoch` is that of the ciphertext, as its sender says: the hub keeps what is long over away by it.
     """
 
     mid: MessageId
@@ -32,6 +36,7 @@ class EnvelopeHeader(Wire, frozen=True, kw_only=True):
     thread: RandomId
     side: Literal["consumer", "provider"]
     kind: EnvelopeKind
+    epoch: Epoch
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     number: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
 

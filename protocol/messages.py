@@ -1,6 +1,6 @@
-"""Handshake messages on the wire: a signed head, a body beside it, 16 KiB exactly; receipts; batches.
+"""Handshake messages on the wire: a signed head, a body beside it, 32 KiB exactly; receipts; batches.
 
-Wire item: kind byte `0x01`, 4-byte length and JWS, 4-byte length and body, zeros up to 16,384 bytes, so that accept,
+Wire item: kind byte `0x01`, 4-byte length and JWS, 4-byte length and body, zeros up to 32,768 bytes, so that accept,
 decline and no-capacity look alike. Source: docs/protocol/30-messages.md.
 """
 
@@ -31,7 +31,7 @@ from .signing import Signer, SigningKey
 MESSAGE_TYP: Final = "mentormesh-msg+jws"
 RECEIPT_TYP: Final = "mentormesh-receipt+jws"
 
-ITEM_BYTES: Final = 16_384
+ITEM_BYTES: Final = 32_768
 KIND_HANDSHAKE: Final = 0x01
 MAX_BATCH_ITEMS: Final = 64
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -120,7 +120,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 def sign_message(head: MessageHead, body: Body, key: SigningKey) -> Message:
     """Return the signed message; `head.body_hash` must be that of `body` (`body_hash`).
 
-    Raises: MalformedError: the message does not fit its 16 KiB.
+    Raises: MalformedError: the message does not fit its 32 KiB.
     """
     raw = encode(body)
     text = jws.sign(encode(head), key, MESSAGE_TYP)

@@ -30,6 +30,7 @@ from protocol.sealing import SealingPublicKey
 
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
+from .members import checked
 from .pins import Opened, signing_key_of
 from .records import Outgoing, SessionRecord, ThreadRecord
 from .session import with_frame
@@ -58,19 +59,21 @@ class Yes(msgspec.Struct, frozen=True, kw_only=True):
 def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | None) -> tuple[ClientState, Yes]:
     """Return the state with consent and a new group of both devices, and what goes to the mentee's device.
 
-    Raises: RefusedError: the request was answered before, or its key packages are of other devices.
+    Raises: RefusedError: the request was answered before; UnverifiedError: a key package is of another device.
     """
     if not record.reply_key:
         raise RefusedError("this request was answered already")
     device, account, audience = state.device_secret.key(record.audience), state.account_secret, record.audience
     said = Consent(thread=record.thread, ref=record.ref, slot=slot, accepted=record.accepted)
     consent = sign_consent(said, device)
-    own, _ = ENGINE.prepare(device, entropy=fresh_secret())
-    context = contexts.session(thread=record.thread, accepted=record.accepted, consent=consent_hash(consent))
-    group, welcome = ENGINE.start(own, record.key_packages, context=context, entropy=fresh_secret())
-    if not set(ENGINE.members(group)) <= {device.public.text, *record.peer_devices}:
-        raise RefusedError("the request would let a device in that did not sign it", code="unknown-member")
     now = core.now()
+    certificate = certify(account, state.device_secret, audience=audience, now=now)
+    own, _ = ENGINE.prepare(device, certificate, now=now, entropy=fresh_secret())
+    context = contexts.session(thread=record.thread, accepted=record.accepted, consent=consent_hash(consent))
+    check = checked(state, record, peer=record.peer_identity, known=record.peer_devices, now=now)
+    group, welcome = ENGINE.start(
+        own, record.key_packages, context=context, check=check, now=now, entropy=fresh_secret()
+    )
     stated = state_key(state.sealing_key(record.reader), device, now=now)
     proof = AgreedProof(
         consent=consent,
@@ -78,7 +81,7 @@ def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | No
         master_key=account.master().public.text,
         devices=(
             DeviceProof(
-                certificate=certify(account, state.device_secret, audience=audience, now=now),
+                certificate=certificate,
                 sealing_key=stated.statement,
             ),
         ),
@@ -162,7 +165,8 @@ def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: S
             devices=devices,
             now=core.now(),
         )
-        group = ENGINE.join(state.own(record), private.welcome, context=context, allowed=devices)
+        check = checked(state, record, peer=mentor.identity_key.text, known=devices, now=core.now())
+        group = ENGINE.join(state.own(record), private.welcome, context=context, check=check, now=core.now())
     except UnprovenError:
         raise
     except MeshError as error:

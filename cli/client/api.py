@@ -179,7 +179,7 @@ class NodeApi:
 
     async def envelope(self, thread: str, side: SideName, sent: Outgoing) -> None:
         """Send one encrypted session message."""
-        command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, ciphertext=b64(sent.ciphertext))
+        command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, epoch=sent.epoch, ciphertext=b64(sent.ciphertext))
         await self._do("POST", f"/threads/{thread}/envelopes", command)
 
     async def threads(self) -> tuple[ThreadView, ...]:

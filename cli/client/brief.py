@@ -51,7 +51,8 @@ def sealed_brief(
     candidate, audience = offered.candidate, record.audience
     keys = tuple(SealingPublicKey.parse(text) for text in candidate.keys)
     device, account = state.device_secret, state.account_secret
-    own, package = ENGINE.prepare(device.key(audience), entropy=fresh_secret())
+    certificate = certify(account, device, audience=audience, now=now)
+    own, package = ENGINE.prepare(device.key(audience), certificate, now=now, entropy=fresh_secret())
     answer_seed = fresh_secret()
     words = BriefWords(
         thread=record.thread,
@@ -65,7 +66,7 @@ def sealed_brief(
         chosen_from=max(1, min(PEOPLE, len(choosable(ask)))),
         slots=slots,
         identity_key=account.identity(audience).public.text,
-        certificate=certify(account, device, audience=audience, now=now),
+        certificate=certificate,
     )
     brief = Brief(words=words, reply_key=ReplyKey(answer_seed).public, key_packages=(package,))
     sealed = seal_brief(brief, device.key(audience), keys, entropy=fresh_secret())

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from protocol.e2ee.interim import InterimCrypto
+from protocol.e2ee.mls.engine import MlsCrypto
 from protocol.ids import ID_BYTES, message_id, random_id
 
 from .api import NodeApi
@@ -14,7 +14,7 @@ from .state import ClientState
 from .vault import ClientVault
 
 #: The session engine of this program; records name it, so that another one can follow.
-ENGINE: Final = InterimCrypto()
+ENGINE: Final = MlsCrypto()
 
 
 class Core:

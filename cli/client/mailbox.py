@@ -34,6 +34,7 @@ from .account import Accounts
 from .agreeing import AGREED, take_agreed, take_private, take_verified
 from .asking import take_offer
 from .core import Core
+from .epochs import renewed, too_old, wants_turn
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import SAID_YES, WAITING, forgotten, take_request
 from .needs import ENDED, ended
@@ -50,6 +51,8 @@ TURNS: Final = 3
 #: An entry waits so long for its sender's keys to be listed.
 PARKED_S: Final = 3600
 MAX_PARKED: Final = 64
+#: A hub's answer to what was encrypted for an epoch long over.
+STALE: Final = "stale-epoch"
 #: What is left of a thread after its end is forgotten after this long.
 KEEP_S: Final = 30 * 86_400
 
@@ -122,9 +125,9 @@ class MailboxLoop:
         except (UnknownSenderError, UnprovenError) as error:
             if not last:
                 raise
-            return state, [_problem(entry, error)]
+            return state, [problem_of(entry, error)]
         except MeshError as error:
-            return state, [_problem(entry, error)]
+            return state, [problem_of(entry, error)]
 
     async def _unpark(self) -> list[Event]:
         """Take in what waited for keys to be listed, in order; what waited too long is told and let go."""
@@ -157,6 +160,9 @@ class MailboxLoop:
             await self._cancel()
             for thread in list(self._core.state().sessions):
                 await self.flush(thread)
+                if wants_turn(self._core.state(), thread, now=self._core.now()):
+                    self._core.vault.update(partial(renewed, self._core, thread=thread))
+                    await self.flush(thread)
             events += await self._requesting.go_on()
             self.tidy()
         return events
@@ -192,7 +198,10 @@ class MailboxLoop:
             await self._core.api().envelope(record.thread, record.side, outgoing)
         except UnavailableError:
             return False
-        except (RefusedError, MissingError):
+        except (RefusedError, MissingError) as error:
+            if error.code == STALE:
+                self._core.vault.update(partial(too_old, self._core, thread=record.thread, envelope=outgoing.id))
+                return False  # the changes that it came after are in the mailbox
             return True  # the session is over at the node: nobody waits for this any more
         return True
 
@@ -203,7 +212,7 @@ def _parked(entry: Entry, state: ClientState, *, now: int) -> Step:
         return state, []
     state = replace(state, mailbox_after=entry.cursor)
     if len(state.parked) >= MAX_PARKED:
-        return state, [_problem(entry, NotListedYetError("too much waits for keys that are not listed"))]
+        return state, [problem_of(entry, NotListedYetError("too much waits for keys that are not listed"))]
     record = ParkedRecord(thread=entry.thread, entry=msgspec.json.encode(entry), since=now)
     return replace(state, parked=(*state.parked, record)), []
 
@@ -220,7 +229,7 @@ def take_entry(core: Core, state: ClientState, entry: Entry) -> Step:
         case "envelope":
             return _envelope(core, state, record, data)
         case "notice":
-            return _notice(core, state, record, displayable(data.decode("utf-8", "replace"), lines=False)[:40])
+            return _notice(core, state, record, displayable(data.decode("utf-8", "replace"), lines=False)[:60])
         case _:
             opened = open_item(state, data, audience=state.signed_in.entity)
             return _message(core, state, record, opened)
@@ -318,6 +327,8 @@ def _over(state: ClientState, record: ThreadRecord, reason: str, now: int) -> Cl
 
 def _notice(core: Core, state: ClientState, record: ThreadRecord, code: str) -> Step:
     """Take the node's own word: nobody answered, or the other organization does not take the message."""
+    if code.startswith(f"{STALE} "):
+        return too_old(core, state, record.thread, code.removeprefix(f"{STALE} ")), []
     if record.state in (*ENDED, OVER, AGREED):
         return state, []
     if record.role == "mentee":
@@ -337,12 +348,14 @@ def _envelope(core: Core, state: ClientState, record: ThreadRecord, item: bytes)
         return after, [event]
     if record.thread not in state.sessions:
         return state, []  # destroyed, or not open yet: then its first message is the welcome
-    return take_envelope(state, record, envelope)
+    return take_envelope(core, state, record, envelope)
 
 
-def _problem(entry: Entry, error: MeshError) -> Event:
+def problem_of(entry: Entry, error: MeshError) -> Event:
+    """Return what is told of an entry that cannot be used: the reason by its name, and a sentence."""
     if isinstance(error, UnverifiedError):
-        return Alarm(thread=entry.thread, sentence=f"Something that does not verify was not believed: {error}")
+        sentence = f"Something that does not verify was not believed: {error}"
+        return Alarm(thread=entry.thread, sentence=sentence, code=error.code)
     return Problem(thread=entry.thread, code=error.code, sentence=str(error))
 
 

@@ -188,27 +188,36 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
 
 
 class Outgoing(Record, frozen=True, kw_only=True):
-    """One envelope that is stored and that the node has not taken yet; `id` makes sending it twice harmless."""
+    """One envelope that is stored and that the node has not taken yet; `id` makes sending it twice harmless.
+
+    `epoch` is what the hub is told; `at` is when a commit was handed over last.
+    """
 
     id: str
-    kind: Literal["welcome", "message", "close"]
+    kind: Literal["welcome", "message", "commit", "close"]
     ciphertext: bytes
+    epoch: int = 0
+    at: int = 0
 
 
 class FrameRecord(Record, frozen=True, kw_only=True):
     """One frame of a session as it was sent or shown: hub's number (0: own and not seen back), sender's device key.
 
-    `frame` is canonical JSON; `envelope` the envelope's id.
+    `frame` is canonical JSON; `envelope` the envelope's id; `epoch` that of an own frame's ciphertext.
     """
 
     number: int
     sender: str
     frame: bytes
     envelope: str = ""
+    epoch: int = 0
 
 
 class SessionRecord(Record, frozen=True, kw_only=True):
-    """One session: the engine's state (secret), the frames so far, and what is still to be sent."""
+    """One session: the engine's state (secret), the frames so far, and what is still to be sent.
+
+    `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told.
+    """
 
     thread: str
     engine: str
@@ -222,6 +231,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     again_theirs: bool | None = None
     closed_mine: bool = False
     closed_theirs: bool = False
+    commit: Outgoing | None = None
+    ahead: int = 0
 
 
 class Contact(Record, frozen=True, kw_only=True):

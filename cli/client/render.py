@@ -15,6 +15,7 @@ from .views import (
     Cancelled,
     Closed,
     Countered,
+    Devices,
     Event,
     Exhausted,
     Line,
@@ -63,6 +64,7 @@ _TEXT: Final = {
     "any-time": ("text session, no appointment", "Textsitzung ohne Termin"),
     "answer-by": ("answer by", "Antwort bis"),
     "waiting": ("waiting for the other answer", "wartet auf die andere Antwort"),
+    "safety": ("safety number", "Sicherheitsnummer"),
     "both": ("you would both meet again", "ihr würdet euch beide wiedersehen"),
     "mine": ("me", "ich"),
 }
@@ -205,7 +207,8 @@ def session_lines(view: SessionView, language: str) -> list[str]:
     lines = [line_of(line, view.name, language) for line in view.lines if line.kind != "name"]
     state = {"": [], "waiting": [text("waiting", language)], "yes": [text("both", language)]}[view.again]
     caution = [] if view.witnessed else [unwitnessed(language)]
-    return [f"{view.thread}  {view.name or view.entity}", *caution, *lines, *state]
+    number = [f"{text('safety', language)}: {view.safety}"] if view.safety else []
+    return [f"{view.thread}  {view.name or view.entity}", *number, *caution, *lines, *state]
 
 
 @singledispatch
@@ -305,6 +308,15 @@ def _(event: Cancelled, language: str) -> str:
 @event_line.register
 def _(event: Alarm, language: str) -> str:
     return _both(language, f"WARNING: {event.sentence}", f"WARNUNG: {event.sentence}")
+
+
+@event_line.register
+def _(event: Devices, language: str) -> str:
+    return _both(
+        language,
+        f"Devices in this session have changed: {event.joined} came, {event.left} left",
+        f"Die Geräte in dieser Sitzung haben sich geändert: {event.joined} dazu, {event.left} weg",
+    )
 
 
 @event_line.register

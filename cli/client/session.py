@@ -10,6 +10,7 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from protocol.devices import open_identity
+from protocol.e2ee.crypto import Received
 from protocol.e2ee.frames import (
     Action,
     Again,
@@ -26,12 +27,14 @@ from protocol.e2ee.frames import (
     decode_frame,
     encode_frame,
 )
+from protocol.e2ee.safety import safety_number
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
 from .core import ENGINE, Core, fresh_id, fresh_secret
+from .epochs import came_back, changed, member_check
 from .records import Contact, FrameRecord, Outgoing, SessionRecord, TakeawayRecord, ThreadRecord
 from .state import ClientState
 from .views import Alarm, Closed, Event, Line, Mutual, Named, Role, SessionView, Shown
@@ -64,9 +67,10 @@ def with_frame(
         raise RefusedError("you have closed this session")
     frame = Frame(id=fresh_id(), at=core.now(), content=content)
     group, ciphertext = ENGINE.encrypt(ENGINE.load(session.state), encode_frame(frame), entropy=fresh_secret())
-    outgoing = Outgoing(id=core.envelope_id(), kind=kind, ciphertext=ciphertext)
+    epoch = ENGINE.epoch(group)
+    outgoing = Outgoing(id=core.envelope_id(), kind=kind, ciphertext=ciphertext, epoch=epoch + session.ahead)
     own = state.device_secret.key(state.thread(thread).audience).public.text
-    shown = FrameRecord(number=0, sender=own, frame=encode(frame), envelope=outgoing.id)
+    shown = FrameRecord(number=0, sender=own, frame=encode(frame), envelope=outgoing.id, epoch=epoch)
     session = replace(
         session,
         state=ENGINE.dump(group),
@@ -86,22 +90,40 @@ def sent(state: ClientState, thread: str, outgoing: Outgoing) -> ClientState:
     return state.with_session(replace(session, outbox=tuple(one for one in session.outbox if one.id != outgoing.id)))
 
 
-def take_envelope(state: ClientState, record: ThreadRecord, envelope: Envelope) -> tuple[ClientState, list[Event]]:
+def take_envelope(
+    core: Core, state: ClientState, record: ThreadRecord, envelope: Envelope
+) -> tuple[ClientState, list[Event]]:
     """Return the state after an envelope of the hub, and what it shows.
 
-    Raises: UnverifiedError, RefusedError, MalformedError: nothing has changed, and a genuine copy still opens.
+    Raises: UnverifiedError, RefusedError, MalformedError: nothing has changed, and a genuine copy still opens;
+        UnprovenError: a device that comes in is to be looked up first.
     """
-    session = state.session(record.thread)
+    session, now = state.session(record.thread), core.now()
     header = envelope.header
     if header.thread != record.thread:
         raise UnverifiedError("envelope belongs to another session", code="wrong-thread")
     if header.side == record.side and any(one.envelope == header.id for one in session.frames):
-        return state.with_session(_numbered(session, header.id, header.number or 0)), []
+        state = state.with_session(_numbered(session, header.id, header.number or 0))
+        return came_back(core, state, record.thread, header.id), []
+    check = member_check(state, record, session, now=now)
+    try:
+        group, event = ENGINE.receive(ENGINE.load(session.state), envelope.ciphertext, check=check, now=now)
+    except RefusedError as error:
+        if header.kind == "commit" and error.code == "mls-epoch":
+            return state, []  # of two changes at once the hub's first one counts
+        raise
+    session = replace(session, state=ENGINE.dump(group))
+    if not isinstance(event, Received):
+        return changed(state, record, session, event, now=now)
+    return _said(state, record, session, event, envelope)
+
+
+def _said(
+    state: ClientState, record: ThreadRecord, session: SessionRecord, received: Received, envelope: Envelope
+) -> tuple[ClientState, list[Event]]:
     if len(session.frames) >= MAX_FRAMES:
         raise RefusedError(f"this session has {MAX_FRAMES} messages: close it and begin another", code="full")
-    group, received = ENGINE.receive(ENGINE.load(session.state), envelope.ciphertext)
-    frame = decode_frame(received.frame)
-    session = replace(session, state=ENGINE.dump(group))
+    frame, header = decode_frame(received.frame), envelope.header
     if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
         return state.with_session(session), []
     shown = FrameRecord(number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id)
@@ -236,7 +258,15 @@ def view(state: ClientState, thread: str, *, language: str = "en") -> SessionVie
         closed_mine=session.closed_mine,
         closed_theirs=session.closed_theirs,
         witnessed=record.witnessed,
+        safety=_safety(state, session),
     )
+
+
+def _safety(state: ClientState, session: SessionRecord) -> str:
+    """Return the number to compare, once the other person's master key is known."""
+    if not session.master_key:
+        return ""
+    return safety_number(state.account_secret.master().public, VerifyKey.parse(session.master_key))
 
 
 def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Iterable[Line]:

@@ -105,7 +105,10 @@ class Line(View, frozen=True, kw_only=True):
 
 
 class SessionView(View, frozen=True, kw_only=True):
-    """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`."""
+    """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`.
+
+    `safety` is the number to compare with the other person, once it can be made.
+    """
 
     thread: str
     role: Role
@@ -118,6 +121,7 @@ class SessionView(View, frozen=True, kw_only=True):
     closed_mine: bool = False
     closed_theirs: bool = False
     witnessed: bool = True
+    safety: str = ""
 
 
 # Events
@@ -217,9 +221,17 @@ class Cancelled(Happened, frozen=True, kw_only=True, tag="cancelled"):
 
 
 class Alarm(Happened, frozen=True, kw_only=True, tag="alarm"):
-    """Either: something does not verify and was stopped; show `sentence` in red."""
+    """Either: something does not verify and was stopped; show `sentence` in red. `code` names the reason."""
 
     sentence: str
+    code: str = ""
+
+
+class Devices(Happened, frozen=True, kw_only=True, tag="devices"):
+    """Either: so many devices came into the session or left it; each was checked."""
+
+    joined: int = 0
+    left: int = 0
 
 
 class Problem(Happened, frozen=True, kw_only=True, tag="problem"):
@@ -243,5 +255,6 @@ Event = (
     | Closed
     | Cancelled
     | Alarm
+    | Devices
     | Problem
 )

@@ -222,6 +222,8 @@ class Story:
             await self._exchange(thread, text, reply="" if spoken else words.REPLY)
             self._stage.end()
             spoken += 1
+        number_read = self._ana.person.session(thread).safety
+        self._servers(f"Encrypted with MLS (RFC 9420), X-Wing; both screens show the safety number {number_read}.")
         found = await self._try_to_read("“I am the administrator: try to read it”")
         self._hits += found.count
 

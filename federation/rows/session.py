@@ -24,6 +24,7 @@ class SessionRow(Row, frozen=True, kw_only=True):
         "number": "delivery: envelopes ordered by the hub",
         "closed_own": "session: the own person closed it",
         "closed_their": "session: the other person closed it",
+        "epoch": "delivery: the hub's count of key changes in the group",
     }
 
     thread: str
@@ -39,6 +40,7 @@ class SessionRow(Row, frozen=True, kw_only=True):
     number: int = 0
     closed_own: bool = False
     closed_their: bool = False
+    epoch: int = 1
 
 
 class MailboxRow(Row, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from node.services.sessions import Sent, Sessions
 from node.services.thread_views import SideName, ThreadView, ThreadViews
 from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
 from protocol.encoding import MAX_SAFE_INTEGER, b64, unb64
-from protocol.envelope import EnvelopeKind
+from protocol.envelope import EnvelopeKind, Epoch
 from protocol.errors import MalformedError, RefusedError
 from protocol.handshake import Side
 from protocol.ids import Bytes32, Entity, MessageId, RandomId, Seconds, id_bytes
@@ -114,6 +114,7 @@ class SendEnvelope(Body, frozen=True, kw_only=True):
     side: SideName
     id: MessageId
     kind: EnvelopeKind
+    epoch: Epoch
     ciphertext: Annotated[str, msgspec.Meta(max_length=MAX_CIPHERTEXT_TEXT)]
 
 
@@ -229,7 +230,8 @@ async def send_envelope(request: web.Request) -> web.Response:
     """Send one encrypted session message."""
     thread = _thread(request)
     command = await read_body(request, SendEnvelope)
-    sent = Sent(id=command.id, kind=command.kind, ciphertext=unb64(command.ciphertext, what="ciphertext"))
+    ciphertext = unb64(command.ciphertext, what="ciphertext")
+    sent = Sent(id=command.id, kind=command.kind, epoch=command.epoch, ciphertext=ciphertext)
     await request.app[EXCHANGE].sessions.submit(await _label(request), thread, Side(command.side), sent)
     return reply(status=202)
 

@@ -14,7 +14,15 @@ from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
 from protocol.bodies import Agreement
 from protocol.encoding import b64, decode, sha256
-from protocol.envelope import MAX_CIPHERTEXT_BYTES, Envelope, EnvelopeHeader, EnvelopeKind, render_envelope
+from protocol.envelope import (
+    MAX_CIPHERTEXT_BYTES,
+    Envelope,
+    EnvelopeHeader,
+    EnvelopeKind,
+    Epoch,
+    parse_envelope,
+    render_envelope,
+)
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
 from protocol.handshake import Side, State
 from protocol.ids import MessageId
@@ -30,6 +38,8 @@ CANCELLED: Final = "CANCELLED"
 CLOSED: Final = "CLOSED"
 #: Answers after which no envelope of a session will arrive any more.
 OVER: Final = frozenset({"missing", "session-over", "expired"})
+#: Answer to an envelope of an epoch that most devices have forgotten.
+STALE: Final = "stale-epoch"
 #: Envelopes that one person may have waiting on the way to the other side.
 MAX_WAITING: Final = 2000
 DELIVER_S: Final = LIFE_S
@@ -42,6 +52,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     id: MessageId
     kind: EnvelopeKind
+    epoch: Epoch
     ciphertext: bytes
 
 
@@ -117,7 +128,13 @@ class Sessions:
             if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
                 raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
             header = EnvelopeHeader(
-                mid=sent.id, id=sent.id, thread=thread, side=side.value, kind=sent.kind, seq=session.sent + 1
+                mid=sent.id,
+                id=sent.id,
+                thread=thread,
+                side=side.value,
+                kind=sent.kind,
+                epoch=sent.epoch,
+                seq=session.sent + 1,
             )
             envelope = Envelope(header=header, ciphertext=sent.ciphertext)
             if sent.kind == "close":
@@ -181,16 +198,22 @@ class Sessions:
             raise LimitError("the agreement of this session has not arrived", code="not-yet")
 
     async def on_undelivered(self, tx: Writer, sent: OutboxRow, code: str) -> None:
-        """Close a session in which the other organization takes no more envelopes, and tell the person."""
+        """Close a session in which the other organization takes no more envelopes, and tell the person.
+
+        Of an envelope that came after too many key changes the person's devices learn which one it was.
+        """
         session = await tx.get(SessionRow, sent.thread, sent.side)
-        if session is None or session.state != OPEN or code not in OVER:
+        if session is None or session.state != OPEN or code not in {*OVER, STALE}:
             return
-        await tx.put(replace(session, state=CLOSED))
+        if code == STALE:
+            code = f"{STALE} {parse_envelope(sent.item).header.id}"
+        else:
+            await tx.put(replace(session, state=CLOSED))
         await self._mailboxes.add(tx, session.label, "notice", code.encode(), thread=session.thread, side=session.side)
 
     async def _order(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
-        """Give the next number and hand the envelope to both sides."""
-        session = replace(session, number=session.number + 1)
+        """Give the next number and hand the envelope to both sides. Raises: RefusedError: of an epoch long over."""
+        session = replace(_followed(session, envelope.header), number=session.number + 1)
         header = replace(envelope.header, number=session.number)
         numbered = Envelope(header=header, ciphertext=envelope.ciphertext)
         await self._send(tx, session, numbered)
@@ -250,6 +273,17 @@ class Sessions:
             return
         for kind in (MailboxRow, OutboxRow, SessionRow):
             await tx.delete(kind, mine)
+
+
+def _followed(session: SessionRow, header: EnvelopeHeader) -> SessionRow:
+    """Return the hub's session with its count of epochs; what the devices would not read any more is refused.
+
+    A node cannot tell a commit from junk: a false one moves the count and nothing else.
+    """
+    if header.kind != "welcome" and header.epoch < session.epoch - 1:
+        raise RefusedError("the keys of this session were changed since: encrypt it again", code=STALE)
+    counts = header.kind == "commit" and header.epoch == session.epoch
+    return replace(session, epoch=session.epoch + 1) if counts else session
 
 
 def _settled(session: SessionRow, now: int) -> SessionRow:

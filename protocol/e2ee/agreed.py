@@ -24,7 +24,7 @@ from .keys import ReplyKey
 from .padding import pad, unpad
 
 #: Every private part is this long before it is sealed.
-AGREED_BYTES: Final = 8_704
+AGREED_BYTES: Final = 18_432
 
 
 class ForeignReaderError(UnverifiedError):

@@ -26,12 +26,12 @@ from .keys import DeviceKey, PersonSealingKey
 from .padding import pad, unpad
 
 #: Every brief is this long before encryption, so that its length says nothing.
-BRIEF_BYTES: Final = 7_168
+BRIEF_BYTES: Final = 14_336
 MAX_PROMPT_CHARACTERS: Final = 600
 MAX_PROMPT_BYTES: Final = 1_800
-MAX_PACKAGES: Final = 2
+MAX_PACKAGES: Final = 3
 #: What is left for key packages beside the longest words.
-MAX_PACKAGE_BYTES: Final = 2_496
+MAX_PACKAGE_BYTES: Final = 9_600
 
 #: A chip about the mentee, such as `sector-h` or `band-senior`; each device words it in its own language.
 About = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,23}(?!\n)$")]

@@ -1,11 +1,11 @@
 """The interface of a session engine, shaped like MLS (RFC 9420), so that engines can replace each other.
 
-No engine does I/O: the caller carries `out` bytes, stores states, and commits a state and the plaintext that came with
-it in one step. Every method returns a new state; one that raises leaves the old one as valid as before.
+No engine does I/O: the caller carries bytes, stores states, and commits a state and the plaintext that came with it in
+one step. Every method returns a new state; one that raises leaves the old one as valid as before.
 Source: docs/protocol/45-sessions.md.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -30,16 +30,48 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
         return f"Own({self.device!r})"
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is or would be a member: the device key, and the certificate that its key package carries."""
+
+    device: Bytes32
+    certificate: str
+
+
+#: Raises (MemberError or another UnverifiedError) unless this device was checked and may be in this group.
+CheckMember = Callable[[Member], None]
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that one member sent to this group: the sender's device key, its counter, the frame's bytes."""
+    """A message that one member sent to this group: the sender's device key, epoch and counter, the frame's bytes."""
 
     sender: Bytes32
+    epoch: int
     counter: int
     frame: bytes
 
 
-#: What `receive` reports; an engine with changing members adds kinds here.
-Event = Received
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A new epoch: whose commit began it, and which devices came and went.
+
+    `welcome`: what to send to those who came, when the commit was one's own. `lost`: an own change was under way, and
+    this one came first; make it again if it is still wanted.
+    """
+
+    by: Bytes32
+    joined: tuple[Bytes32, ...] = ()
+    left: tuple[Bytes32, ...] = ()
+    epoch: int
+    welcome: bytes = b""
+    lost: bool = False
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """This device is a member no longer; the state is closed."""
+
+    by: Bytes32
+
+
+Event = Received | Change | Removed
 
 
 class SessionCrypto(Protocol[S]):
@@ -47,27 +79,31 @@ class SessionCrypto(Protocol[S]):
 
     @property
     def name(self) -> str:
-        """Which engine this is, as stored beside its states, such as `interim-1`."""
+        """Which engine this is, as stored beside its states, such as `mls-1`."""
 
-    def prepare(self, device: DeviceKey, *, entropy: bytes) -> tuple[Own, bytes]:
+    def prepare(self, device: DeviceKey, certificate: str, *, now: int, entropy: bytes) -> tuple[Own, bytes]:
         """Return what this device keeps, and the key package that others add it by. `entropy`: 32 bytes."""
 
-    def start(self, own: Own, members: tuple[bytes, ...], *, context: bytes, entropy: bytes) -> tuple[S, bytes]:
+    def start(
+        self, own: Own, members: Sequence[bytes], *, context: bytes, check: CheckMember, now: int, entropy: bytes
+    ) -> tuple[S, bytes]:
         """Return a new group of `own` and the key packages `members`, and the welcome for them.
 
-        Raises: MalformedError: a key package; RefusedError: a member twice, or too many.
+        Raises: MalformedError, UnverifiedError: a key package; RefusedError: a member twice, or too many; what `check`
+        raises.
         """
 
-    def join(self, own: Own, welcome: bytes, *, context: bytes, allowed: Collection[str]) -> S:
-        """Return the group that `welcome` invites to.
+    def join(self, own: Own, data: bytes, *, context: bytes, check: CheckMember, now: int) -> S:
+        """Return the group that a welcome invites to; every other member passed `check`.
 
-        Args:
-            allowed: device keys of others that were checked before; a group with any other member is refused.
-        Raises: UnverifiedError: signature, another context, a member that is not allowed; MalformedError.
+        Raises: UnverifiedError: signature, another context, a member; MalformedError; what `check` raises.
         """
 
-    def members(self, state: S) -> tuple[str, ...]:
-        """Return the device keys of all members, the starter's first."""
+    def members(self, state: S) -> tuple[Member, ...]:
+        """Return all members, by their place."""
+
+    def epoch(self, state: S) -> int:
+        """Return the number of the epoch, which stands in clear in every ciphertext of it."""
 
     def encrypt(self, state: S, frame: bytes, *, entropy: bytes) -> tuple[S, bytes]:
         """Return the state after sending, and the ciphertext of `frame` for every other member. `entropy`: 32 bytes.
@@ -75,12 +111,42 @@ class SessionCrypto(Protocol[S]):
         Raises: RefusedError: the session is closed.
         """
 
-    def receive(self, state: S, ciphertext: bytes) -> tuple[S, Event]:
-        """Return the state after `ciphertext`, and what it said.
+    def change(
+        self,
+        state: S,
+        *,
+        add: Sequence[bytes] = (),
+        remove: Sequence[str] = (),
+        check: CheckMember,
+        now: int,
+        entropy: bytes,
+    ) -> tuple[S, bytes]:
+        """Return the state with a change under way, and the commit to send: own keys renewed, devices added, removed.
 
-        Raises: UnverifiedError: not from a member, or changed; RefusedError: seen before, too old, or closed;
-            MalformedError. The state given stays valid: a genuine message still opens after any number of forged ones.
+        It counts when `receive` is given the same bytes back; until then the old epoch goes on.
+
+        Raises: RefusedError: one is under way, or a device is no member; what `start` raises.
         """
+
+    def wants_update(self, state: S, *, now: int) -> bool:
+        """Return whether this device should renew its keys by a `change`, once nothing of it is unacknowledged."""
+
+    def forget(self, state: S, *, now: int) -> S:
+        """Return the state without keys whose time is over; the same one if there are none."""
+
+    def receive(self, state: S, data: bytes, *, check: CheckMember, now: int) -> tuple[S, Event]:
+        """Return the state after a message, and what it said.
+
+        Raises: UnverifiedError: not from a member, changed, or a commit that does not hold; RefusedError: seen before,
+            of another epoch, or closed; MalformedError. The state given stays valid: a genuine message still opens
+            after any number of forged ones.
+        """
+
+    def export(self, state: S, purpose: str, size: int) -> bytes:
+        """Return a secret that all members of this epoch share and nobody else has, for one purpose."""
+
+    def is_closed(self, state: S) -> bool:
+        """Return whether a state is without keys."""
 
     def close(self, state: S) -> S:
         """Return a state without keys, which can neither send nor receive."""

@@ -84,7 +84,7 @@ LINES: Final[dict[int, Line]] = {
         "one kind of ciphertext in the place of another",
         at("protocol/e2ee/test_sealing", "a_request_cannot_be_replayed_as_a_choice")
         + at(
-            "protocol/e2ee/test_interim",
+            "e2ee/test_engine",
             "a_message_of_another_session_is_refused",
             "a_message_of_a_group_with_other_members_is_refused",
         )
@@ -93,7 +93,7 @@ LINES: Final[dict[int, Line]] = {
     41: Line(
         "keys that nobody asked for",
         at(CHECKS, "a_brief_that_brings_a_strange_device_along_gets_no_yes")
-        + at("protocol/e2ee/test_interim", "a_welcome_with_a_device_that_was_not_checked_is_refused"),
+        + at("e2ee/test_engine", "a_welcome_with_a_device_that_was_not_checked_is_refused"),
         "no message of the protocol forwards keys",
     ),
     42: Line(
@@ -110,7 +110,7 @@ LINES: Final[dict[int, Line]] = {
     ),
     43: Line(
         "ciphertext that was changed",
-        at("protocol/e2ee/test_interim", "a_changed_byte_anywhere_is_refused_and_the_genuine_message_still_opens")
+        at("e2ee/test_engine", "a_changed_byte_anywhere_is_refused_and_the_genuine_message_still_opens")
         + at("protocol/e2ee/test_brief", "a_changed_byte_or_a_cut_in_the_box_is_refused")
         + at(CHECKS, "a_changed_or_repeated_message_shows_nothing_and_the_genuine_one_still_opens"),
         "clients fetch no previews of links",

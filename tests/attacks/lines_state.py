@@ -164,7 +164,7 @@ LINES: Final[dict[int, Line]] = {
     64: Line(
         "using up one-time keys",
         (),
-        "no node hands out one-time keys: the interim engine has none, and key packages travel inside sealed briefs",
+        "no node hands out one-time keys: key packages travel inside sealed briefs",
     ),
     65: Line(
         "flooding one person",

@@ -67,7 +67,7 @@ def cancel(peer: Attacker, key: SigningKey | None = None, **changed: object) -> 
 def packed(text: str, body: bytes) -> bytes:
     """Return the item of a signed head and a body, whatever they say."""
     item = b"\x01" + len(text).to_bytes(4, "big") + text.encode() + len(body).to_bytes(4, "big") + body
-    return item.ljust(16_384, b"\0")
+    return item.ljust(32_768, b"\0")
 
 
 # --- nothing before the signature --------------------------------------------------------------

@@ -138,7 +138,7 @@ def message(
 def envelope(number: int, *, thread: str = THREAD) -> bytes:
     """Return a session envelope with the id of `number`."""
     mid = message_id(number, bytes(10))
-    header = EnvelopeHeader(mid=mid, id=mid, thread=thread, side="consumer", kind="message", seq=number)
+    header = EnvelopeHeader(mid=mid, id=mid, thread=thread, side="consumer", kind="message", epoch=1, seq=number)
     return render_envelope(Envelope(header=header, ciphertext=b"opaque"))
 
 

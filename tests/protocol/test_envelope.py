@@ -20,7 +20,8 @@ HEADERS = st.builds(
     id=IDS,
     thread=st.binary(min_size=16, max_size=16).map(b64),
     side=st.sampled_from(["consumer", "provider"]),
-    kind=st.sampled_from(["welcome", "message", "close"]),
+    kind=st.sampled_from(["welcome", "message", "commit", "close"]),
+    epoch=st.integers(0, 2**31),
     seq=COUNTS,
     number=st.none() | COUNTS,
 )
@@ -30,6 +31,7 @@ HEADER = EnvelopeHeader(
     thread="A" * 22,
     side="consumer",
     kind="message",
+    epoch=1,
     seq=1,
     number=2**31,
 )

@@ -99,7 +99,7 @@ def test_a_message_changed_in_any_byte_is_refused() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, ITEM_BYTES - 1, ITEM_BYTES + 1])
 def test_an_item_of_another_size_is_refused(size: int) -> None:
-    with pytest.raises(MalformedError, match="exactly 16384 bytes"):
+    with pytest.raises(MalformedError, match="exactly 32768 bytes"):
         parse_item((MESSAGE.item + b"\0")[:size])
 
 
@@ -114,7 +114,7 @@ def test_a_head_and_a_body_may_fill_an_item_to_its_last_byte() -> None:
     head = replace(MESSAGE.head, type="accept")
     brief = SealedBrief(wrapped=(Wrapped(key=HASH, sealed="A" * 1558),), box="A" * 64)
     room = ITEM_BYTES - len(sign_message(head, AcceptedBody(choice=SEALED, brief=brief), KEYS[P]).item.rstrip(b"\0"))
-    choice = SEALED + "A" * min(room, 14_500 - len(SEALED))
+    choice = SEALED + "A" * min(room, 27_000 - len(SEALED))
     box = brief.box + "A" * (room - (len(choice) - len(SEALED)))
     body = AcceptedBody(choice=choice, brief=replace(brief, box=box))
     full = sign_message(replace(head, body_hash=body_hash(body)), body, KEYS[P])

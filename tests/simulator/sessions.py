@@ -63,7 +63,7 @@ class Session:
         for number in range(ENVELOPES):
             await device.pause(0, 200 if self._town.dice.random() < 0.5 else 2)
             made = message_id(self._town.clock.now_ms(), device.person.node.entropy.take(10))
-            sent = Sent(id=made, kind="message", ciphertext=f"{side.value} {number}".encode())
+            sent = Sent(id=made, kind="message", epoch=1, ciphertext=f"{side.value} {number}".encode())
             device.note(f"writes {number + 1} as the {side.value}", self.thread)
             await device.insist(lambda sent=sent: self._submit(device, side, sent))  # type: ignore[misc]
             self.sent[side].append(sent)

@@ -121,7 +121,8 @@ class Pair:
     """A mentee of Aurora and a mentor of Cobalt; each step returns what it did and keeps the new states."""
 
     def __init__(self) -> None:
-        self.core: Final = Core(cast("ClientVault", None), Http(), lambda: NOW)
+        self.now = NOW
+        self.core: Final = Core(cast("ClientVault", None), Http(), lambda: self.now)
         self.aurora, self.cobalt = Org("aurora"), Org("cobalt")
         self.audience: Final = audience_id(self.aurora.entity, self.cobalt.entity)
         self.sealing: Final = PersonSealingKey(seed("sealing"))
@@ -281,6 +282,7 @@ class Pair:
                 thread=self.thread,
                 side="provider" if by_mentor else "consumer",
                 kind=one.kind,
+                epoch=one.epoch,
                 seq=self.number,
                 number=self.number,
             )
@@ -290,7 +292,7 @@ class Pair:
 
     def hear(self, envelope: Envelope, *, by_mentor: bool) -> list[Event]:
         state = self.mentor if by_mentor else self.mentee
-        after, events = take_envelope(state, state.threads[self.thread], envelope)
+        after, events = take_envelope(self.core, state, state.threads[self.thread], envelope)
         self.keep(after, by_mentor=by_mentor)
         return events
 

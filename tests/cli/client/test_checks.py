@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from cli.client.account import Accounts
 from cli.client.asking import Asking
 from cli.client.brief import check_own
+from cli.client.core import ENGINE
 from cli.client.keychecks import KeyChecks
 from cli.client.mailbox import MailboxLoop, take_entry
 from cli.client.pins import UnknownSenderError, open_item
@@ -15,8 +16,7 @@ from cli.client.views import Alarm, Named, Refused, Secured, Shown
 from node.api.exchange import Entry
 from protocol.bodies import DeclinedBody
 from protocol.e2ee.frames import Again, Chat, Name
-from protocol.e2ee.interim import InterimCrypto
-from protocol.e2ee.keys import PersonSealingKey
+from protocol.e2ee.keys import DeviceSecret, PersonSealingKey, certify
 from protocol.encoding import b64, sha256
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import SigningKey
@@ -128,10 +128,11 @@ def test_an_answered_request_shown_again_changes_nothing() -> None:
 def test_a_brief_that_brings_a_strange_device_along_gets_no_yes() -> None:
     pair = Pair()
     pair.until_arrived()
-    _, strange = InterimCrypto().prepare(pair.mentor.device_secret.key(b64(sha256(b"x"))), entropy=seed("strange"))
-    record = pair.record(by_mentor=True)
+    device, record = DeviceSecret(seed("strange")), pair.record(by_mentor=True)
+    certificate = certify(pair.mentee.account_secret, device, audience=record.audience, now=NOW)
+    _, strange = ENGINE.prepare(device.key(record.audience), certificate, now=NOW, entropy=seed("strange"))
     pair.mentor = pair.mentor.with_thread(replace(record, key_packages=(*record.key_packages, strange)))
-    with pytest.raises(RefusedError, match="did not sign"):
+    with pytest.raises(UnverifiedError, match="was not checked"):
         pair.yes()
     assert pair.mentor.sessions == {}
 
@@ -279,7 +280,7 @@ def test_a_changed_or_repeated_message_shows_nothing_and_the_genuine_one_still_o
     assert pair.mentee == before
     (shown,) = pair.hear(envelope, by_mentor=False)
     assert isinstance(shown, Shown)
-    with pytest.raises(RefusedError, match="seen before"):
+    with pytest.raises(RefusedError, match="read before"):
         pair.hear(envelope, by_mentor=False)
 
 

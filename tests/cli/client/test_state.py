@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from cli.client.core import ENGINE
+from cli.client.members import checked
 from cli.client.records import FrameRecord, Outgoing, SealingRecord, SessionRecord, ThreadRecord
 from cli.client.state import ClientState, dump_state, load_state
 from protocol import contexts
@@ -12,8 +14,8 @@ from protocol.devices import sealing_key_hash
 from protocol.e2ee.agreed import AgreedPrivate, AgreedProof, DeviceProof, check_agreed, open_agreed, seal_agreed
 from protocol.e2ee.brief import Brief, BriefWords, open_brief, seal_brief
 from protocol.e2ee.consent import Consent, consent_hash, sign_consent
+from protocol.e2ee.crypto import Received
 from protocol.e2ee.frames import Chat, Frame, decode_frame, encode_frame
-from protocol.e2ee.interim import InterimCrypto
 from protocol.e2ee.keys import PersonSealingKey, certify, state_key
 from protocol.encoding import b64, encode, sha256
 from protocol.ids import message_id
@@ -25,7 +27,6 @@ AUDIENCE = b64(sha256(b"audience"))
 THREAD, REF = b64(sha256(b"thread")[:16]), b64(sha256(b"ref")[:16])
 ACCEPTED = b64(sha256(b"accepted"))
 SLOT = NOW + 86_400
-ENGINE = InterimCrypto()
 
 
 def restarted(state: ClientState) -> ClientState:
@@ -73,9 +74,10 @@ def test_a_session_is_held_from_what_two_programs_remember() -> None:
 
 
 def _mentee_chooses(people: People) -> SealedBrief:
-    record = replace(people.thread("mentee"), answer_seed=people.entropy.take(32), own_secret=people.entropy.take(32))
     device, account = people.mentee.device_secret, people.mentee.account_secret
-    _, package = ENGINE.prepare(device.key(AUDIENCE), entropy=record.own_secret)
+    certificate = certify(account, device, audience=AUDIENCE, now=NOW)
+    own, package = ENGINE.prepare(device.key(AUDIENCE), certificate, now=NOW, entropy=people.entropy.take(32))
+    record = replace(people.thread("mentee"), answer_seed=people.entropy.take(32), own_secret=own.secret)
     words = BriefWords(
         thread=THREAD,
         ref=REF,
@@ -86,7 +88,7 @@ def _mentee_chooses(people: People) -> SealedBrief:
         chosen_because="exact-topic",
         slots=(SLOT,),
         identity_key=account.identity(AUDIENCE).public.text,
-        certificate=certify(account, device, audience=AUDIENCE, now=NOW),
+        certificate=certificate,
     )
     brief = Brief(words=words, reply_key=record.answer_key.public, key_packages=(package,))
     key = people.mentor.sealing[0].key.public
@@ -97,7 +99,7 @@ def _mentee_chooses(people: People) -> SealedBrief:
 
 
 def _mentor_agrees(people: People, sealed: SealedBrief) -> tuple[str, Agreement]:
-    record = replace(people.thread("mentor"), accepted=ACCEPTED, own_secret=people.entropy.take(32))
+    record = replace(people.thread("mentor"), accepted=ACCEPTED)
     (wrapped,) = sealed.wrapped
     opened = open_brief(
         sealed,
@@ -113,6 +115,7 @@ def _mentor_agrees(people: People, sealed: SealedBrief) -> tuple[str, Agreement]
         reply_key=opened.brief.reply_key.raw,
         key_packages=opened.brief.key_packages,
         peer_devices=(opened.device.text,),
+        peer_identity=opened.brief.words.identity_key,
     )
     people.mentor = restarted(people.mentor.with_thread(record))
     return _agree(people, people.mentor.thread(THREAD))
@@ -122,8 +125,15 @@ def _agree(people: People, record: ThreadRecord) -> tuple[str, Agreement]:
     device, account = people.mentor.device_secret, people.mentor.account_secret
     consent = sign_consent(Consent(thread=THREAD, ref=REF, slot=SLOT, accepted=record.accepted), device.key(AUDIENCE))
     context = contexts.session(thread=THREAD, accepted=record.accepted, consent=consent_hash(consent))
+    certificate = certify(account, device, audience=AUDIENCE, now=NOW)
+    own, _ = ENGINE.prepare(device.key(AUDIENCE), certificate, now=NOW, entropy=people.entropy.take(32))
     group, welcome = ENGINE.start(
-        people.mentor.own(record), record.key_packages, context=context, entropy=people.entropy.take(32)
+        own,
+        record.key_packages,
+        context=context,
+        check=checked(people.mentor, record, peer=record.peer_identity, known=record.peer_devices, now=NOW),
+        now=NOW,
+        entropy=people.entropy.take(32),
     )
     session = SessionRecord(thread=THREAD, engine=ENGINE.name, state=ENGINE.dump(group))
     people.mentor = restarted(people.mentor.with_session(session).with_thread(replace(record, consent=consent)))
@@ -132,9 +142,7 @@ def _agree(people: People, record: ThreadRecord) -> tuple[str, Agreement]:
         consent=consent,
         identity=account.state_identity(AUDIENCE),
         master_key=account.master().public.text,
-        devices=(
-            DeviceProof(certificate=certify(account, device, audience=AUDIENCE, now=NOW), sealing_key=stated.statement),
-        ),
+        devices=(DeviceProof(certificate=certificate, sealing_key=stated.statement),),
     )
     private = AgreedPrivate(proof=proof, welcome=welcome)
     reply = SealingPublicKey(record.reply_key)
@@ -158,7 +166,8 @@ def _mentee_joins(people: People, sealed: str, agreement: Agreement) -> None:
     mentor = check_agreed(private.proof, agreement, record.sent, now=NOW)
     context = contexts.session(thread=THREAD, accepted=record.accepted, consent=mentor.consent)
     devices = tuple(device.text for device in mentor.devices)
-    group = ENGINE.join(people.mentee.own(record), private.welcome, context=context, allowed=devices)
+    check = checked(people.mentee, record, peer=mentor.identity_key.text, known=devices, now=NOW)
+    group = ENGINE.join(people.mentee.own(record), private.welcome, context=context, check=check, now=NOW)
     session = SessionRecord(thread=THREAD, engine=ENGINE.name, state=ENGINE.dump(group))
     people.mentee = restarted(
         people.mentee.with_session(session).with_thread(replace(record, peer_devices=devices, state="AGREED"))
@@ -185,7 +194,8 @@ def _outgoing(ciphertext: bytes) -> Outgoing:
 def _hear(people: People, ciphertext: bytes, *, by_mentor: bool) -> str:
     who = people.mentor if by_mentor else people.mentee
     session = who.session(THREAD)
-    group, event = ENGINE.receive(ENGINE.load(session.state), ciphertext)
+    group, event = ENGINE.receive(ENGINE.load(session.state), ciphertext, check=lambda _: None, now=NOW)
+    assert isinstance(event, Received)
     frame = decode_frame(event.frame)
     shown = FrameRecord(number=len(session.frames) + 1, sender=event.sender, frame=encode(frame))
     session = replace(session, state=ENGINE.dump(group), frames=(*session.frames, shown))

@@ -184,7 +184,7 @@ def test_nothing_of_the_state_stands_readable_in_the_file(made: ClientVault) -> 
 
 
 def test_a_state_comes_back_as_it_was() -> None:
-    state = noted(STATE).with_session(SessionRecord(thread="t", engine="interim-1", state=b"\x00secret"))
+    state = noted(STATE).with_session(SessionRecord(thread="t", engine="mls-1", state=b"\x00secret"))
     assert load_state(dump_state(state)) == state
 
 
@@ -200,7 +200,7 @@ def test_a_state_of_a_newer_program_is_refused() -> None:
 
 
 def test_a_destroyed_session_is_gone_and_the_others_stay() -> None:
-    records = [SessionRecord(thread=name, engine="interim-1", state=b"s") for name in ("one", "two")]
+    records = [SessionRecord(thread=name, engine="mls-1", state=b"s") for name in ("one", "two")]
     state = STATE.with_session(records[0]).with_session(records[1]).without_session("one")
     assert list(state.sessions) == ["two"]
     with pytest.raises(MissingError):

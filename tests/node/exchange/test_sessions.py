@@ -5,7 +5,7 @@ import pytest
 from federation.ports import where
 from federation.rows import MailboxRow, OutboxRow, SessionRow
 from node.services.sessions import Sent
-from protocol.envelope import Envelope, EnvelopeHeader, parse_envelope, render_envelope
+from protocol.envelope import Envelope, EnvelopeHeader, EnvelopeKind, parse_envelope, render_envelope
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
 from protocol.handshake import Side
 from protocol.ids import message_id
@@ -28,10 +28,10 @@ async def agreed(town: Town) -> Mentee:
     return mentee
 
 
-def sent(node: Site, text: bytes, *, kind: str = "message") -> Sent:
+def sent(node: Site, text: bytes, *, kind: EnvelopeKind = "message", epoch: int = 1) -> Sent:
     """Return one message of a device."""
     made = message_id(node.clock.now_ms(), node.entropy.take(10))
-    return Sent(id=made, kind="close" if kind == "close" else "message", ciphertext=text)
+    return Sent(id=made, kind=kind, epoch=epoch, ciphertext=text)
 
 
 async def shown(person: Somebody) -> list[tuple[int | None, str, bytes]]:
@@ -63,7 +63,7 @@ async def test_a_device_that_sends_again_is_heard_once(town: Town) -> None:
     await settle(town.aurora, town.cobalt)
     assert len(await shown(town.ben)) == 1
     with pytest.raises(ConflictError):
-        await submit(town.ana, thread, Side.CONSUMER, Sent(id=message.id, kind="message", ciphertext=b"other"))
+        await submit(town.ana, thread, Side.CONSUMER, Sent(id=message.id, kind="message", epoch=1, ciphertext=b"other"))
 
 
 async def test_messages_wait_for_a_peer_that_is_away_and_arrive_in_order(town: Town) -> None:
@@ -101,6 +101,7 @@ async def test_a_forged_envelope_from_a_peer_changes_nothing(town: Town, change:
         thread="A" * 22 if change == "thread" else thread,
         side="provider" if change == "side" else "consumer",
         kind="message",
+        epoch=1,
         seq=1,
     )
     peer = "https://birch.example" if change == "peer" else town.aurora.entity
@@ -164,7 +165,13 @@ async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> 
     await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"first"))
     await settle(town.aurora, town.cobalt)
     header = EnvelopeHeader(
-        mid=message_id(2, bytes(10)), id=message_id(2, bytes(10)), thread=thread, side="consumer", kind="message", seq=1
+        mid=message_id(2, bytes(10)),
+        id=message_id(2, bytes(10)),
+        thread=thread,
+        side="consumer",
+        kind="message",
+        epoch=1,
+        seq=1,
     )
     item = render_envelope(Envelope(header=header, ciphertext=b"first"))
 
@@ -190,6 +197,7 @@ async def test_the_echo_of_the_last_close_is_taken_and_tells_nothing(town: Town)
         thread=thread,
         side="consumer",
         kind="close",
+        epoch=1,
         seq=9,
         number=9,
     )
@@ -235,3 +243,58 @@ async def test_last_words_that_nobody_takes_end_with_the_session(town: Town) -> 
         await town.aurora.exchanging.sweep()
     async with town.aurora.store.read() as tx:
         assert (await tx.count(SessionRow), await tx.count(OutboxRow)) == (0, 0)
+
+
+# Epochs
+
+
+async def test_the_hub_takes_the_epoch_before_and_sends_what_is_older_back(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    for epoch in (1, 2):
+        await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"commit", kind="commit", epoch=epoch))
+    await settle(town.aurora, town.cobalt)
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"under way", epoch=2))
+    stale = sent(town.cobalt, b"too old", epoch=1)
+    with pytest.raises(RefusedError) as caught:
+        await submit(town.ben, thread, Side.PROVIDER, stale)
+    assert caught.value.code == "stale-epoch"
+    again = Sent(id=stale.id, kind="message", epoch=3, ciphertext=b"anew")
+    await submit(town.ben, thread, Side.PROVIDER, again)
+    await settle(town.aurora, town.cobalt)
+    assert [text for _, _, text in await shown(town.ana)] == [b"commit", b"commit", b"under way", b"anew"]
+
+
+async def test_the_other_sides_person_learns_which_message_came_too_late(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    for epoch in (1, 2):
+        await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"commit", kind="commit", epoch=epoch))
+    late = sent(town.aurora, b"too old", epoch=1)
+    await submit(town.ana, thread, Side.CONSUMER, late)
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"in time", epoch=2))
+    await settle(town.aurora, town.cobalt)
+    assert [text for _, _, text in await shown(town.ben)] == [b"commit", b"commit", b"in time"]
+    notices = [entry.data for entry in await town.ana.entries() if entry.kind == "notice"]
+    assert notices == [f"stale-epoch {late.id}".encode()]
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"anew", epoch=3))
+    await settle(town.aurora, town.cobalt)
+    assert (await shown(town.ben))[-1][2] == b"anew"
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 7, 2**31])
+async def test_a_commit_of_another_epoch_than_the_hubs_moves_no_count(town: Town, epoch: int) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"junk", kind="commit", epoch=epoch))
+    async with town.cobalt.store.read() as tx:
+        session = await tx.get(SessionRow, thread, "provider")
+    assert session is not None
+    assert session.epoch == 1
+
+
+async def test_a_welcome_is_never_too_old(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    for epoch in (1, 2, 3):
+        await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"junk", kind="commit", epoch=epoch))
+    await settle(town.aurora, town.cobalt)
+    await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"welcome", kind="welcome", epoch=0))
+    await settle(town.aurora, town.cobalt)
+    assert (await shown(town.ana))[-1][2] == b"welcome"

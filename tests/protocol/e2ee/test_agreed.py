@@ -18,8 +18,8 @@ from protocol.e2ee.agreed import (
     seal_agreed,
 )
 from protocol.e2ee.consent import Consent, consent_hash, open_consent
-from protocol.e2ee.interim import MAX_MEMBERS, PACKAGE_BYTES
 from protocol.e2ee.keys import ReplyKey
+from protocol.e2ee.mls.engine import MlsCrypto
 from protocol.encoding import MAX_SAFE_INTEGER, b64, encode, sha256, unb64
 from protocol.errors import LimitError, UnverifiedError
 from protocol.messages import CheckpointRef, MessageHead, body_hash, sign_message
@@ -28,6 +28,7 @@ from .damage import flipped
 from .people import (
     AUDIENCE,
     CONTEXT,
+    MENTEE,
     MENTOR,
     NOW,
     OTHER_AUDIENCE,
@@ -204,8 +205,20 @@ def longest_agreement() -> Agreement:
     )
 
 
-def test_the_longest_agreement_fits_its_16_kib_with_two_devices_and_the_largest_group() -> None:
-    welcome = bytes(32 + MAX_MEMBERS * PACKAGE_BYTES + 64)
+def welcome_for_three() -> bytes:
+    """Return the welcome of a real group with three devices of the mentee."""
+    engine = MlsCrypto()
+    own, _ = engine.prepare(MENTOR.key(), MENTOR.certificate(), now=NOW, entropy=seed("own"))
+    devices = [
+        engine.prepare(MENTEE.key(number), MENTEE.certificate(number), now=NOW, entropy=seed(f"device {number}"))[1]
+        for number in (1, 2, 3)
+    ]
+    group = bytes(32)
+    return engine.start(own, devices, context=group, check=lambda _: None, now=NOW, entropy=seed("group"))[1]
+
+
+def test_the_longest_agreement_fits_its_32_kib_with_two_devices_and_the_largest_group() -> None:
+    welcome = welcome_for_three()
     part = replace(private(1, 2), welcome=welcome)
     body = AgreedBody(
         agreement=propose(longest_agreement(), MENTOR.key()),
@@ -224,5 +237,5 @@ def test_the_longest_agreement_fits_its_16_kib_with_two_devices_and_the_largest_
         body_hash=body_hash(body),
         checkpoint=CheckpointRef(origin="o" * 300, size=MAX_SAFE_INTEGER, root=b64(sha256(b"root"))),
     )
-    assert len(sign_message(head, body, MENTOR.key()).item) == 16_384
+    assert len(sign_message(head, body, MENTOR.key()).item) == 32_768
     assert len(encode(part.proof)) + len(welcome) + 12 <= AGREED_BYTES

@@ -3,7 +3,6 @@
 import pytest
 
 from protocol.e2ee.crypto import Own
-from protocol.e2ee.interim import InterimCrypto
 from protocol.e2ee.keys import (
     AccountSecret,
     DeviceKey,
@@ -13,11 +12,13 @@ from protocol.e2ee.keys import (
     PersonSealingKey,
     ReplyKey,
 )
+from protocol.e2ee.mls.engine import MlsCrypto
 from protocol.e2ee.vault import VaultKey
 from protocol.encoding import b64
 
-from .people import AUDIENCE, MENTEE, MENTOR, OTHER_AUDIENCE
+from .people import AUDIENCE, MENTEE, MENTOR, NOW, OTHER_AUDIENCE
 
+ENGINE = MlsCrypto()
 CANARY = b"canary secret of thirty-two byte"
 
 
@@ -67,11 +68,13 @@ def test_a_secret_of_another_size_is_a_programming_mistake(kind: type[AccountSec
         ReplyKey(CANARY),
         VaultKey(CANARY),
         Own(device=DeviceKey(CANARY), secret=CANARY),
-        InterimCrypto().start(
-            Own(device=DeviceKey(CANARY), secret=CANARY),
-            (InterimCrypto().prepare(MENTOR.key(), entropy=bytes(32))[1],),
-            context=CANARY,
-            entropy=b"",
+        ENGINE.start(
+            ENGINE.prepare(DeviceKey(CANARY), "", now=NOW, entropy=CANARY)[0],
+            (ENGINE.prepare(MENTOR.key(), "", now=NOW, entropy=bytes(32))[1],),
+            context=bytes(32),
+            check=lambda _: None,
+            now=NOW,
+            entropy=CANARY,
         )[0],
     ],
     ids=lambda secret: type(secret).__name__,

@@ -1,4 +1,4 @@
-"""docs/protocol/42 to 47 and this program agree on their vectors."""
+"""docs/protocol/42 to 48 and this program agree on their vectors."""
 
 import importlib
 import json
@@ -16,10 +16,11 @@ from protocol.devices import open_device, open_identity, open_sealing_key, seali
 from protocol.e2ee.agreed import SentBrief, check_agreed, open_agreed
 from protocol.e2ee.brief import open_brief
 from protocol.e2ee.consent import consent_hash, open_consent
-from protocol.e2ee.crypto import Own
+from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import Frame, decode_frame, encode_frame
-from protocol.e2ee.interim import InterimCrypto
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
+from protocol.e2ee.mls.engine import MlsCrypto, Session
+from protocol.e2ee.safety import safety_number
 from protocol.e2ee.vault import VaultKey, unlock
 from protocol.encoding import b64, decode, encode, label, length_prefixed, unb64
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
@@ -33,7 +34,7 @@ KINDS: dict[str, type[MeshError]] = {
     "unverified": UnverifiedError,
     "refused": RefusedError,
 }
-ENGINE = InterimCrypto()
+ENGINE = MlsCrypto()
 
 Case = dict[str, Any]
 
@@ -176,12 +177,26 @@ def session_context(case: Case) -> object:
     return contexts.session(thread=case["thread"], accepted=case["accepted"], consent=case["consent"]).hex()
 
 
-def welcome(case: Case) -> object:
+def allowing(*devices: str) -> CheckMember:
+    def check(member: Member) -> None:
+        if member.device not in devices:
+            raise UnverifiedError("not checked", code="unknown-member")
+
+    return check
+
+
+def joined(case: Case) -> Session:
     own = Own(device=DeviceKey(unb64(case["device"])), secret=unb64(case["secret"]))
-    joined = ENGINE.join(
-        own, unb64(case["input"]), context=bytes.fromhex(case["context"]), allowed=tuple(case["allowed"])
-    )
-    return list(ENGINE.members(joined))
+    context, check = bytes.fromhex(case["context"]), allowing(*case["allowed"])
+    return ENGINE.join(own, unb64(case["input"]), context=context, check=check, now=case["now"])
+
+
+def welcome(case: Case) -> object:
+    return [member.device for member in ENGINE.members(joined(case))]
+
+
+def safety(case: Case) -> object:
+    return safety_number(VerifyKey.parse(case["one"]), VerifyKey.parse(case["other"]))
 
 
 def container(case: Case) -> object:
@@ -196,6 +211,7 @@ READERS = {
     "devices/identity": identity,
     "devices/certificates": certificate,
     "devices/sealing-keys": sealing_key,
+    "devices/safety": safety,
     "frames/content": frame,
     "frames/padding": padding,
     "frames/text": text,
@@ -222,18 +238,21 @@ def test_a_case_ends_as_the_vectors_say(name: str, case: Case) -> None:
 
 def test_the_messages_of_a_session_end_as_the_vectors_say_in_their_order() -> None:
     first = json.loads((VECTORS / "session/welcome.json").read_bytes())["cases"][0]
-    own = Own(device=DeviceKey(unb64(first["device"])), secret=unb64(first["secret"]))
-    state = ENGINE.join(
-        own, unb64(first["input"]), context=bytes.fromhex(first["context"]), allowed=tuple(first["allowed"])
-    )
+    state, check = joined(first), allowing(*first["allowed"])
     for case in json.loads((VECTORS / "session/messages.json").read_bytes())["cases"]:
         before = ENGINE.dump(state)
         if "error" in case:
-            with pytest.raises(KINDS[case["error"]]):
-                ENGINE.receive(state, unb64(case["input"]))
+            with pytest.raises(KINDS[case["error"]]) as caught:
+                ENGINE.receive(state, unb64(case["input"]), check=check, now=case["now"])
+            assert caught.value.code == case["code"], case["name"]
             assert ENGINE.dump(state) == before
+            continue
+        state, event = ENGINE.receive(state, unb64(case["input"]), check=check, now=case["now"])
+        if isinstance(case["result"], int):
+            assert isinstance(event, Change)
+            assert event.epoch == case["result"]
         else:
-            state, event = ENGINE.receive(state, unb64(case["input"]))
+            assert isinstance(event, Received)
             assert event.frame == unb64(case["result"]), case["name"]
 
 

@@ -9,7 +9,13 @@ from .devices import Case, file
 from .messages import NOW, THREAD
 
 #: Stand-ins for sealed parts, whose content no reader of these vectors opens.
-STAND_INS: Final = {"<sealed>": 1516, "<sealed too short>": 1515, "<key>": 1622, "<wrap>": 1558, "<box>": 7208 * 4 // 3}
+STAND_INS: Final = {
+    "<sealed>": 1516,
+    "<sealed too short>": 1515,
+    "<key>": 1622,
+    "<wrap>": 1558,
+    "<box>": 14376 * 4 // 3,
+}
 
 
 def files() -> dict[str, bytes]:

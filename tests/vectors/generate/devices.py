@@ -15,6 +15,7 @@ from protocol.devices import (
     sign_sealing_key,
 )
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, certify
+from protocol.e2ee.safety import safety_number
 from protocol.encoding import b64, encode, sha256
 from protocol.signing import SigningKey
 
@@ -46,6 +47,9 @@ def files() -> dict[str, bytes]:
         "devices/sealing-keys.json": file(
             "43-devices §5", "`input` is opened with the device key `key` at `now`.", _sealing_keys()
         ),
+        "devices/safety.json": file(
+            "43-devices §7", "`result` is the safety number of two people with these master keys.", _safety()
+        ),
     }
 
 
@@ -53,6 +57,16 @@ def file(spec: str, comment: str, cases: list[Case], **shared: object) -> bytes:
     """Return a vector file; `shared` is what several cases refer to."""
     content = {"spec": spec, "comment": comment, **shared, "cases": cases}
     return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _safety() -> list[Case]:
+    one, other = ACCOUNT.master().public, STRANGER.master().public
+    return [
+        {"name": "two people", "one": one.text, "other": other.text, "result": safety_number(one, other)},
+        {"name": "the other of the two", "one": other.text, "other": one.text, "result": safety_number(one, other)},
+        {"name": "a key of 31 bytes", "one": b64(bytes(31)), "other": other.text, "error": "malformed"},
+        {"name": "a key of small order", "one": one.text, "other": b64(bytes(32)), "error": "malformed"},
+    ]
 
 
 def _derived() -> list[Case]:

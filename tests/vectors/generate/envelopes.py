@@ -22,7 +22,7 @@ def files() -> dict[str, bytes]:
         ),
         "envelopes/requests.json": file(
             "41-envelopes §5",
-            "`input` is the entry `request` of a mentor's mailbox; `<item>` stands for 21,846 letters A.",
+            "`input` is the entry `request` of a mentor's mailbox; `<item>` stands for 43,691 letters A.",
             _requests(),
         ),
         "envelopes/states.json": file(
@@ -32,7 +32,7 @@ def files() -> dict[str, bytes]:
 
 
 def _header(**changed: Any) -> str:  # noqa: ANN401 -- any field
-    fields = {"id": ID, "kind": "message", "mid": MID, "seq": 3, "side": "consumer", "thread": THREAD}
+    fields = {"id": ID, "kind": "message", "epoch": 4, "mid": MID, "seq": 3, "side": "consumer", "thread": THREAD}
     return canonical({name: value for name, value in {**fields, **changed}.items() if value is not None})
 
 
@@ -57,6 +57,7 @@ def _items() -> list[Case]:
         case("on the way to the hub"),
         case("from the hub", number=7, side="provider"),
         case("a welcome", kind="welcome"),
+        case("a commit", kind="commit"),
         case("a close without content", 0, kind="close"),
         case("the largest ciphertext", MOST),
     ]
@@ -83,7 +84,10 @@ def _bad_headers() -> list[Case]:
     refused = {
         "a space": _header().replace(":", ": ", 1),
         "fields in another order": '{"thread":"' + THREAD + '",' + _header(thread=None)[1:],
-        "another kind of content": _header(kind="commit"),
+        "another kind of content": _header(kind="proposal"),
+        "no epoch": _header(epoch=None),
+        "an epoch below 0": _header(epoch=-1),
+        "an epoch beyond 2^31": _header(epoch=2**31 + 1),
         "another side": _header(side="hub"),
         "a sequence number of 0": _header(seq=0),
         "a number of 0": _header(number=0),

@@ -14,7 +14,7 @@ THREAD: Final = "AAECAwQFBgcICQoLDA0ODw"
 OTHER_ID: Final = "Dw4NDAsKCQgHBgUEAwIBAA"
 TYP: Final = "mentormesh-msg+jws"
 RECEIPT_TYP: Final = "mentormesh-receipt+jws"
-SIZE: Final = 16_384
+SIZE: Final = 32_768
 BODY: Final = '{"reason":"no-time"}'
 
 
@@ -98,7 +98,7 @@ def _bad_items() -> list[Case]:
         _case("a last byte that is not zero", good + bytes(SIZE - len(good) - 1) + b"\1"),
         _case("another kind", packed(text, BODY, kind=3)),
         _case("a length of the head that runs past the end", b"\1\0\1\0\0" + good[5:]),
-        _case("a length of the body that runs past the end", good.replace(b"\0\0\0\x14{", b"\0\0\x40\0{")),
+        _case("a length of the body that runs past the end", good.replace(b"\0\0\0\x14{", b"\0\0\x80\0{")),
         _case("the largest length", b"\1\xff\xff\xff\xff" + good[5:]),
         _case("a head that is not ASCII", b"\1" + length + b"\xc3\xa9" + text.encode()[2:] + good[5 + len(text) :]),
         _case("no body", packed(text, "") + b""),

@@ -1,4 +1,4 @@
-"""Vectors of docs/protocol/45-sessions.md and 46-session-interim.md; messages of a session are frozen.
+"""Vectors of docs/protocol/45-sessions.md and 48-mls.md; what is encrypted is frozen.
 
 `python -m tests.vectors.generate.session` encrypts anew, which is right only when the format has changed.
 """
@@ -6,46 +6,54 @@
 from typing import Any, Final
 
 from protocol import contexts
-from protocol.e2ee.interim import Group, InterimCrypto
+from protocol.e2ee.crypto import Member
+from protocol.e2ee.mls.engine import MlsCrypto, Session
 from protocol.encoding import b64, sha256
-from tests.protocol.e2ee.people import ACCEPTED, MENTEE, MENTOR, OTHER_HASH, OTHER_ID, STRANGER, THREAD, seed
+from tests.protocol.e2ee.people import ACCEPTED, MENTEE, MENTOR, NOW, OTHER_HASH, OTHER_ID, STRANGER, THREAD, seed
 
 from .brief import FOLDER
 from .devices import Case, file
 
-ENGINE: Final = InterimCrypto()
+ENGINE: Final = MlsCrypto()
 CONTEXT: Final = contexts.session(thread=THREAD, accepted=ACCEPTED, consent=OTHER_HASH)
-MENTOR_OWN, MENTOR_PACKAGE = ENGINE.prepare(MENTOR.key(), entropy=seed("mentor's session"))
-MENTEE_OWN, MENTEE_PACKAGE = ENGINE.prepare(MENTEE.key(), entropy=seed("mentee's session"))
-STRANGER_OWN, STRANGER_PACKAGE = ENGINE.prepare(STRANGER.key(), entropy=seed("stranger's session"))
+MENTOR_OWN, MENTOR_PACKAGE = ENGINE.prepare(MENTOR.key(), MENTOR.certificate(), now=NOW, entropy=seed("mentor's"))
+MENTEE_OWN, MENTEE_PACKAGE = ENGINE.prepare(MENTEE.key(), MENTEE.certificate(), now=NOW, entropy=seed("mentee's"))
+STRANGER_OWN, STRANGER_PACKAGE = ENGINE.prepare(
+    STRANGER.key(), STRANGER.certificate(), now=NOW, entropy=seed("stranger's")
+)
 
 #: Checked by opening only.
-frozen: Final = ("session/messages.json",)
+frozen: Final = ("session/welcome.json", "session/messages.json")
 
 
 def files() -> dict[str, bytes]:
     """Return the content of each vector file that is made again, by its path under `tests/vectors`."""
-    return {
-        "session/context.json": file("45-sessions §2", "`result` is the context as hex.", _contexts()),
-        "session/welcome.json": file(
-            "46-session-interim §3",
-            "The mentee's device (Ed25519 seed `device`, X-Wing seed `secret`) joins by `input` in `context` (hex), "
-            "where `allowed` are the device keys it has checked. `result` are the members.",
-            _welcomes(),
-        ),
-    }
+    return {"session/context.json": file("45-sessions §2", "`result` is the context as hex.", _contexts())}
 
 
 def seal() -> dict[str, bytes]:
     """Return new content of the frozen files."""
+    started, welcome = _start(MENTEE_PACKAGE)
     return {
+        "session/welcome.json": file(
+            "48-mls §3–§4",
+            "The mentee's device (Ed25519 seed `device`) joins by `input` in `context` (hex) at `now`, where `allowed` "
+            "are the keys it has checked; `secret` is L(entropy) ‖ L(its key package). `result` are the members.",
+            _welcomes(welcome),
+        ),
         "session/messages.json": file(
-            "46-session-interim §4–§5",
-            "The mentee's device joins by the first case of welcome.json and receives these in order; `input` and "
-            "`result` (the frame's bytes) are base64url. A refused message leaves the state as it was.",
-            _messages(),
-        )
+            "48-mls §5–§6",
+            "The mentee's device joins by the first case of welcome.json and receives these in order at `now`; `input` "
+            "and `result` (the frame's bytes) are base64url, and the number of an epoch for a change of keys. A "
+            "refused message leaves the state as it was.",
+            _messages(started),
+        ),
     }
+
+
+def anybody(member: Member) -> None:
+    """Accept every member."""
+    del member
 
 
 def _contexts() -> list[Case]:
@@ -61,48 +69,52 @@ def _contexts() -> list[Case]:
     ]
 
 
-def _welcome(*packages: bytes, own: Any = MENTOR_OWN, context: bytes = CONTEXT) -> bytes:  # noqa: ANN401 -- an Own
-    return ENGINE.start(own, packages, context=context, entropy=b"")[1]
+def _start(*packages: bytes, own: Any = MENTOR_OWN, context: bytes = CONTEXT) -> tuple[Session, bytes]:  # noqa: ANN401 -- an Own
+    return ENGINE.start(own, packages, context=context, check=anybody, now=NOW, entropy=seed("group"))
 
 
-def _welcomes() -> list[Case]:
-    good = _welcome(MENTEE_PACKAGE)
+def _welcomes(good: bytes) -> list[Case]:
     changed = good[:-1] + bytes([good[-1] ^ 1])
-    elsewhere = _welcome(MENTEE_PACKAGE, context=sha256(b"another session"))
+    _, elsewhere = _start(MENTEE_PACKAGE, context=sha256(b"another session"))
 
     def case(name: str, welcome: bytes, **outcome: object) -> Case:
         given = {
             "device": b64(MENTEE_OWN.device.seed),
             "secret": b64(MENTEE_OWN.secret),
             "context": CONTEXT.hex(),
-            "allowed": [MENTOR.key().public.text],
+            "allowed": [MENTOR.key().public.text, MENTEE.key().public.text],
+            "now": NOW,
             "input": b64(welcome),
         }
         return {"name": name, **given, **outcome}
 
     members = [MENTOR.key().public.text, MENTEE.key().public.text]
+    unverified = {"error": "unverified"}
     return [
         case("a group of two", good, result=members),
-        case("a group for another agreement", elsewhere, error="unverified"),
-        case("a starter that was not checked", _welcome(MENTEE_PACKAGE, own=STRANGER_OWN), error="unverified"),
-        case("a member that was not checked", _welcome(MENTEE_PACKAGE, STRANGER_PACKAGE), error="unverified"),
-        case("one bit of the signature changed", changed, error="unverified"),
-        case("a group without this device", _welcome(STRANGER_PACKAGE), error="refused"),
+        case("a group for another agreement", elsewhere, **unverified, code="wrong-context"),
+        case("a starter that was not checked", _start(MENTEE_PACKAGE, own=STRANGER_OWN)[1], **unverified),
+        case("a member that was not checked", _start(MENTEE_PACKAGE, STRANGER_PACKAGE)[1], **unverified),
+        case("one bit of the group changed", changed, **unverified, code="mls-decrypt"),
+        case("a group without this device", _start(STRANGER_PACKAGE)[1], **unverified, code="mls-decrypt"),
         case("a welcome cut short", good[:-1], error="malformed"),
     ]
 
 
-def _messages() -> list[Case]:
-    state, _ = ENGINE.start(MENTOR_OWN, (MENTEE_PACKAGE,), context=CONTEXT, entropy=b"")
+def _messages(state: Session) -> list[Case]:
     made: list[bytes] = []
     for number in range(3):
         state, message = _encrypt(state, f"message {number + 1}", number)
         made.append(message)
-    elsewhere, _ = ENGINE.start(MENTOR_OWN, (MENTEE_PACKAGE,), context=sha256(b"another session"), entropy=b"")
+    elsewhere, _ = _start(MENTEE_PACKAGE, context=sha256(b"another session"))
     _, foreign = _encrypt(elsewhere, "elsewhere", 9)
+    state, commit = ENGINE.change(state, check=anybody, now=NOW, entropy=seed("commit"))
+    before, (state, _) = state, ENGINE.receive(state, commit, check=anybody, now=NOW)
+    _, under_way = _encrypt(before, "under way", 4)
+    _, after = _encrypt(state, "of the new epoch", 5)
 
     def case(name: str, message: bytes, **outcome: object) -> Case:
-        return {"name": name, "input": b64(message), **outcome}
+        return {"name": name, "now": NOW, "input": b64(message), **outcome}
 
     def changed(message: bytes, at: int) -> bytes:
         return message[:at] + bytes([message[at] ^ 1]) + message[at + 1 :]
@@ -110,21 +122,34 @@ def _messages() -> list[Case]:
     first, second, third = made
     return [
         case("the second message comes first", second, result=b64(b"message 2")),
-        case("the second message again", second, error="refused"),
-        case("the third with another number in its head", changed(third, 9), error="refused"),
-        case("the third with a changed wrap", changed(third, 500), error="unverified"),
-        case("the third with a changed signature or frame", changed(third, -20 % len(third)), error="unverified"),
-        case("the third cut short", third[:-1], error="unverified"),
-        case("a message of another session", foreign, error="unverified"),
-        case("another version", changed(third, 0), error="malformed"),
-        case("no member of the group", bytes([1, 7]) + third[2:], error="malformed"),
+        case("the second message again", second, error="refused", code="replayed"),
+        case("the third of another group", changed(third, 7), error="refused", code="mls-epoch"),
+        case("the third of another epoch", changed(third, 28), error="refused", code="mls-epoch"),
+        case("the third from another sender", changed(third, 40), error="unverified", code="mls-decrypt"),
+        case("the third with a changed frame", changed(third, len(third) - 20), error="unverified", code="mls-decrypt"),
+        case("the third cut short", third[:-1], error="malformed", code="mls-form"),
+        case("a message of another session", foreign, error="refused", code="mls-epoch"),
+        case("another version", changed(third, 1), error="malformed", code="mls-form"),
         case("the genuine third", third, result=b64(b"message 3")),
+        case(
+            "a change of keys, damaged",
+            changed(commit, len(commit) - 30),
+            error="unverified",
+            code="mls-decrypt",
+        ),
+        case("a message of an epoch to come", after, error="refused", code="mls-epoch"),
+        case("a change of keys", commit, result=2),
+        case("the same change again", commit, error="refused", code="mls-epoch"),
         case("the first, late", first, result=b64(b"message 1")),
-        case("the first again", first, error="refused"),
+        case("the first again", first, error="refused", code="replayed"),
+        case("a message that was under way", under_way, result=b64(b"under way")),
+        case("a message of the new epoch", after, result=b64(b"of the new epoch")),
+        case("one of the old epoch after a minute", under_way, error="refused", code="mls-epoch") | {"now": NOW + 61},
+        case("a welcome", _start(MENTEE_PACKAGE)[1], error="malformed", code="mls-form"),
     ]
 
 
-def _encrypt(state: Group, text: str, number: int) -> tuple[Group, bytes]:
+def _encrypt(state: Session, text: str, number: int) -> tuple[Session, bytes]:
     return ENGINE.encrypt(state, text.encode(), entropy=seed(f"message key {number}"))
 
 
