@@ -1,0 +1,105 @@
+"""What is written down of the engine: codes, names and numbers that others rely on, and the edges of its forms."""
+
+import pytest
+from msgspec.structs import replace
+
+from protocol.e2ee.mls.codec import FormError, vector, vector_of, whole
+from protocol.e2ee.mls.errors import (
+    CommitError,
+    ContextError,
+    DecryptError,
+    EpochError,
+    MemberError,
+    ProfileError,
+    ReplayError,
+    SignatureError,
+    TreeError,
+)
+from protocol.e2ee.mls.nodes import Extension
+from protocol.e2ee.mls.profile import AGREEMENT, PRODUCT
+from protocol.e2ee.mls.state import alone
+from protocol.e2ee.mls.suites import SUITES, X25519
+from protocol.e2ee.mls.tree import check_leaf, read_tree
+from protocol.errors import MeshError, RefusedError, UnverifiedError
+
+from .groups import AGREED, begun, device, drawn, said
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "base"),
+    [
+        (FormError, "mls-form", MeshError),
+        (DecryptError, "mls-decrypt", UnverifiedError),
+        (SignatureError, "mls-signature", UnverifiedError),
+        (TreeError, "mls-tree", UnverifiedError),
+        (CommitError, "mls-commit", UnverifiedError),
+        (MemberError, "unknown-member", UnverifiedError),
+        (ContextError, "wrong-context", UnverifiedError),
+        (EpochError, "mls-epoch", RefusedError),
+        (ReplayError, "replayed", RefusedError),
+        (ProfileError, "mls-profile", RefusedError),
+    ],
+)
+def test_a_refusal_has_the_code_that_clients_show(kind: type[MeshError], code: str, base: type[MeshError]) -> None:
+    assert kind.code == code
+    assert issubclass(kind, base)
+
+
+def test_the_profile_is_as_small_as_its_page_says() -> None:
+    assert PRODUCT.suites == SUITES.keys() == {0x0001, 0xF00D}
+    assert (PRODUCT.max_leaves, PRODUCT.window, PRODUCT.forward, PRODUCT.past_s) == (32, 64, 256, 60)
+    assert (PRODUCT.lifetime_s, PRODUCT.skew_s) == (400 * 86_400, 3600)
+
+
+def test_trees_of_one_and_of_many_are_read_as_they_were_written() -> None:
+    own = device("ana")
+    group = alone(X25519, own.package.leaf, private=own.private, seed=own.seed, agreement=AGREED, entropy=drawn(1))
+    for tree in (group.tree, *(begun(*"abcdefghi"[:size])[0].tree for size in (2, 3, 4, 5, 9))):
+        assert whole(tree.encoded(), read_tree, what="a tree") == tree
+
+
+def test_a_tree_that_is_empty_or_ends_with_a_blank_is_refused() -> None:
+    for data in (b"\x00", vector(b"\x00"), vector_of([b"\x00", b"\x00"])):
+        with pytest.raises(FormError):
+            whole(data, read_tree, what="a tree")
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, AGREEMENT])
+def test_a_leaf_may_have_extensions_that_everybody_knows(kind: int) -> None:
+    leaf = replace(device("ana").package.leaf, extensions=(Extension(kind, b""),))
+    check_leaf(leaf, X25519, wanted=[kind])
+
+
+@pytest.mark.parametrize("kind", [0, 6, 0xF0A8])
+def test_a_leaf_may_not_have_extensions_that_it_does_not_claim_to_know(kind: int) -> None:
+    leaf = replace(device("ana").package.leaf, extensions=(Extension(kind, b""),))
+    with pytest.raises(TreeError, match="extension"):
+        check_leaf(leaf, X25519, wanted=[])
+    with pytest.raises(TreeError, match="extension"):
+        check_leaf(device("ana").package.leaf, X25519, wanted=[kind])
+
+
+def test_two_groups_of_one_device_have_different_names_and_secrets() -> None:
+    own = device("ana")
+    first, second = (
+        alone(X25519, own.package.leaf, private=own.private, seed=own.seed, agreement=AGREED, entropy=drawn(number))
+        for number in range(2)
+    )
+    assert len(first.context.group_id) == 16
+    secrets = {first.context.group_id, second.context.group_id, *map(bytes, (first.interim, second.interim))}
+    assert len(secrets) == 4
+    assert first.epoch_secrets != second.epoch_secrets
+    with pytest.raises(ValueError, match="32 bytes"):
+        alone(X25519, own.package.leaf, private=own.private, seed=own.seed, agreement=AGREED, entropy=bytes(31))
+
+
+def test_what_holds_secrets_does_not_show_them() -> None:
+    group = begun("ana", "ben")[0]
+    hidden = (group.seed, group.epoch_secrets.exporter, *group.secrets.values())
+    for value in (group, group.epoch_secrets, group.keys, device("ana")):
+        assert not any(repr(secret)[2:-1] in repr(value) for secret in hidden)
+    spoke, _ = said(group, b"hello")
+    assert repr(spoke) == "Group(epoch=1, me=0)"
+    assert repr(spoke.past) == "Past(0)"
+    assert repr(spoke.keys) == "SecretTree(2)"
+    assert repr(spoke.keys.ratchets[0, "application"]) == "Ratchet(1)"
