@@ -4,7 +4,7 @@
 into the transcript when it is a commit.
 """
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -27,8 +27,6 @@ COMMIT: Final = 3
 
 GUARD_BYTES: Final = 4
 SENDER_DATA_BYTES: Final = 4 + 4 + GUARD_BYTES
-
-ContentType = Literal[1, 2, 3]
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):

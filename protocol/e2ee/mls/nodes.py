@@ -3,7 +3,7 @@
 Every structure is read with its bounds and written back to the same bytes. Source: RFC 9420 §7.1–§7.3, §5.3.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +16,6 @@ from .suites import Suite
 _LEAF: Final = 1
 _PARENT: Final = 2
 
-Source = Literal[1, 2, 3]
 KEY_PACKAGE: Final = 1
 UPDATE: Final = 2
 COMMIT: Final = 3

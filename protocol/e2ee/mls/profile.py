@@ -19,7 +19,6 @@ AGREEMENT: Final = 0xF0A7
 BASIC: Final = 1
 #: Extensions that every implementation knows and no capability lists.
 DEFAULT_EXTENSIONS: Final = frozenset({1, 2, 3, 4, 5})
-DEFAULT_PROPOSALS: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
 
 
 class Extras(Protocol):
