@@ -111,7 +111,6 @@ class AccountSecret(_Secret):
         )
         return sign_identity(statement, self.master())
 
-
     def open_vouch(self, audience: str, name: str) -> VouchOpening:
         """Return what opens the vouch of `audience` for somebody who is told `name`; the salts are this audience's."""
         place = _audience(audience)

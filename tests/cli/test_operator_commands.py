@@ -70,11 +70,11 @@ def walk() -> Iterator[tuple[str, Any]]:
 
 
 def _inside(path: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- a command or a group of them
-    inner = getattr(command, "commands", None)
+    inner: dict[str, Any] = getattr(command, "commands", {})
     if not inner:
         yield path, command
-    for name in inner or ():
-        yield from _inside(f"{path} {name}", inner[name])
+    for name, one in inner.items():
+        yield from _inside(f"{path} {name}", one)
 
 
 def test_help_and_version_need_no_node() -> None:
