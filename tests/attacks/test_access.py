@@ -200,6 +200,7 @@ def bodies(route: Route) -> dict[str, object] | None:
             "side": "provider",
             "id": "00000000-0000-7000-8000-000000000001",
             "kind": "message",
+            "epoch": 1,
             "ciphertext": "AAAA",
         },
         "accept": {

@@ -40,6 +40,7 @@ GOOD: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "side": "consumer",
         "id": "00000000-0000-7000-8000-000000000001",
         "kind": "message",
+        "epoch": 1,
         "ciphertext": "AAAA",
     },
     ("POST", "/api/v1/search"): {
