@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from protocol.e2ee.mls.codec import FormError, vector, vector_of, whole
+from protocol.e2ee.mls.codec import FormError, Reader, vector, vector_of, whole
 from protocol.e2ee.mls.errors import (
     CommitError,
     ContextError,
@@ -15,9 +15,9 @@ from protocol.e2ee.mls.errors import (
     SignatureError,
     TreeError,
 )
-from protocol.e2ee.mls.nodes import Extension
+from protocol.e2ee.mls.nodes import Extension, read_extensions, write_extensions
 from protocol.e2ee.mls.profile import AGREEMENT, PRODUCT
-from protocol.e2ee.mls.state import alone
+from protocol.e2ee.mls.state import alone, message_name
 from protocol.e2ee.mls.suites import SUITES, X25519
 from protocol.e2ee.mls.tree import check_leaf, read_tree
 from protocol.errors import MeshError, RefusedError, UnverifiedError
@@ -62,6 +62,24 @@ def test_a_tree_that_is_empty_or_ends_with_a_blank_is_refused() -> None:
     for data in (b"\x00", vector(b"\x00"), vector_of([b"\x00", b"\x00"])):
         with pytest.raises(FormError):
             whole(data, read_tree, what="a tree")
+
+
+def test_a_length_of_eight_bytes_is_refused_even_if_it_is_the_shortest() -> None:
+    with pytest.raises(FormError, match="eight bytes"):
+        Reader(bytes.fromhex("c000000040000000"), what="a vector").length()
+
+
+def test_an_extension_occurs_once() -> None:
+    twice = (Extension(AGREEMENT, b"a"), Extension(AGREEMENT, b"b"))
+    with pytest.raises(FormError, match="twice"):
+        whole(write_extensions(twice), read_extensions, what="extensions")
+    assert whole(write_extensions(twice[:1]), read_extensions, what="extensions") == twice[:1]
+
+
+def test_a_message_is_known_again_by_its_name() -> None:
+    names = {message_name(data) for data in (b"", b"a", b"b", b"\x00a")}
+    assert len(names) == 4
+    assert {len(name) for name in names} == {32}
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, AGREEMENT])
