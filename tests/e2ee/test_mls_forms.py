@@ -82,6 +82,20 @@ def test_a_message_is_known_again_by_its_name() -> None:
     assert {len(name) for name in names} == {32}
 
 
+@pytest.mark.parametrize("data", ["4000", "403f", "80000000", "80003fff", "c0", "ff", "40", "800000", ""])
+def test_a_length_in_other_than_its_shortest_form_is_refused(data: str) -> None:
+    with pytest.raises(FormError):
+        Reader(bytes.fromhex(data), what="a vector").length()
+
+
+def test_what_is_written_is_read_and_trailing_bytes_are_refused() -> None:
+    for size in (0, 1, 63, 64, 16_383, 16_384):
+        data = vector(bytes(size))
+        assert whole(data, Reader.vector, what="a vector") == bytes(size)
+        with pytest.raises(FormError):
+            whole(data + b"\x00", Reader.vector, what="a vector")
+
+
 @pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, AGREEMENT])
 def test_a_leaf_may_have_extensions_that_everybody_knows(kind: int) -> None:
     leaf = replace(device("ana").package.leaf, extensions=(Extension(kind, b""),))

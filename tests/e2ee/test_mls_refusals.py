@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from protocol.e2ee.mls import commits, framing, welcome
-from protocol.e2ee.mls.codec import FormError, Reader, vector, whole
+from protocol.e2ee.mls.codec import FormError, vector, whole
 from protocol.e2ee.mls.commits import Rules
 from protocol.e2ee.mls.errors import (
     CommitError,
@@ -389,23 +389,6 @@ def test_a_welcome_with_a_tree_that_its_epoch_does_not_name_is_refused() -> None
     assert tree_hash(other.tree, other.suite) != change.next.context.tree_hash
     with pytest.raises(TreeError):
         welcome.join(welcome.make(replace(change, next=other)), own, rules(), accept=accept)
-
-
-# Encodings
-
-
-@pytest.mark.parametrize("data", ["4000", "403f", "80000000", "80003fff", "c0", "ff", "40", "800000", ""])
-def test_a_length_in_other_than_its_shortest_form_is_refused(data: str) -> None:
-    with pytest.raises(FormError):
-        Reader(bytes.fromhex(data), what="a vector").length()
-
-
-def test_what_is_written_is_read_and_trailing_bytes_are_refused() -> None:
-    for size in (0, 1, 63, 64, 16_383, 16_384):
-        data = vector(bytes(size))
-        assert whole(data, Reader.vector, what="a vector") == bytes(size)
-        with pytest.raises(FormError):
-            whole(data + b"\x00", Reader.vector, what="a vector")
 
 
 def test_a_group_of_one_is_bound_to_its_agreement() -> None:
