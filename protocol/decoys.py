@@ -8,7 +8,7 @@ functions of state, people, time and entropy. Source: docs/protocol/13-key-direc
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from hashlib import shake_256
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Final
 
 import msgspec
@@ -23,6 +23,8 @@ from .signing import SigningKey
 HOUR_S: Final = 3600
 DAY_S: Final = 24 * HOUR_S
 WEEK_HOURS: Final = 168
+#: How much more an hour of the week counts than its day and its hour for themselves.
+_JOINT: Final = 3
 #: Lives and habits that are remembered.
 _LIVES: Final = 512
 _HABITS: Final = 64
@@ -104,16 +106,15 @@ class Decoy(msgspec.Struct, frozen=True, kw_only=True):
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
     """All that is remembered for one audience: the size, the decoys, and what is known of people's entries.
 
-    `days`, `hours`: how many changes people made on each day of the week, in each hour of the day. `habits`: age and
-    lifetime of certificates when they reached this node.
+    `week`: how many changes people made in each hour of the week. `habits`: age and lifetime of certificates when they
+    reached this node.
     """
 
     size: int = 0
     decoys: tuple[Decoy, ...] = ()
     lives: dict[int, Life] = msgspec.field(default_factory=dict)
     born: int = 0
-    days: tuple[int, ...] = (0,) * 7
-    hours: tuple[int, ...] = (0,) * 24
+    week: tuple[int, ...] = (0,) * WEEK_HOURS
     habits: tuple[tuple[int, int], ...] = ()
 
 
@@ -183,8 +184,7 @@ class _Turn:
         self._policy: Final = policy
         self._lives: Final = dict(crowd.lives)
         self._born = crowd.born
-        self._days: Final = list(crowd.days)
-        self._hours: Final = list(crowd.hours)
+        self._week: Final = list(crowd.week)
         self._habits: Final = list(crowd.habits)
         self._decoys: Final = list(crowd.decoys)
 
@@ -199,8 +199,7 @@ class _Turn:
             decoys=tuple(self._decoys),
             lives=self._kept(),
             born=self._born,
-            days=tuple(self._days),
-            hours=tuple(self._hours),
+            week=tuple(self._week),
             habits=tuple(self._habits[-_HABITS:]),
         )
 
@@ -241,8 +240,7 @@ class _Turn:
             vouched=person.vouch != before.vouch,
         )
         self._note_habits(fresh)
-        self._days[self._now // DAY_S % 7] += 1
-        self._hours[self._now // HOUR_S % 24] += 1
+        self._week[self._now // HOUR_S % WEEK_HOURS] += 1
         urgent = step.added or step.removed or step.vouched
         due_at = 0 if urgent else life.due_at or self._moment(self._now)
         self._lives[number] = replace(life, steps=(*life.steps, step), now=person, due_at=due_at)
@@ -314,9 +312,14 @@ class _Turn:
         if not decoy.due_at:
             made_at = max(decoy.born_at + step.age, self._now)
             decoy = replace(decoy, made_at=made_at, due_at=self._moment(made_at))
-        if decoy.due_at <= self._now:
-            return replace(self._step(decoy, step), done=decoy.done + 1, due_at=0)
-        return decoy
+        if decoy.due_at > self._now:
+            return decoy
+        # Renewals that came while one waited show together, as those of people do.
+        steps = self._lives[decoy.life].steps[decoy.done + 1 :]
+        passed = (one for one in steps if decoy.born_at + one.age <= self._now)
+        more = list(takewhile(lambda one: not (one.added or one.removed or one.vouched), passed))
+        step = replace(step, renewed=step.renewed + sum(one.renewed for one in more))
+        return replace(self._step(decoy, step), done=decoy.done + 1 + len(more), due_at=0)
 
     def _other_life(self, decoy: Decoy) -> tuple[Decoy, Life | None]:
         """Return the decoy in a life that lasted longer than the one it led, from its own age on."""
@@ -355,10 +358,15 @@ class _Turn:
         return DecoyDevice(number=number, created_at=at - ago, expires_at=at - ago + lifetime)
 
     def _moment(self, after: int) -> int:
-        """Return a time within a week, on a day and in an hour in which people change something."""
-        start = after // HOUR_S + 1
-        hours = range(start, start + WEEK_HOURS)
-        below = list(accumulate(self._days[each // 24 % 7] * self._hours[each % 24] for each in hours))
+        """Return a time within a week, on a day and in an hour in which people change something.
+
+        Few changes say little about single hours of a week, so days and hours for themselves count beside them.
+        """
+        start, week = after // HOUR_S + 1, self._week
+        days = [sum(week[day * 24 : day * 24 + 24]) for day in range(7)]
+        hours, total = [sum(week[hour::24]) for hour in range(24)], sum(week)
+        weights = [_JOINT * total * week[each] + days[each // 24] * hours[each % 24] for each in range(WEEK_HOURS)]
+        below = list(accumulate(weights[each % WEEK_HOURS] for each in range(start, start + WEEK_HOURS)))
         if not below[-1]:
             below = list(range(1, WEEK_HOURS + 1))
         return (start + bisect_right(below, self._dice.below(below[-1]))) * HOUR_S + self._dice.below(HOUR_S)

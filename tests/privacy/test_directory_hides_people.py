@@ -1,8 +1,10 @@
 """Who mirrors a key directory for a year cannot tell its people from its decoys: classifiers stay at chance + .02."""
 
+import math
 from collections.abc import Callable, Iterable
 from statistics import fmean
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -47,7 +49,19 @@ def cases(mirrors: Iterable[Mirror], *, present: bool) -> Labelled:
     ]
 
 
-def scores(size: int, seeds: range, decide: Decide = advance, *, rollout_s: float = 0) -> dict[str, float]:
+class Told(msgspec.Struct, frozen=True):
+    """How well each classifier told people from decoys, and the sampling error of so many entries."""
+
+    scores: dict[str, float]
+    error: float
+
+    @property
+    def best(self) -> float:
+        """The best of them."""
+        return max(self.scores.values())
+
+
+def told(size: int, seeds: range, decide: Decide = advance, *, rollout_s: float = 0) -> Told:
     """Train on the first half of the simulated years, tell entries of the other half apart, and the other way round.
 
     While a directory fills, decoys make way for people: whoever went then was a decoy, but nobody is any more.
@@ -61,7 +75,10 @@ def scores(size: int, seeds: range, decide: Decide = advance, *, rollout_s: floa
         both = [balanced_accuracy(learn(one), other) for one, other in (halves, halves[::-1])]
         found[name] = fmean(both)
         print(f"{size:>4} people, {name:<9} {found[name]:.3f}  ({both[0]:.3f}, {both[1]:.3f})")  # noqa: T201 -- shown by -s
-    return found
+    everybody = [label for half in halves for _, label in half]
+    error = math.sqrt(sum(0.25 / everybody.count(kind) for kind in (True, False))) / 2
+    print(f"{size:>4} people: {len(everybody)} entries, sampling error {error:.3f}")  # noqa: T201 -- shown by -s
+    return Told(found, error)
 
 
 def frozen(crowd: Crowd, people: object, **more: object) -> Crowd:
@@ -81,22 +98,27 @@ def by_night(crowd: Crowd, people: object, **more: object) -> Crowd:
 @pytest.mark.parametrize(("size", "seeds"), [(25, range(12)), (50, range(8))])
 @pytest.mark.slow
 def test_people_look_like_decoys_in_a_small_directory(size: int, seeds: range) -> None:
-    assert all(score <= CHANCE + MARGIN for score in scores(size, seeds).values())
+    found = told(size, seeds)
+    assert found.best <= CHANCE + MARGIN + found.error
 
 
 @pytest.mark.slow
 def test_people_look_like_decoys_after_a_rollout() -> None:
-    found = scores(25, range(16), rollout_s=4 * DAY_S)
-    assert all(score <= CHANCE + 2 * MARGIN for score in found.values())
+    # A little shows of a rollout: decoys come with people, in proportion only to how many there may be in the end.
+    found = told(25, range(16), rollout_s=4 * DAY_S)
+    assert found.best <= CHANCE + 2 * MARGIN + found.error
 
 
 @pytest.mark.parametrize("decide", [frozen, by_night])
 @pytest.mark.slow
 def test_decoys_that_do_not_behave_like_people_are_told_apart(decide: Decide) -> None:
-    assert max(scores(25, range(6), decide).values()) > CHANCE + 5 * MARGIN
+    found = told(25, range(6), decide)
+    assert found.best > CHANCE + 5 * (MARGIN + found.error)
 
 
-@pytest.mark.parametrize(("size", "seeds"), [(25, range(40)), (50, range(30)), (500, range(6))])
+@pytest.mark.parametrize(("size", "seeds"), [(25, range(40)), (50, range(30)), (500, range(4))])
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_people_look_like_decoys_in_many_years(size: int, seeds: range) -> None:
-    assert all(score <= CHANCE + MARGIN for score in scores(size, seeds).values())
+    found = told(size, seeds)
+    assert found.best <= CHANCE + MARGIN + found.error
