@@ -128,7 +128,7 @@ def _messages(state: Session) -> list[Case]:
         case("the third from another sender", changed(third, 40), error="unverified", code="mls-decrypt"),
         case("the third with a changed frame", changed(third, len(third) - 20), error="unverified", code="mls-decrypt"),
         case("the third cut short", third[:-1], error="malformed", code="mls-form"),
-        case("a message of another session", foreign, error="refused", code="mls-epoch"),
+        case("a message of another agreement", foreign, error="unverified", code="mls-decrypt"),
         case("another version", changed(third, 1), error="malformed", code="mls-form"),
         case("the genuine third", third, result=b64(b"message 3")),
         case(
