@@ -20,6 +20,8 @@ from protocol.encoding import b64, unb64
 from protocol.errors import MalformedError, RefusedError
 from protocol.signing import SEED_BYTES
 
+from .disk import sync
+
 Role = Literal["federation", "http", "log", "envelope-sign", "envelope-seal", "attest", "witness"]
 ROLES: Final[tuple[Role, ...]] = (
     "federation",
@@ -105,16 +107,7 @@ def replace_private(path: Path, text: str) -> None:
         new.unlink()  # left behind by an attempt that never came to its end
     write_private(new, text)
     new.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)
 
 
 def check_private(path: Path) -> None:

@@ -16,6 +16,7 @@ from protocol.errors import MissingError, RefusedError
 from protocol.rotation import Rotation, open_recovery, sign_rotation, with_statement
 from protocol.signing import SEED_BYTES, SigningKey, VerifyKey
 
+from .disk import sync
 from .keyfiles import (
     ROLES,
     Earlier,
@@ -25,7 +26,6 @@ from .keyfiles import (
     render_key_file,
     replace_private,
     short,
-    sync_folder,
 )
 from .keys import (
     INSTALL_FOLDER,
@@ -79,7 +79,7 @@ def prepare_recovery(directory: Path, entropy: Entropy) -> VerifyKey:
         for role in ROLES:
             write_new_key(made, role, entropy.take(SEED_BYTES))
         made.rename(waiting)
-        sync_folder(waiting.parent)
+        sync(waiting.parent)
     return SigningKey(read_key_file(waiting / "federation.key", "federation").seed).public
 
 
@@ -113,7 +113,7 @@ def install_recovery(directory: Path, statement: str, entity: str, *, now: int, 
     if said.recovery is not None:
         replace_private(waiting / RECOVERY_PUBLIC_FILE, render_recovery(VerifyKey.parse(said.recovery)))
     waiting.rename(waiting.with_name(INSTALL_FOLDER))
-    sync_folder(waiting.parent)
+    sync(waiting.parent)
     finish_install(directory)
 
 
@@ -125,7 +125,7 @@ def finish_install(directory: Path) -> None:
         return
     for file in sorted(installed.iterdir()):
         file.replace(folder / file.name)
-    sync_folder(folder)
+    sync(folder)
     installed.rmdir()
 
 

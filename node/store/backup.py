@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+from node.disk import sync
 from node.rows import MetaRow
 from protocol.errors import RefusedError, UnavailableError, UnverifiedError
 
@@ -129,14 +130,6 @@ def _mark(copy: Path, *, now: int, folder: Path) -> MetaRow:
 
 def _place(copy: Path, target: Path) -> None:
     """Give the copy its name once its bytes are on the disk, so that the name never stands for half a file."""
-    _sync(copy)
+    sync(copy)
     copy.rename(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(target.parent)
