@@ -17,6 +17,7 @@ from .identity import Own
 from .pauses import PeerStatus, note_failure
 from .ports import Clock, Entropy, Store
 from .rows import PeerRow, ToldDocumentRow
+from .waiting import sleep_or_wake
 
 #: Peers told at once.
 AT_ONCE: Final = 8
@@ -55,14 +56,10 @@ class Announcer:
         while True:
             self._woken.clear()
             wait_s = await self.step()
-            woken = asyncio.ensure_future(self._woken.wait())
-            timer = asyncio.ensure_future(self._clock.sleep(wait_s)) if wait_s is not None else None
-            try:
-                await asyncio.wait({woken, timer} if timer else {woken}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for future in (woken, timer):
-                    if future is not None:
-                        future.cancel()
+            if wait_s is None:
+                await self._woken.wait()
+            else:
+                await sleep_or_wake(self._clock, wait_s, self._woken)
 
     async def step(self) -> float | None:
         """Tell those whose time has come; return the seconds until the next try, None when everybody knows."""

@@ -35,6 +35,7 @@ from .ports import Clock, Reader, Store, Writer, below, where
 from .publisher import PublisherService, newest_head, own_head
 from .rows import AttestationRow, HeadProofRow, SetHeadRow
 from .sets import BASE, Audience, Post, Source
+from .waiting import sleep_or_wake
 
 ATTESTATIONS_PATH: Final = f"{BASE}/attestations"
 KIND: Final[SetKind] = "keys"
@@ -121,12 +122,7 @@ class Attesting:
         while True:
             self._woken.clear()
             pause = await self.step()
-            waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waits:
-                    each.cancel()
+            await sleep_or_wake(self._clock, pause, self._woken)
 
     async def step(self) -> float:
         """Do what can be done now; return in how many seconds to look again."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocol.errors import LimitError, MeshError, UnavailableError
+from protocol.errors import MeshError
 from protocol.tlog.checkpoint import Checkpoint, parse_checkpoint
 from protocol.tlog.cosignature import Cosigned, open_cosignature
 from protocol.tlog.note import MAX_NOTE_BYTES, SignatureLine, render_signatures
@@ -23,6 +23,7 @@ from .knownlogs import Witnesses, WitnessTarget
 from .logbook import current_log, newest_row, stored_tiles
 from .ports import Clock, Entropy, Reader, Store
 from .rows import CosignatureRow, LogCheckpointRow
+from .waiting import sleep_or_wake, try_again_at
 
 AT_ONCE: Final = 8
 FIRST_PAUSE_S: Final = 5.0
@@ -122,23 +123,21 @@ class Cosigner:
 
     def _put_off(self, standing: _Standing, error: MeshError | None) -> None:
         """Plan the next question: after a pause that doubles, and not before the time that the witness named."""
-        pause = min(FIRST_PAUSE_S * 2 ** min(standing.failures, 16), LONGEST_PAUSE_S)
-        jitter = 0.8 + 0.4 * int.from_bytes(self._entropy.take(2), "big") / 65_535
-        now = self._clock.now()
-        named = error.retry_at if isinstance(error, (LimitError, UnavailableError)) else None
+        standing.due_at = try_again_at(
+            error,
+            first_s=FIRST_PAUSE_S,
+            failures=standing.failures,
+            longest_s=LONGEST_PAUSE_S,
+            now=self._clock.now(),
+            entropy=self._entropy,
+        )
         standing.failures += 1
-        standing.due_at = max(now + pause * jitter, min(named or 0, now + LONGEST_PAUSE_S))
 
     async def _pause(self) -> None:
         """Return at a new checkpoint, or when the next witness is due."""
         next_due = min((each.due_at for each in self._standing.values()), default=0.0)
         pause = min(max(next_due - self._clock.now(), 1.0), LONGEST_PAUSE_S) if self._standing else LONGEST_PAUSE_S
-        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await sleep_or_wake(self._clock, pause, self._woken)
 
     async def ask(self, target: WitnessTarget, row: LogCheckpointRow) -> Reply:
         """Return what a witness says to the checkpoint of `row`; a cosignature is stored.

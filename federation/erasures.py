@@ -26,6 +26,7 @@ from .directory import PeerDirectory
 from .ports import Clock, Store, Writer, at_most, where
 from .rows import EntryErasureRow, MirrorPageRow
 from .sets import AudienceBook, Source, SourceBook
+from .waiting import sleep_or_wake
 
 #: Pauses between two questions to a peer that did not confirm.
 FIRST_RETRY_S: Final = 5
@@ -93,12 +94,7 @@ class EntryErasures:
         while True:
             self._woken.clear()
             await self.step()
-            waits = [asyncio.ensure_future(self._clock.sleep(LOOK_EVERY_S)), asyncio.ensure_future(self._woken.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waits:
-                    each.cancel()
+            await sleep_or_wake(self._clock, LOOK_EVERY_S, self._woken)
 
     async def step(self) -> None:
         """Ask every peer that has something to confirm now, and forget old receipts."""

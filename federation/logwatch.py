@@ -27,6 +27,7 @@ from .logdebts import AWAY_S, Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
 from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
+from .waiting import jittered
 from .watchwords import (
     FORKED,
     LASTING,
@@ -106,9 +107,8 @@ class LogWatch:
         """
         watch = self._watch(log)
         async with watch.turn:
-            jitter = 0.8 + 0.4 * int.from_bytes(self._entropy.take(2), "big") / 65_535
             watch.looked_at = self._clock.now()
-            watch.due_at = watch.looked_at + self.policy.poll_s * jitter
+            watch.due_at = watch.looked_at + jittered(self.policy.poll_s, self._entropy)
             try:
                 async with _at_most(LOOK_S):
                     await self._look(log, watch)

@@ -34,6 +34,7 @@ from .peering import PeeringService
 from .ports import Clock, Reader, Store, Writer, where
 from .rows import FellowRow, MembershipRow
 from .sets import Source
+from .waiting import sleep_or_wake
 
 JSON: Final = "application/json"
 MAX_MEMBERSHIPS: Final = 16
@@ -216,12 +217,7 @@ class MembershipService:
     async def _pause(self) -> None:
         due = min((at for _, at in self._pauses.values()), default=0)
         pause = min(max(due - self._clock.now(), 1.0), LOOK_EVERY_S) if due else LOOK_EVERY_S
-        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await sleep_or_wake(self._clock, pause, self._woken)
 
     async def settle(self) -> None:
         """Seat the members that are known, and meet those that are not."""

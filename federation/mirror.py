@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError
 from protocol.heads import (
     HEAD_TYP,
     ForkError,
@@ -35,6 +35,7 @@ from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refus
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
 from .sets import MAX_HEAD_ANSWER, Beside, Contents, Fetch, Source, SourceBook, head_path, page_path
+from .waiting import jittered, sleep_or_wake, try_again_at
 
 #: A head without its proof is asked for again after this long.
 UNPROVEN_S: Final = 5.0
@@ -161,12 +162,9 @@ class MirrorService:
         """Return when the next source is due, when new sources may have come, or at a nudge."""
         next_due = min((each.due_at for each in self._watches.values()), default=0.0)
         pause = min(max(next_due - self._clock.now(), self._policy.nudge_gap_s), self._policy.poll_s)
-        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await sleep_or_wake(self._clock, pause, self._woken)
         finally:
-            for each in waits:
-                each.cancel()
             self._woken.clear()
 
     async def nudged(self, peer: str, body: bytes) -> None:
@@ -219,17 +217,18 @@ class MirrorService:
             watch.failures = 0
             watch.problem = ""
             pause = self._policy.poll_s if watch.whole else min(UNPROVEN_S, self._policy.poll_s)
-            watch.due_at = self._clock.now() + self._jitter(pause)
+            watch.due_at = self._clock.now() + jittered(pause, self._entropy)
 
     def _retry_at(self, watch: _Watch, error: MeshError) -> float:
         """Return when to ask again: backing off, and when the peer named a time within reason, not before it."""
-        now = self._clock.now()
-        backoff = min(self._policy.poll_s * 2 ** min(watch.failures - 1, 16), self._policy.longest_s)
-        named = error.retry_at if isinstance(error, (LimitError, UnavailableError)) else None
-        return max(now + self._jitter(backoff), min(named or 0, now + self._policy.longest_s))
-
-    def _jitter(self, seconds: float) -> float:
-        return seconds * (0.8 + 0.4 * int.from_bytes(self._entropy.take(2), "big") / 65_535)
+        return try_again_at(
+            error,
+            first_s=self._policy.poll_s,
+            failures=watch.failures - 1,
+            longest_s=self._policy.longest_s,
+            now=self._clock.now(),
+            entropy=self._entropy,
+        )
 
     async def _refresh(self, source: Source, watch: _Watch) -> None:
         row = await self._held.row(source)

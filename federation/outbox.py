@@ -24,6 +24,7 @@ from .lanes import AT_ONCE, Lane, batch_of, due_ms, free, lane_of, overtaking
 from .pauses import LEAST_BETWEEN_S, LONGEST_PAUSE_S, PeerStatus, note_failure
 from .ports import Clock, Entropy, Store, Writer, above, where
 from .rows import OutboxRow
+from .waiting import sleep_or_wake
 
 #: First pause of a thread whose item is to come again; it doubles with each try.
 THREAD_PAUSE_MS: Final = 1000
@@ -209,15 +210,8 @@ class Outbox:
         status.pausing, line.unseen = False, True
 
     async def _until(self, event: asyncio.Event, seconds: float) -> None:
-        if seconds <= 0:
-            return
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
-        woken = asyncio.ensure_future(event.wait())
-        try:
-            await asyncio.wait({timer, woken}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for future in (timer, woken):
-                future.cancel()
+        if seconds > 0:
+            await sleep_or_wake(self._clock, seconds, event)
 
     async def step(self, peer: str) -> float | None:
         """Send what is due for `peer` once; return the seconds until the next look, None if nothing waits."""

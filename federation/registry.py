@@ -38,6 +38,7 @@ from .publisher import PublisherService
 from .registry_views import Pushed, Registration, shown
 from .rows import RegistrationRow
 from .sets import Audience, Post, tell
+from .waiting import sleep_or_wake
 
 MEMBERS: Final[SetKind] = "members"
 #: Who missed a notice is told again after this long, for as long as the second figure says.
@@ -153,12 +154,7 @@ class RegistryService:
 
     async def _pause(self) -> None:
         pause = 1.0 if self._pending else AGAIN_S if self._missed else self._policy.head_every_s
-        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await sleep_or_wake(self._clock, pause, self._woken)
 
     async def registrations(self) -> tuple[Registration, ...]:
         """Return all applicants and members, also those removed, by entity."""

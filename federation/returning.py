@@ -15,6 +15,7 @@ from .delivery import cursor_for, fell_back, hear_cursor, is_recovering, told_by
 from .directory import PeerDirectory
 from .inbox import Guard
 from .ports import Clock, Store
+from .waiting import sleep_or_wake
 
 BACK_PATH: Final = "/federation/v1/back"
 JSON_TYPE: Final = "application/json"
@@ -91,10 +92,7 @@ class Returning:
         await asyncio.gather(*(self._announce(peer.entity, slots) for peer in self._directory.all()))
         while waiting := await self._recovering():
             self._heard.clear()
-            await asyncio.wait(
-                {asyncio.ensure_future(self._heard.wait()), asyncio.ensure_future(self._clock.sleep(AGAIN_S))},
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await sleep_or_wake(self._clock, AGAIN_S, self._heard)
             await asyncio.gather(*(self._announce(peer, slots) for peer in waiting))
         await asyncio.Event().wait()
 

@@ -12,6 +12,7 @@ from federation.logwatch import LogWatch
 from federation.mirror import MirrorService
 from federation.ownlog import OwnLog
 from federation.startcheck import Override, StartCheck
+from federation.waiting import jittered
 from federation.watchwords import ALARMING, WatchPolicy, WatchStatus
 from federation.witness import Witness
 from protocol.errors import MeshError
@@ -110,8 +111,7 @@ class Witnessing:
     async def _gossip(self) -> None:
         while True:
             await self.round()
-            jitter = 0.8 + 0.4 * int.from_bytes(self._base.entropy.take(2), "big") / 65_535
-            await self._base.clock.sleep(self._base.config.log.watch_s * jitter)
+            await self._base.clock.sleep(jittered(self._base.config.log.watch_s, self._base.entropy))
 
     async def round(self) -> None:
         """Ask every peer what it saw, and make evidence of what the mirror and the inbox kept."""

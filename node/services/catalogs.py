@@ -15,6 +15,7 @@ from federation.ports import Clock, Entropy, Reader, Store
 from federation.publisher import Published, PublisherService
 from federation.rows import CatalogRow
 from federation.sets import AudienceBook, Post
+from federation.waiting import sleep_or_wake
 from protocol.concepts import Vocabulary
 from protocol.crowd import Crowd, FamilyMap
 from protocol.editions import Catalog, Policy, edition_number, next_edition
@@ -86,12 +87,7 @@ class Catalogs:
         edition_s = self.policy.edition_s
         rest = edition_s - self._clock.now() % edition_s
         pause = max(SHORTEST_PAUSE_S, min(rest, self._head_every_s, LONGEST_PAUSE_S))
-        waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+        await sleep_or_wake(self._clock, pause, self._woken)
 
     async def tick(self) -> tuple[str, ...]:
         """Make the editions and heads that are due now; return the audiences whose set changed."""

@@ -16,6 +16,7 @@ from federation.ports import Clock, Entropy, Reader, Store, Writer, above, is_in
 from federation.publisher import PublisherService, newest_head
 from federation.rows import KeyDirectoryRow, KeyEntryRow
 from federation.sets import AudienceBook
+from federation.waiting import sleep_or_wake
 from node.rows import EnrolmentRow, LabelRow, MemberRow
 from protocol.addresses import audience_id
 from protocol.commitments import SALT_BYTES, Opening, commit
@@ -119,12 +120,7 @@ class KeyDirectory:
         while True:
             self._woken.clear()
             pause = await self.tick()
-            waits = [asyncio.ensure_future(self._clock.sleep(pause)), asyncio.ensure_future(self._woken.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waits:
-                    each.cancel()
+            await sleep_or_wake(self._clock, pause, self._woken)
             # A change soon after a head waits for the gap to pass, with all that come meanwhile.
             await self._clock.sleep(min(self._policy.gap_s, 0.05))
 

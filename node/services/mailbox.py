@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from federation.ports import Clock, Reader, Store, Writer, above, at_most, where
 from federation.rows import MailboxAckRow, MailboxHeadRow, MailboxRow
+from federation.waiting import sleep_or_wake
 from node.rows import LabelRow
 from protocol.errors import LimitError
 
@@ -86,20 +87,12 @@ class Mailboxes:
             rows = await self._entries(label, after)
             if rows or wait_s <= 0:
                 return rows
-            await self._woken(event, min(wait_s, MAX_WAIT_S))
+            await sleep_or_wake(self._clock, min(wait_s, MAX_WAIT_S), event)
             return await self._entries(label, after)
         finally:
             self._waiting[label].discard(event)
             if not self._waiting[label]:
                 del self._waiting[label]
-
-    async def _woken(self, event: asyncio.Event, seconds: float) -> None:
-        tasks = {asyncio.ensure_future(event.wait()), asyncio.ensure_future(self._clock.sleep(seconds))}
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
 
     async def _entries(self, label: str, after: int) -> list[MailboxRow]:
         async with self._store.read() as tx:
