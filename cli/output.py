@@ -49,6 +49,14 @@ def shown(text: str) -> str:
     return _OBEYED.sub("\ufffd", text)
 
 
+def confirmed(question: str) -> bool:
+    """Return whether the person at the terminal says yes; nobody there is a no."""
+    try:
+        return click.confirm(shown(question), err=True)
+    except click.Abort:
+        return False
+
+
 class Output:
     """Prints the results of one command."""
 

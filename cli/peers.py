@@ -1,5 +1,7 @@
 """`mentormesh peer`: invite and accept other organizations, set what they may do, examine the way to them."""
 
+from typing import Final
+
 import click
 
 from federation.checkup import Finding
@@ -21,7 +23,9 @@ from protocol.tickets import Mode
 from .board import board
 from .ledger import ledger
 from .node_access import NodeAccess, operator_command
-from .output import Output, shown, when
+from .output import Output, confirmed, when
+
+SAME_WORDS: Final = "Does the other administrator read you the same words by phone?"
 
 
 @click.group()
@@ -65,18 +69,11 @@ async def accept(node: NodeAccess, output: Output, *, ticket: str, yes: bool) ->
     """Become a peer of the node that made TICKET."""
     seen = await node.call("peer.preview", UseTicket(ticket=ticket), Preview)
     output.say(f"{seen.entity} invites this node. Its words:\n\n    {seen.words}\n")
-    if not yes and not _confirmed():
+    if not yes and not confirmed(SAME_WORDS):
         raise RefusedError("not accepted: compare the words by phone first, or pass --yes", code="not-confirmed")
     done = await node.call("peer.accept", UseTicket(ticket=ticket), Accepted)
     output.result(done, f"{done.peer.display_name} ({done.peer.entity}) is a peer now, mode {done.peer.mode}")
     output.say(f"Read them this node's words too:\n\n    {done.own_words}")
-
-
-def _confirmed() -> bool:
-    try:
-        return click.confirm("Does the other administrator read you the same words by phone?", err=True)
-    except click.Abort:
-        return False
 
 
 @peer.command(name="list")
@@ -136,7 +133,7 @@ async def suspend(node: NodeAccess, output: Output, *, entity: str, reason: str,
     before = await node.call("peer.show", OnePeer(entity=entity), PeerInfo)
     until = f"for {days} days" if days else "until `peer resume`"
     question = f"Suspend {before.display_name} ({before.entity}), now in mode {_mode(before)}, {until}?"
-    if not yes and not _agreed(question):
+    if not yes and not confirmed(question):
         raise RefusedError("nothing was suspended: confirm it, or pass --yes", code="not-confirmed")
     command = SetPeerMode(entity=entity, mode="blocked", reason=reason, days=days)
     one = await node.call("peer.mode", command, PeerInfo)
@@ -162,17 +159,10 @@ async def resume(node: NodeAccess, output: Output, *, entity: str, mode: Mode, y
     if before.mode != "blocked":
         raise RefusedError(f"that peer is not suspended: its mode is {_mode(before)}", code="not-suspended")
     why = f" ({before.mode_reason})" if before.mode_reason else ""
-    if not yes and not _agreed(f"{before.display_name} ({before.entity}) is suspended{why}. Let it in again?"):
+    if not yes and not confirmed(f"{before.display_name} ({before.entity}) is suspended{why}. Let it in again?"):
         raise RefusedError("nothing was resumed: confirm it, or pass --yes", code="not-confirmed")
     one = await node.call("peer.mode", SetPeerMode(entity=entity, mode=mode, reason="resumed"), PeerInfo)
     output.result(one, f"{one.entity} is let in again: mode {_mode(one)}")
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return click.confirm(shown(question), err=True)
-    except click.Abort:
-        return False
 
 
 @peer.command()
@@ -200,7 +190,7 @@ async def confirm_key(node: NodeAccess, output: Output, *, entity: str, yes: boo
         raise MissingError("no changed key of that peer awaits confirmation", code="nothing-pending")
     output.say(f"{entity} shows another key since {when(seen.first_seen)}.\n\n    known  {seen.known_words}")
     output.say(f"    new    {seen.new_words}\n")
-    if SystemClock().now() >= seen.confirm_from and not yes and not _confirmed():
+    if SystemClock().now() >= seen.confirm_from and not yes and not confirmed(SAME_WORDS):
         raise RefusedError("not confirmed: compare the words by phone first, or pass --yes", code="not-confirmed")
     done = await node.call("peer.confirm-key", ConfirmKey(entity=entity, words=seen.new_words), PendingKey)
     output.result(done, f"{entity} is known by its new key now")

@@ -23,7 +23,7 @@ from protocol.errors import RefusedError
 from protocol.tickets import Mode
 
 from .node_access import NodeAccess, operator_command
-from .output import Output
+from .output import Output, confirmed
 
 
 @click.group()
@@ -133,18 +133,11 @@ async def join(node: NodeAccess, output: Output, *, ticket: str, yes: bool) -> N
     for line in filter(None, (seen.consortium.charter, seen.consortium.charter_url)):
         output.say(f"  {line}")
     output.say(f"The registry's words:\n\n    {seen.words}\n")
-    if not yes and not _confirmed():
+    if not yes and not confirmed("Does the registry's administrator read you the same words by phone?"):
         raise RefusedError("not joined: compare the words by phone first, or pass --yes", code="not-confirmed")
     done = await node.call("registry.join", JoinConsortium(ticket=ticket), Joined)
     output.result(done, f"This node has asked to be admitted to {done.name}")
     output.say(f"Read them this node's words too; they admit it then:\n\n    {done.accepted.own_words}")
-
-
-def _confirmed() -> bool:
-    try:
-        return click.confirm("Does the registry's administrator read you the same words by phone?", err=True)
-    except click.Abort:
-        return False
 
 
 @registry.command()
