@@ -10,11 +10,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from .commitments import SALT_BYTES, Opening
+from .commitments import SALT_BYTES
 from .devices import DeviceCertificate, IdentityStatement, StatementText, Vouch, open_device, open_identity
 from .encoding import Wire, b64, decode, encode, label, sha256
 from .errors import LimitError, MalformedError, UnverifiedError
-from .ids import Bytes32, RandomId, id_bytes
+from .ids import Bytes32, RandomId
 from .pages import MAX_BODY_BYTES
 from .signing import VerifyKey
 from .text import check_displayable
@@ -175,8 +175,3 @@ def masked(prefix: bytes, bits: int) -> str:
     if not 0 <= bits <= 16:
         raise ValueError("a look-up prefix has 0 to 16 bits")
     return f"{int.from_bytes(prefix, 'big') >> 16 - bits << 16 - bits:04x}"
-
-
-def entry_opening(entry: KeyEntry, salt: str) -> Opening:
-    """Return the opening of an entry's commitment."""
-    return Opening(salt=id_bytes(salt, what="salt"), body=encode_entry(entry))

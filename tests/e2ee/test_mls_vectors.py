@@ -18,7 +18,6 @@ from protocol.e2ee.mls.commits import Rules
 from protocol.e2ee.mls.framing import (
     APPLICATION,
     COMMIT,
-    GROUP_INFO,
     KEY_PACKAGE_MESSAGE,
     PRIVATE_MESSAGE,
     PROPOSAL,
@@ -92,6 +91,8 @@ STEMS: Final = (
 )
 #: Cases of a kind that have no cipher suite count for all.
 _NO_SUITE: Final = 0x0001
+#: An MLSMessage that is a GroupInfo, which the profile never sends.
+GROUP_INFO: Final = 4
 
 Case = dict[str, Any]
 h = bytes.fromhex

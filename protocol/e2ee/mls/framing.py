@@ -17,7 +17,6 @@ from .suites import NONCE_BYTES, Suite
 
 PRIVATE_MESSAGE: Final = 2
 WELCOME: Final = 3
-GROUP_INFO: Final = 4
 KEY_PACKAGE_MESSAGE: Final = 5
 
 MEMBER: Final = 1
@@ -26,7 +25,6 @@ PROPOSAL: Final = 2
 COMMIT: Final = 3
 
 GUARD_BYTES: Final = 4
-SENDER_DATA_BYTES: Final = 4 + 4 + GUARD_BYTES
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):

@@ -54,9 +54,3 @@ def under(node: int, ancestor: int) -> bool:
     """Return whether `node` is `ancestor` or stands below it."""
     reach = (1 << level(ancestor)) - 1
     return ancestor - reach <= node <= ancestor + reach
-
-
-def leaves_under(node: int) -> range:
-    """Return the leaf numbers below a node."""
-    reach = (1 << level(node)) - 1
-    return range((node - reach) // 2, (node + reach) // 2 + 1)
