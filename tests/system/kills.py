@@ -77,6 +77,12 @@ class Talk:
             for count, other in zip(wanted, self.others, strict=True):
                 await other.until(count)
 
+    async def returned(self) -> None:
+        """Return once the hub's order of all words, the own ones too, has come back to both."""
+        async with asyncio.timeout(PATIENCE_S):
+            while any(len(end.numbers) < sum(len(each.sent) for each in self.ends) for end in self.ends):
+                await next_news(self.ends)
+
     def end(self) -> None:
         """Write no more."""
         self._over = True
@@ -146,6 +152,7 @@ async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshake
             talk.end()
             await asyncio.gather(*writing)
             await talk.delivered()
+            await talk.returned()
             if asking is not None:
                 others.pop(-2).cancel()  # nobody asks any more, and what was asked is answered
                 await at_rest(pair.nodes)
