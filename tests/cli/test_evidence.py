@@ -3,21 +3,20 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import node_access
 from cli.log import log
-from cli.node_access import DirectNode, NodeAccess
 from protocol.errors import MeshError, MissingError, RefusedError
 from tests.node.pairing import nodes
 from tests.node.running import Running
 from tests.node.test_equivocation import tell_two_stories
 from tests.vectors.generate import evidence as vectors
+
+from .direct import reach
 
 AURORA = "https://aurora.example"
 
@@ -28,20 +27,7 @@ async def birch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     async with nodes(tmp_path, "aurora", "birch", "cobalt") as (aurora, birch, cobalt):
         await tell_two_stories(aurora, birch, cobalt, (2, 2))
         await birch.node.witnessing.round()
-        loop = asyncio.get_running_loop()
-
-        class Bridge(DirectNode):
-            """The operations run in the node's own loop, as they do behind HTTP."""
-
-            async def call(self, name, command, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-                asked = asyncio.run_coroutine_threadsafe(super().call(name, command, kind), loop)
-                return await asyncio.wrap_future(asked)
-
-        @asynccontextmanager
-        async def open_node(_directory: Path) -> AsyncIterator[NodeAccess]:
-            yield Bridge(birch.node.operations)
-
-        monkeypatch.setattr(node_access, "open_node", open_node)
+        reach(monkeypatch, birch)
         yield birch
 
 

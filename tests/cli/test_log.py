@@ -4,16 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
-from cli import log_reader, node_access
+from cli import log_reader
 from cli.log import log
-from cli.node_access import DirectNode, NodeAccess
 from federation.rows import LogEntryRow, LogTileRow
 from protocol.encoding import b64
 from protocol.errors import MalformedError, MissingError, RefusedError, UnavailableError, UnverifiedError
@@ -23,24 +21,13 @@ from protocol.signing import SigningKey
 from protocol.tlog.note import WitnessKey
 from tests.node.running import Running, free_port, running, settings
 
+from .direct import reach
+
 
 @pytest.fixture
 async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     async with running(tmp_path / "aurora") as started:
-        loop = asyncio.get_running_loop()
-
-        class Bridge(DirectNode):
-            """The operations run in the node's own loop, as they do behind HTTP."""
-
-            async def call(self, name, command, kind):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-                asked = asyncio.run_coroutine_threadsafe(super().call(name, command, kind), loop)
-                return await asyncio.wrap_future(asked)
-
-        @asynccontextmanager
-        async def open_node(_directory: Path) -> AsyncIterator[NodeAccess]:
-            yield Bridge(started.node.operations)
-
-        monkeypatch.setattr(node_access, "open_node", open_node)
+        reach(monkeypatch, started)
         yield started
 
 

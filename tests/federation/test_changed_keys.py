@@ -1,7 +1,6 @@
 """Keys of a peer that changed: what still counts, what is ended for good, and what awaits the administrator."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -28,24 +27,6 @@ RECOVERY = key_ring("aurora").recovery
 
 def recovery_signer() -> SigningKey:
     return SigningKey(hashlib.sha256(b"aurora recovery").digest())
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def aurora(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
-    async with station("aurora", tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-async def birch(tmp_path: Path, clock: SteppedClock, aurora: Station) -> AsyncIterator[Station]:
-    async with station("birch", tmp_path, clock) as made:
-        await befriend(aurora, made)
-        yield made
 
 
 def document(

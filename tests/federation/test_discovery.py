@@ -1,7 +1,6 @@
 """A refetched document changes what its keys may change (docs/protocol/20-identity.md §3-§4)."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,29 +18,11 @@ from protocol.rotation import KeyChangedError, Rotation, StaleDocumentError, sig
 from protocol.signing import SigningKey, VerifyKey
 from tests.fakes.clock import SteppedClock
 
-from .stations import Station, befriend, key_ring, station
+from .stations import Station, key_ring, station
 
 NEW_HTTP = SigningKey(hashlib.sha256(b"aurora http 2").digest())
 NEW_FEDERATION = SigningKey(hashlib.sha256(b"aurora federation 2").digest())
 RECOVERY = SigningKey(hashlib.sha256(b"aurora recovery").digest())
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def aurora(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
-    async with station("aurora", tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-async def birch(tmp_path: Path, clock: SteppedClock, aurora: Station) -> AsyncIterator[Station]:
-    async with station("birch", tmp_path, clock) as made:
-        await befriend(aurora, made)
-        yield made
 
 
 def say(

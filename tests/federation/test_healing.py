@@ -1,7 +1,6 @@
 """Two nodes find each other again after either has changed its keys, whoever was told what."""
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,24 +26,6 @@ from .stations import BATCH, Station, befriend, raw, station
 
 SEE = "/federation/v1/see"
 ACT = "/federation/v1/batch"
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
-
-
-@pytest.fixture
-async def aurora(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Station]:
-    async with station("aurora", tmp_path, clock) as made:
-        yield made
-
-
-@pytest.fixture
-async def birch(tmp_path: Path, clock: SteppedClock, aurora: Station) -> AsyncIterator[Station]:
-    async with station("birch", tmp_path, clock) as made:
-        await befriend(aurora, made)
-        yield made
 
 
 def healing(one: Station) -> tuple[HealingCalls, Announcer]:

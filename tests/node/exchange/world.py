@@ -18,6 +18,7 @@ from node.rows import DeviceRow, EnrolmentRow, LabelRow, MemberRow, MentorRow
 from node.sections import Config, HandshakeSection, NodeSection, OrgSection
 from node.services.catalogs import dump_catalog
 from node.services.exchange import MESSAGES_PATH
+from node.services.peers import public_keys
 from node.services.profile import Availability, MentorProfile, ProfileTopic, WeeklyWindow
 from node.services.recovery import HEADS_PATH
 from node.telemetry import Metrics, make_log
@@ -32,7 +33,7 @@ from protocol.errors import UnavailableError
 from protocol.ids import random_id
 from protocol.keyentries import KeyEntry, encode_entry
 from protocol.offers import Offer, OrgProfile
-from protocol.peers import NodeDocument, NodeKeys, log_vkey, sign_document
+from protocol.peers import NodeDocument, log_vkey, sign_document
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SigningKey
 from protocol.vocabulary import Topic
@@ -363,16 +364,7 @@ def _document(entity: str, keys: KeyRing) -> NodeDocument:
         entity=entity,
         api=entity,
         protocols=("mentormesh/1",),
-        keys=NodeKeys(
-            federation=keys.federation.public.text,
-            http=keys.http.public.text,
-            log=keys.log.public.text,
-            envelope_sign=keys.envelope_sign.public.text,
-            envelope_seal=keys.envelope_seal.public.text,
-            attest=keys.attest.public.text,
-            witness=keys.witness.public.text,
-            recovery=keys.recovery.text,
-        ),
+        keys=public_keys(keys),
         log_origin=f"{host}/log",
         log_vkey=log_vkey(f"{host}/log", keys.log.public.raw),
         org=ORG,
