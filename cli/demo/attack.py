@@ -25,15 +25,14 @@ from protocol.encoding import decode_loose
 from protocol.errors import UnavailableError
 
 from .consortium import GUILD, Consortium, until, waiting
-from .events import AttackSummary, Step
+from .events import AttackSummary
 from .liar import Order
 from .nodes import NodeProcess, stop_all
+from .telling import Tell, Telling
 
 #: Both kinds of contradiction that this attack makes.
 KINDS: Final = ("two-checkpoints", "two-heads")
 WORDS: Final = {"two-checkpoints": "two logs", "two-heads": "two sets of offers"}
-#: Told of each step.
-Tell = Callable[[Step], None]
 
 
 class Attack:
@@ -42,12 +41,9 @@ class Attack:
     def __init__(self, consortium: Consortium, folder: Path, tell: Tell) -> None:
         self._consortium: Final = consortium
         self._folder: Final = folder
-        self._tell: Final = tell
+        self._telling: Final = Telling(tell)
         self._liar: Final = consortium.liar
         self._others: Final = consortium.others
-        self._began: Final = time.monotonic()
-        self._title = ""
-        self._number = 0
         self._forked_at = 0.0
         self._found: Final[dict[str, tuple[str, ...]]] = {}
         self._frozen: Final[list[str]] = []
@@ -79,7 +75,7 @@ class Attack:
             missed=missed,
             folder=str(self._folder),
             found_seconds=round(self._found_s, 2),
-            seconds=round(time.monotonic() - self._began, 2),
+            seconds=self._telling.seconds,
         )
 
     # The lie
@@ -208,13 +204,10 @@ class Attack:
     # Saying it
 
     def _scene(self, title: str) -> None:
-        self._number += 1
-        self._title = title
+        self._telling.scene(title)
 
     def _say(self, node: NodeProcess | None, text: str) -> None:
-        at = round(time.monotonic() - self._began, 2)
-        who = node.plan.name if node is not None else ""
-        self._tell(Step(number=self._number, title=self._title, who=who, text=text, at=at))
+        self._telling.say(node.plan.name if node is not None else "", text)
 
 
 async def _verify(file: Path) -> Verdict | None:

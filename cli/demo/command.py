@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--attack",
-    type=click.Choice(["equivocation"]),
-    help="Instead of the story: one company tells two others two stories. Exit code 0 when it is caught.",
+    type=click.Choice(["equivocation", "read-as-admin"]),
+    help="Instead of the story: one company tells two others two stories; or two administrators try to read a "
+    "session. Exit code 0 when the attack fails or is caught.",
 )
 @json_option
 @click.pass_context
@@ -66,9 +67,7 @@ def demo(
         except MeshError as error:
             raise click.BadParameter(str(error), context, param_hint="--message") from None
     if attack is not None and (message is not None or companies != 3):
-        raise click.BadParameter(
-            "takes neither --message nor --companies: it needs all three", context, param_hint="--attack"
-        )
+        raise click.BadParameter("takes neither --message nor --companies", context, param_hint="--attack")
     options = Options(
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
         companies=cast("Count", companies),
@@ -77,6 +76,6 @@ def demo(
         once=once,
         keep=keep,
         as_json=as_json,
-        attack=attack is not None,
+        attack=attack,
     )
     context.exit(asyncio.run(play(options)))

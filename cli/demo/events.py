@@ -65,6 +65,28 @@ class AttackSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class ReadingSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line when two administrators tried to read a session; `unread` decides the exit code.
+
+    `fields` were said, each with a mark; `file_hits` and `memory_hits` count it, and the two names, at `places`;
+    `memory_skipped` says why no memory was searched. `known_hits` is how often the same search found each company's
+    own name in the memory of its node.
+    """
+
+    attack: str
+    unread: bool
+    fields: tuple[str, ...]
+    file_hits: int
+    memory_hits: int
+    places: tuple[str, ...]
+    file_bytes: int
+    memory_bytes: int
+    memory_skipped: str
+    known_hits: dict[str, int]
+    folder: str
+    seconds: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a run; every figure is read from what happened.
 
@@ -94,13 +116,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+Said = NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary | ReadingSummary
+
+
 class JsonLines:
     """Writes the lines; without `--json` nothing."""
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled: Final = enabled
 
-    def tell(self, value: NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary) -> None:
+    def tell(self, value: Said) -> None:
         """Write one line. Raises: BrokenPipeError: nobody reads any more."""
         if self.enabled:
             # Bytes, not text: the line is UTF-8 whatever the terminal speaks.

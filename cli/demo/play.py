@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -22,11 +22,13 @@ from .consortium import Consortium
 from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Step, Summary
 from .nodes import NodeProcess, start_all, stop_all
 from .prompt import given, typed
+from .reading import Reading
 from .report import FILE, write_report
 from .scenes import Stage
 from .screen import Screen
 from .setting import Setting, prepare
 from .story import Story, Told
+from .telling import Tell, Telling
 from .words import DEFAULT_MESSAGE
 
 #: What ends the demo in good order: Ctrl-C, `kill`, a closed terminal.
@@ -44,7 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     once: bool
     keep: bool
     as_json: bool
-    attack: bool = False
+    attack: str | None = None
 
 
 class Ending:
@@ -81,7 +83,7 @@ class Ending:
 async def play(options: Options) -> int:
     """Run the demo and return its exit code. Raises: MeshError: it could not be played; no node runs any more."""
     ending = Ending()
-    work = asyncio.create_task((_attack if options.attack else _play)(options, ending))
+    work = asyncio.create_task(_ATTACKS.get(options.attack, _play)(options, ending))
     ending.watch(work)
     try:
         return await work
@@ -89,14 +91,10 @@ async def play(options: Options) -> int:
         return ending.code
 
 
-async def _attack(options: Options, ending: Ending) -> int:
-    """Stage the attack; return 0 when it is caught, 1 when not."""
-    folder = make_folder(options.folder)
-    world = make_world(options.seed, 3)
-    screen = _screen(options, world)
-    screen.say(f"This demo lives in {folder}")
-    lines, title = JsonLines(enabled=options.as_json), ""
+def _teller(screen: Screen, lines: JsonLines, world: World) -> Tell:
+    """Return what prints the steps of an attack."""
     names = {company.plan.name: company.plan.short for company in world.companies}
+    title = ""
 
     def tell(event: Step) -> None:
         nonlocal title
@@ -104,8 +102,18 @@ async def _attack(options: Options, ending: Ending) -> int:
         if event.title != title:
             title = event.title
             screen.say(f"\n{event.number}. {title}", "bold")
-        screen.say(f"   {names.get(event.who, ''):<8} {event.text}")
+        screen.say(f"   {names.get(event.who, event.who.title()):<8} {event.text}")
 
+    return tell
+
+
+async def _equivocate(options: Options, ending: Ending) -> int:
+    """Stage the attack; return 0 when it is caught, 1 when not."""
+    folder = make_folder(options.folder)
+    world = make_world(options.seed, 3)
+    screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
+    screen.say(f"This demo lives in {folder}")
+    tell = _teller(screen, lines, world)
     consortium = Consortium(world, folder / "nodes")
     try:
         with screen.progress():
@@ -124,6 +132,36 @@ async def _attack(options: Options, ending: Ending) -> int:
     finally:
         await stop_all(consortium.processes)
     return 0 if summary.caught else 1
+
+
+async def _read(options: Options, ending: Ending) -> int:
+    """Let two administrators try to read a session; return 0 when they cannot, 1 when they can."""
+    folder = make_folder(options.folder)
+    world = make_world(options.seed, 2)
+    screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
+    screen.say(f"This demo lives in {folder}")
+    nodes = tuple(NodeProcess(company, folder / "nodes" / company.plan.name) for company in world.companies)
+    try:
+        async with AsyncExitStack() as stack:
+            with screen.progress():
+                screen.step("starting the companies' nodes")
+                await start_all(nodes)
+                for node in nodes:
+                    lines.tell(NodeReady(name=node.plan.name, url=node.url))
+                setting = await prepare(stack, world, folder, nodes, watch=_unwatched, progress=screen.step)
+            summary = await Reading(setting, Telling(_teller(screen, lines, world))).run()
+        screen.say("\nNot a word was read." if summary.unread else "\nREAD.", "green" if summary.unread else "bold red")
+        ending.finish()
+        lines.tell(summary)
+        if options.keep:
+            await ending.told.wait()
+    finally:
+        await stop_all(nodes)
+    return 0 if summary.unread else 1
+
+
+def _unwatched(_actor: Actor, _event: Event) -> None:
+    """Tell nobody: an attack tells by itself what people see."""
 
 
 def _judge(screen: Screen, summary: AttackSummary) -> None:
@@ -155,6 +193,12 @@ async def _play(options: Options, ending: Ending) -> int:
     finally:
         await stop_all(nodes)
     return 0
+
+
+_ATTACKS: Final[dict[str | None, Callable[[Options, Ending], Coroutine[None, None, int]]]] = {
+    "equivocation": _equivocate,
+    "read-as-admin": _read,
+}
 
 
 class _Parts:

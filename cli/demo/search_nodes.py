@@ -7,7 +7,7 @@ pages, and packed values (zstd) are unpacked first.
 import base64
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -156,6 +156,19 @@ class Search:
             by_node=by_node,
             unsearchable=tuple(label for label in dict.fromkeys(self._labels) if label not in searchable),
         )
+
+    def over(self, place: str, pieces: Callable[[int], Iterable[bytes]]) -> tuple[tuple[Hit, ...], int]:
+        """Return what is found in something that is no file, and how many bytes were looked through.
+
+        Args:
+            pieces: yields it, given by how many bytes each piece must begin with the end of the one before.
+        """
+        hits: list[Hit] = []
+        size = 0
+        for data in pieces(self._longest()):
+            size += len(data)
+            hits += self._hits(place, data)
+        return tuple(_summed(hits)), size
 
     def _contents(self, path: Path, place: str) -> Iterator[tuple[str, bytes]]:
         yield from ((place, data) for data in _chunks(path, overlap=self._longest()))

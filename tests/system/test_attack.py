@@ -85,7 +85,7 @@ async def test_what_nobody_compares_is_not_caught(
     monkeypatch.setattr(consortium.Consortium, "begin", begin)
     folder = tmp_path / "demo"
     options = Options(
-        seed=7, companies=3, folder=folder, message=None, once=True, keep=False, as_json=True, attack=True
+        seed=7, companies=3, folder=folder, message=None, once=True, keep=False, as_json=True, attack="equivocation"
     )
     assert patience_s > 4
     assert await play(options) == 1
@@ -95,6 +95,35 @@ async def test_what_nobody_compares_is_not_caught(
     assert summary["missed"] == "the two sets of offers were not compared"
     assert b"NOT CAUGHT" in errors
     assert await asyncio.to_thread(processes_of, folder) == []
+
+
+#: What two people say to each other; a node must hold no word of it.
+FIELDS: Final = {
+    *("brief 1", "brief 2", "brief 3", "name", "chat", "agenda", "goal", "action", "note", "place", "takeaway"),
+    *("useful", "again", "thanks"),
+}
+
+
+def test_no_node_holds_a_word_in_its_files_or_its_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with playing(folder, "--once", "--attack", "read-as-admin", "--seed", "7") as process:
+        raw, errors = process.communicate(timeout=WHOLE_RUN_S)
+    assert process.returncode == 0, errors.decode()
+    assert processes_of(folder) == []
+    *before, summary = [json.loads(line) for line in raw.splitlines()]
+    assert summary["unread"] is True
+    assert set(summary["fields"]) >= FIELDS
+    assert (summary["file_hits"], summary["memory_hits"], summary["places"]) == (0, 0, [])
+    assert summary["file_bytes"] > 1_000_000
+    told = [f"{line['who']}: {line['text']}" for line in before if line["event"] == "step"]
+    for who, other in (("aurora", "cobalt"), ("cobalt", "aurora")):
+        assert any(line.startswith(f"{who}: own person: member E-") for line in told)
+        assert any(line.endswith(f"the other organization: https://{other}.example.") for line in told)
+    if summary["memory_skipped"]:
+        pytest.skip(summary["memory_skipped"])
+    # The control: what a node does know is found in its memory by the same search.
+    assert min(summary["known_hits"][name] for name in ("aurora", "cobalt")) > 0
+    assert summary["memory_bytes"] > 100_000_000
 
 
 def test_a_signal_in_the_middle_of_the_attack_stops_everything(tmp_path: Path) -> None:
@@ -108,9 +137,9 @@ def test_a_signal_in_the_middle_of_the_attack_stops_everything(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("more", [("--companies", "2"), ("--message", "hello")])
-def test_the_attack_needs_all_three_companies_and_nobodys_words(more: tuple[str, str], tmp_path: Path) -> None:
+def test_an_attack_has_its_own_companies_and_words(more: tuple[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = CliRunner().invoke(main, ["demo", "--attack", "equivocation", "--dir", str(folder), *more])
     assert done.exit_code == 2
-    assert "it needs all three" in done.output
+    assert "neither --message nor --companies" in done.output
     assert not folder.exists()
