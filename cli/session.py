@@ -15,7 +15,7 @@ from cli.client.render import line_of, session_lines
 from cli.client.session import OVER, content_of
 from cli.client.views import Alarm, Closed, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
-from protocol.errors import MalformedError, MeshError
+from protocol.errors import MalformedError, MeshError, MissingError
 from protocol.text import displayable
 
 from .person_access import Terminal, follow, person_command, thread_named
@@ -54,7 +54,10 @@ async def opened(me: Person, terminal: Terminal, thread: str) -> str:
 
 async def _say(me: Person, terminal: Terminal, thread: str, content: Content) -> None:
     name = await opened(me, terminal, thread)
-    delivered = await me.send(name, content)
+    _told(terminal, name, delivered=await me.send(name, content))
+
+
+def _told(terminal: Terminal, name: str, *, delivered: bool) -> None:
     note = "Sent." if delivered else "Stored: it is sent when your node is back."
     terminal.result({"thread": name, "sent": delivered}, note)
 
@@ -90,7 +93,6 @@ for _kind, _summary in (
     ("goal", "Say what you want to leave with."),
     ("takeaway", "Say the one thing that stays; both keep it."),
     ("place", "Say where to meet."),
-    ("note", "Write a shared note."),
     ("thanks", "Say thank you."),
 ):
     _text_command(_kind, _summary)
@@ -128,6 +130,62 @@ def parse_agenda(items: Sequence[str]) -> Agenda:
 
 @session.command()
 @click.argument("thread")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--private", is_flag=True, help="Only you: it stays in your vault and is never sent.")
+@person_command
+async def note(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...], private: bool) -> None:
+    """Write a shared note, or a private one."""
+    if not private:
+        await _say(me, terminal, thread, content_of("note", _text(words)))
+        return
+    name = thread_named(me.state, thread)
+    me.note_privately(name, _text(words))
+    terminal.result({"thread": name, "private": True}, "\N{LOCK} Kept in your vault: only you see it.")
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--open", "reopen", is_flag=True, help="It is open again.")
+@person_command
+async def done(me: Person, terminal: Terminal, *, thread: str, number: int, reopen: bool) -> None:
+    """Tick an action of the board by its number."""
+    name = await opened(me, terminal, thread)
+    tasks = me.session(name).board.actions
+    if number > len(tasks):
+        raise MissingError(f"the board has {len(tasks)} actions")
+    one = tasks[number - 1]
+    ticked = Action(action=one.id, text=one.text, owner=one.owner, due_at=one.due_at, done=not reopen)
+    _told(terminal, name, delivered=await me.send(name, ticked))
+
+
+@session.command()
+@click.argument("thread")
+@click.argument("verb", type=click.Choice(["start", "stop"]))
+@person_command
+async def timer(me: Person, terminal: Terminal, *, thread: str, verb: str) -> None:
+    """Start or stop the clock of the agenda; both see what is left."""
+    name = await opened(me, terminal, thread)
+    _told(terminal, name, delivered=await me.timer(name, runs=verb == "start"))
+
+
+@session.command()
+@click.argument("thread")
+@click.option("--message", "number", type=click.IntRange(min=1), help="Which one; the last one by default.")
+@person_command
+async def undo(me: Person, terminal: Terminal, *, thread: str, number: int | None) -> None:
+    """Take back a message of yours: the other device hides it, if nobody has read or copied it before."""
+    name = await opened(me, terminal, thread)
+    delivered = await me.take_back(name, number)
+    terminal.result(
+        {"thread": name, "sent": delivered},
+        "The other device is asked to hide it. It may have been read or copied, and it stays there for a report until "
+        "the session ends.",
+    )
+
+
+@session.command()
+@click.argument("thread")
 @click.argument("score", type=click.IntRange(1, 5))
 @person_command
 async def useful(me: Person, terminal: Terminal, *, thread: str, score: int) -> None:
@@ -159,12 +217,13 @@ async def close(me: Person, terminal: Terminal, *, thread: str) -> None:
 @session.command()
 @click.argument("thread")
 @click.option("--follow", "stay", is_flag=True, help="Stay and print what comes.")
+@click.option("--numbers", is_flag=True, help="With the numbers by which messages are named.")
 @person_command
-async def show(me: Person, terminal: Terminal, *, thread: str, stay: bool) -> None:
-    """Show the session so far."""
+async def show(me: Person, terminal: Terminal, *, thread: str, stay: bool, numbers: bool) -> None:
+    """Show the session so far: what was said, the board, and your private notes."""
     name = await opened(me, terminal, thread)
     view = me.session(name, language=terminal.language)
-    terminal.result(view, session_lines(view, terminal.language))
+    terminal.result(view, session_lines(view, terminal.language, numbers=numbers))
     if stay:
         await follow(me, terminal, until=lambda event: isinstance(event, Closed) and event.thread == name)
 

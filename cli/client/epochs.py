@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from protocol.e2ee.crypto import Change, CheckMember, Removed
-from protocol.e2ee.frames import Close, Frame, encode_frame
+from protocol.e2ee.frames import Close, Frame, Gone, encode_frame
 from protocol.e2ee.mls.engine import Session
 from protocol.encoding import decode
 
@@ -138,9 +138,9 @@ def _commit_again(core: Core, session: SessionRecord) -> SessionRecord:
 def _frame_again(core: Core, session: SessionRecord, shown: FrameRecord) -> SessionRecord:
     """Return the session with an own frame encrypted for the epoch of now."""
     group = ENGINE.load(session.state)
-    if ENGINE.is_closed(group):
-        return session
     frame = decode(shown.frame, Frame)
+    if ENGINE.is_closed(group) or isinstance(frame.content, Gone):
+        return session
     group, ciphertext = ENGINE.encrypt(group, encode_frame(frame), entropy=fresh_secret())
     epoch = ENGINE.epoch(group)
     outgoing = Outgoing(

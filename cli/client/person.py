@@ -11,19 +11,21 @@ from types import TracebackType
 from typing import Final, Self
 
 from protocol.bodies import CancelReason, DeclineReason
-from protocol.e2ee.frames import Chat, Close, Content
-from protocol.errors import RefusedError, UnavailableError
+from protocol.e2ee.frames import Chat, Close, Content, Retract
+from protocol.errors import MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
 from protocol.text import displayable
 
 from .account import Accounts
 from .api import NodeApi
 from .asking import Asking, shortlist_of
+from .board import restarted
 from .core import Core
 from .http import Http
 from .keychecks import KeyChecks
 from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
+from .ownwords import frames_of, said_last, with_private
 from .records import ThreadRecord
 from .requesting import Requesting
 from .session import view, with_frame
@@ -193,7 +195,7 @@ class Person:
 
     def session(self, thread: str, *, language: str = "en") -> SessionView:
         """Return a session as this device shows it."""
-        return view(self._core.state(), thread, language=language)
+        return view(self._core.state(), thread, now=self._core.now(), language=language)
 
     async def send(self, thread: str, content: Content) -> bool:
         """Encrypt one frame, store it and send it; False: it waits here until the node is back."""
@@ -203,6 +205,22 @@ class Person:
     async def send_chat(self, thread: str, text: str) -> bool:
         """Send one chat message."""
         return await self.send(thread, Chat(text=displayable(text)))
+
+    def note_privately(self, thread: str, text: str) -> None:
+        """Keep a note in this vault; it is never sent, and stays when the session is destroyed."""
+        now = self._core.now()
+        self._core.vault.update(lambda state: with_private(state, thread, displayable(text), now=now))
+
+    async def take_back(self, thread: str, number: int | None = None) -> bool:
+        """Ask the other device to hide an own message, the last one by default; it may have been read or copied."""
+        return await self.send(thread, Retract(frame=said_last(self._core.state(), thread, number)))
+
+    async def timer(self, thread: str, *, runs: bool) -> bool:
+        """Start or stop the clock of the agenda. Raises: MissingError: there is no agenda."""
+        agenda = restarted(frames_of(self._core.state(), thread), started_at=self._core.now() if runs else None)
+        if agenda is None:
+            raise MissingError("this session has no agenda yet: `session agenda` sets one")
+        return await self.send(thread, agenda)
 
     async def close(self, thread: str) -> bool:
         """Close the session on this side; once both have, its keys are destroyed and takeaways stay."""

@@ -203,7 +203,8 @@ class Outgoing(Record, frozen=True, kw_only=True):
 class FrameRecord(Record, frozen=True, kw_only=True):
     """One frame of a session as it was sent or shown: hub's number (0: own and not seen back), sender's device key.
 
-    `frame` is canonical JSON; `envelope` the envelope's id; `epoch` that of an own frame's ciphertext.
+    `frame` is canonical JSON; `envelope` the envelope's id; `epoch` that of an own frame's ciphertext. `hidden`: its
+    sender took it back; `taken_at`: when this device stored it.
     """
 
     number: int
@@ -211,6 +212,16 @@ class FrameRecord(Record, frozen=True, kw_only=True):
     frame: bytes
     envelope: str = ""
     epoch: int = 0
+    hidden: bool = False
+    taken_at: int = 0
+
+
+class PrivateNote(Record, frozen=True, kw_only=True):
+    """A person's own note about a session, which never leaves the vault."""
+
+    id: str
+    at: int
+    text: str
 
 
 class SessionRecord(Record, frozen=True, kw_only=True):
@@ -233,6 +244,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     closed_theirs: bool = False
     commit: Outgoing | None = None
     ahead: int = 0
+    private: tuple[PrivateNote, ...] = ()
 
 
 class Contact(Record, frozen=True, kw_only=True):
@@ -252,7 +264,7 @@ class TakeawayRecord(Record, frozen=True, kw_only=True):
     """One thing that stays, or one action; kept after the session is destroyed."""
 
     thread: str
-    kind: Literal["takeaway", "action", "goal"]
+    kind: Literal["takeaway", "action", "goal", "private"]
     text: str
     at: int
     done: bool = False

@@ -8,6 +8,7 @@ from protocol.bodies import Candidate, Slots
 from protocol.needs import Need
 
 from .records import ThreadRecord
+from .render_board import board_lines
 from .views import (
     Agreed,
     Alarm,
@@ -202,13 +203,24 @@ def line_of(line: Line, name: str, language: str) -> str:
     return f"{who}{kind}: {line.text}"
 
 
-def session_lines(view: SessionView, language: str) -> list[str]:
-    """Return a whole session."""
-    lines = [line_of(line, view.name, language) for line in view.lines if line.kind != "name"]
+def session_lines(view: SessionView, language: str, *, numbers: bool = False) -> list[str]:
+    """Return a whole session, with the numbers by which messages are named if wanted."""
+    lines = [
+        f"#{line.number} {line_of(line, view.name, language)}" if numbers else line_of(line, view.name, language)
+        for line in view.lines
+        if line.kind != "name"
+    ]
     state = {"": [], "waiting": [text("waiting", language)], "yes": [text("both", language)]}[view.again]
     caution = [] if view.witnessed else [unwitnessed(language)]
     number = [f"{text('safety', language)}: {view.safety}"] if view.safety else []
-    return [f"{view.thread}  {view.name or view.entity}", *number, *caution, *lines, *state]
+    return [
+        f"{view.thread}  {view.name or view.entity}",
+        *number,
+        *caution,
+        *lines,
+        *board_lines(view, language),
+        *state,
+    ]
 
 
 @singledispatch

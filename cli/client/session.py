@@ -22,23 +22,34 @@ from protocol.e2ee.frames import (
     Name,
     Note,
     Place,
+    Retract,
     Takeaway,
     Thanks,
     decode_frame,
     encode_frame,
 )
 from protocol.e2ee.safety import safety_number
+from protocol.e2ee.signals import CallCandidate
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
+from .board import board_of
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
-from .records import Contact, FrameRecord, Outgoing, SessionRecord, TakeawayRecord, ThreadRecord
+from .ownwords import hidden, standing
+from .records import (
+    Contact,
+    FrameRecord,
+    Outgoing,
+    SessionRecord,
+    TakeawayRecord,
+    ThreadRecord,
+)
 from .state import ClientState
-from .views import Alarm, Closed, Event, Line, Mutual, Named, Role, SessionView, Shown
-from .words import content_line
+from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, SessionView, Shown
+from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
 #: What a person types as one line or text.
@@ -70,7 +81,11 @@ def with_frame(
     epoch = ENGINE.epoch(group)
     outgoing = Outgoing(id=core.envelope_id(), kind=kind, ciphertext=ciphertext, epoch=epoch + session.ahead)
     own = state.device_secret.key(state.thread(thread).audience).public.text
-    shown = FrameRecord(number=0, sender=own, frame=encode(frame), envelope=outgoing.id, epoch=epoch)
+    shown = FrameRecord(
+        number=0, sender=own, frame=encode(frame), envelope=outgoing.id, epoch=epoch, taken_at=core.now()
+    )
+    if isinstance(content, Retract):
+        session = hidden(state.thread(thread), session, content, mine=True)
     session = replace(
         session,
         state=ENGINE.dump(group),
@@ -115,18 +130,26 @@ def take_envelope(
     session = replace(session, state=ENGINE.dump(group))
     if not isinstance(event, Received):
         return changed(state, record, session, event, now=now)
-    return _said(state, record, session, event, envelope)
+    return _said(state, record, session, event, envelope, now=now)
 
 
 def _said(
-    state: ClientState, record: ThreadRecord, session: SessionRecord, received: Received, envelope: Envelope
+    state: ClientState,
+    record: ThreadRecord,
+    session: SessionRecord,
+    received: Received,
+    envelope: Envelope,
+    *,
+    now: int,
 ) -> tuple[ClientState, list[Event]]:
     if len(session.frames) >= MAX_FRAMES:
         raise RefusedError(f"this session has {MAX_FRAMES} messages: close it and begin another", code="full")
     frame, header = decode_frame(received.frame), envelope.header
     if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
         return state.with_session(session), []
-    shown = FrameRecord(number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id)
+    shown = FrameRecord(
+        number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id, taken_at=now
+    )
     session = replace(session, frames=(*session.frames, shown))
     mine = received.sender not in record.peer_devices
     return _apply(state.with_session(session), record, frame, shown.number, mine=mine)
@@ -147,11 +170,12 @@ def _apply(
             session = replace(session, **{"closed_mine" if mine else "closed_theirs": True})
             both = session.closed_mine and session.closed_theirs
             return state.with_session(session), [Closed(thread=record.thread, by=role, both=both)]
-        case _:
-            kind, text = content_line(frame.content)
-            return state, [
-                Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=number)
-            ]
+        case Retract() as taken:
+            state = state.with_session(hidden(record, session, taken, mine=mine))
+        case CallCandidate():
+            return state, []
+    kind, text = content_line(frame.content)
+    return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=number)]
 
 
 def _named(state: ClientState, record: ThreadRecord, told: Name) -> tuple[ClientState, list[Event]]:
@@ -192,7 +216,7 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
     What is left of the thread holds no key and no text of the brief.
     """
     record, session = state.thread(thread), state.session(thread)
-    frames = [decode(one.frame, Frame) for one in session.frames]
+    frames = standing(session)
     bare = ThreadRecord(
         thread=thread,
         role=record.role,
@@ -210,7 +234,10 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
         attested=record.attested,
     )
     state = state.without_session(thread).with_thread(bare)
-    state = replace(state, takeaways=(*state.takeaways, *_kept(thread, frames)))
+    own = (
+        TakeawayRecord(thread=thread, kind="private", text=one.text, at=one.at, id=one.id) for one in session.private
+    )
+    state = replace(state, takeaways=(*state.takeaways, *_kept(thread, frames), *own))
     if not session.name:
         return state
     contact = Contact(
@@ -241,7 +268,7 @@ def _kept(thread: str, frames: Iterable[Frame]) -> Iterable[TakeawayRecord]:
     return kept.values()
 
 
-def view(state: ClientState, thread: str, *, language: str = "en") -> SessionView:
+def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> SessionView:
     """Return a session for its owner; whether the other would meet again shows only once both said yes."""
     record, session = state.thread(thread), state.session(thread)
     both = session.again_mine is True and session.again_theirs is True
@@ -254,6 +281,8 @@ def view(state: ClientState, thread: str, *, language: str = "en") -> SessionVie
         slot=record.slot,
         ends_at=record.ends_at,
         lines=tuple(_lines(record, session, language)),
+        board=board_of(standing(session), now=now),
+        private=tuple(Private(id=one.id, at=one.at, text=one.text) for one in session.private),
         again=again,
         closed_mine=session.closed_mine,
         closed_theirs=session.closed_theirs,
@@ -273,9 +302,11 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
     for one in session.frames:
         frame = decode(one.frame, Frame)
         mine = one.sender not in record.peer_devices
-        if isinstance(frame.content, Again) and not mine:
+        if isinstance(frame.content, CallCandidate) or (isinstance(frame.content, Again) and not mine):
             continue
         kind, text = content_line(frame.content, language)
+        if one.hidden:
+            text = word(SAYINGS, "retracted", language)
         yield Line(
             number=one.number, at=frame.at, from_role=role_of(record, mine=mine), mine=mine, kind=kind, text=text
         )

@@ -104,6 +104,43 @@ class Line(View, frozen=True, kw_only=True):
     text: str
 
 
+class Task(View, frozen=True, kw_only=True):
+    """One thing to do, in its newest form."""
+
+    id: str
+    text: str
+    owner: Role
+    due_at: int | None = None
+    done: bool = False
+
+
+class Part(View, frozen=True, kw_only=True):
+    """One part of the agenda and how much of it is left."""
+
+    title: str
+    minutes: int
+    left_s: int
+
+
+class Board(View, frozen=True, kw_only=True):
+    """What the two have put on the board; `running` tells whether the agenda's clock runs, `slot` is start, minutes."""
+
+    goals: tuple[str, ...] = ()
+    actions: tuple[Task, ...] = ()
+    agenda: tuple[Part, ...] = ()
+    running: bool = False
+    place: str = ""
+    slot: tuple[int, ...] = ()
+
+
+class Private(View, frozen=True, kw_only=True):
+    """A note that stands in this device's vault and nowhere else."""
+
+    id: str
+    at: int
+    text: str
+
+
 class SessionView(View, frozen=True, kw_only=True):
     """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`.
 
@@ -117,6 +154,8 @@ class SessionView(View, frozen=True, kw_only=True):
     slot: int | None
     ends_at: int
     lines: tuple[Line, ...]
+    board: Board = Board()
+    private: tuple[Private, ...] = ()
     again: Literal["", "waiting", "yes"] = ""
     closed_mine: bool = False
     closed_theirs: bool = False

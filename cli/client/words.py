@@ -10,15 +10,21 @@ from protocol.e2ee.frames import (
     Agenda,
     Chat,
     Content,
+    File,
     Goal,
+    Gone,
     Name,
     Note,
     Place,
+    Retract,
     Slot,
     Takeaway,
     Thanks,
+    Unknown,
     Useful,
+    Vanish,
 )
+from protocol.e2ee.signals import CallAnswer, CallCandidate, CallEnd, CallOffer
 
 Both = tuple[str, str]
 
@@ -156,6 +162,24 @@ STATES: Final[Mapping[str, Both]] = {
     "CANCELLED": ("cancelled", "abgesagt"),
     "TERMINATED": ("not possible", "nicht möglich"),
 }
+#: What a client says about content that it does not show as text.
+SAYINGS: Final[Mapping[str, Both]] = {
+    "call-offer": ("wants to call; this program cannot take calls", "möchte anrufen; dieses Programm kann das nicht"),
+    "call-answer": ("answered a call on another device", "hat einen Anruf auf einem anderen Gerät angenommen"),
+    "call-candidate": ("is connecting a call", "verbindet einen Anruf"),
+    "call-end": ("ended the call", "hat den Anruf beendet"),
+    "retract": (
+        "took something back: it is hidden here, but it may have been read or copied before",
+        "hat etwas zurückgenommen: es ist hier verborgen, kann aber vorher gelesen oder kopiert worden sein",
+    ),
+    "retracted": ("(taken back)", "(zurückgenommen)"),
+    "gone": ("(vanished)", "(verschwunden)"),
+    "unknown": (
+        "something your program cannot show yet: update it to see this",
+        "etwas, das dein Programm noch nicht zeigen kann: aktualisiere es",
+    ),
+}
+_UNITS: Final = ((86_400, ("days", "Tage")), (3_600, ("hours", "Stunden")), (60, ("minutes", "Minuten")))
 ANSWERS: Final[Mapping[str, Both]] = {"yes": ("yes", "ja"), "no": ("no", "nein"), "closed": ("closed", "geschlossen")}
 _DAYS: Final = (("Mon", "Mo"), ("Tue", "Di"), ("Wed", "Mi"), ("Thu", "Do"), ("Fri", "Fr"), ("Sat", "Sa"), ("Sun", "So"))
 
@@ -193,7 +217,7 @@ def content_line(content: Content, language: str = "en") -> tuple[str, str]:
     return str(content.__struct_config__.tag), _content_text(content, language)
 
 
-def _content_text(content: Content, language: str) -> str:
+def _content_text(content: Content, language: str) -> str:  # noqa: C901 -- one line for each kind
     match content:
         case Chat(text=text) | Goal(text=text) | Takeaway(text=text) | Place(text=text) | Note(text=text):
             shown = text
@@ -209,6 +233,14 @@ def _content_text(content: Content, language: str) -> str:
             shown = word(ANSWERS, "yes" if yes else "no", language)
         case Slot(start_at=start, minutes=minutes):
             shown = time_line(start, minutes, language)
+        case File(name=name, size=size):
+            shown = f"{name} ({size_words(size)})"
+        case Vanish():
+            shown = vanish_words(content, language)
+        case Unknown(kind=kind):
+            shown = f"{word(SAYINGS, 'unknown', language)} ({kind})"
+        case Retract() | Gone() | CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
+            shown = word(SAYINGS, str(content.__struct_config__.tag), language)
         case _:  # Close
             shown = word(ANSWERS, "closed", language)
     return shown
@@ -219,3 +251,30 @@ def _action(action: Action, language: str) -> str:
     owner = word(ROLES, action.owner, language)
     due = f", {time_line(action.due_at, language=language)}" if action.due_at is not None else ""
     return f"{done}{action.text} ({owner}{due})"
+
+
+def size_words(size: int) -> str:
+    """Return a size as people read it: `2.1 MB`."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def duration_words(seconds: int, language: str = "en") -> str:
+    """Return a span in the largest unit that fits it whole: `7 days`."""
+    for unit, names in _UNITS:
+        if seconds % unit == 0:
+            return f"{seconds // unit} {names[language.startswith('de')]}"
+    return f"{seconds} s"
+
+
+def vanish_words(wish: Vanish, language: str = "en") -> str:
+    """Return a wish how long words stay."""
+    german = language.startswith("de")
+    if wish.seconds is None:
+        return "lets words stay" if not german else "lässt Worte stehen"
+    span = duration_words(wish.seconds, language)
+    if wish.after == "end":
+        return f"words vanish {span} after the end" if not german else f"Worte verschwinden {span} nach dem Ende"
+    return f"words vanish {span} after they are said" if not german else f"Worte verschwinden nach {span}"

@@ -4,7 +4,7 @@ A frame is canonical JSON behind its 4-byte length, filled with zeros to 1, 4, 1
 Nothing is shown that has not passed `decode_frame`. Source: docs/protocol/44-frames.md.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ from protocol.ids import Bytes32, RandomId, Seconds
 from protocol.text import check_displayable
 
 from .padding import LENGTH_BYTES, pad, unpad
+from .signals import CallAnswer, CallCandidate, CallEnd, CallOffer, check_signal
 
 VERSION: Final = 1
 BUCKETS: Final = (1_024, 4_096, 16_384, 65_536)
@@ -23,6 +24,9 @@ Line = Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
 Sentence = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 Paragraph = Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
 Minutes = Annotated[int, msgspec.Meta(ge=1, le=480)]
+#: The largest file, before it is padded.
+MAX_FILE_BYTES: Final = 2**30
+_MEDIA: Final = "^[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}(?!\\n)$"
 
 
 class Chat(Wire, frozen=True, kw_only=True, tag="chat"):
@@ -118,7 +122,74 @@ class Close(Wire, frozen=True, kw_only=True, tag="close"):
     """The sender has closed the session and sends nothing more."""
 
 
-Content = Chat | Agenda | Goal | Action | Takeaway | Useful | Again | Name | Slot | Place | Note | Thanks | Close
+class File(Wire, frozen=True, kw_only=True, tag="file"):
+    """A file that waits at the sender's node as `blob` until `expires_at`; `key` and `header` open it.
+
+    `hash` is the BLAKE2b-256 of the ciphertext, `size` the bytes of the file itself (40-files §2).
+    """
+
+    blob: RandomId
+    name: Line
+    media_type: Annotated[str, msgspec.Meta(pattern=_MEDIA)]
+    size: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILE_BYTES)]
+    hash: Bytes32
+    key: Bytes32
+    header: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{32}(?!\\n)$")]
+    expires_at: Seconds
+
+
+class Retract(Wire, frozen=True, kw_only=True, tag="retract"):
+    """The sender takes back their own earlier `frame`: clients hide it, and nothing can make anybody forget it."""
+
+    frame: RandomId
+
+
+class Vanish(Wire, frozen=True, kw_only=True, tag="vanish"):
+    """The sender's wish how long words stay: so long after the session's end, or after each was said.
+
+    A later one of the same side and `after` replaces it; without `seconds` the wish is gone. The shortest wish counts.
+    """
+
+    after: Literal["end", "said"]
+    seconds: Annotated[int, msgspec.Meta(ge=60, le=30 * 86_400)] | None = None
+
+
+class Unknown(Wire, frozen=True, kw_only=True, tag="unknown"):
+    """Something of a newer program, of which only the kind can be told; it stands on this device and is never sent."""
+
+    kind: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,29}(?!\\n)$")]
+
+
+class Gone(Wire, frozen=True, kw_only=True, tag="gone"):
+    """Words that were destroyed when their time was over; it stands on this device and is never sent."""
+
+
+Local = Unknown | Gone
+Sent = (
+    Chat
+    | Agenda
+    | Goal
+    | Action
+    | Takeaway
+    | Useful
+    | Again
+    | Name
+    | Slot
+    | Place
+    | Note
+    | Thanks
+    | File
+    | Retract
+    | Vanish
+    | CallOffer
+    | CallAnswer
+    | CallCandidate
+    | CallEnd
+    | Close
+)
+Content = Sent | Local
+
+_KINDS: Final = frozenset(str(one.__struct_config__.tag) for one in get_args(Sent))
 
 
 class Frame(Wire, frozen=True, kw_only=True):
@@ -133,31 +204,51 @@ class Frame(Wire, frozen=True, kw_only=True):
     content: Content
 
 
+class _Kind(msgspec.Struct):
+    """What can be told of content that this program does not know."""
+
+    type: Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9-]{0,29}(?!\\n)$")]
+
+
+class _Head(msgspec.Struct):
+    """What every version of a frame has."""
+
+    id: RandomId
+    at: Seconds
+    content: _Kind
+    v: int = VERSION
+
+
 class _Version(msgspec.Struct):
-    """The one field that every version of a frame has, absent when it is 1."""
+    """The one field that says by which rules the others are read, absent when it is 1."""
 
     v: int = VERSION
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """Return the padded bytes of `frame`. Raises: MalformedError: a bound or a refused character; LimitError."""
+    """Return the padded bytes of `frame`.
+
+    Raises: MalformedError: a bound, a refused character, or content that stands on this device alone; LimitError.
+    """
+    if isinstance(frame.content, Local):
+        raise MalformedError("frame stands on this device alone and is never sent", code="local-only")
     data = encode(frame)
     _check(decode(data, Frame, what="frame"))
     return pad(data, _bucket(LENGTH_BYTES + len(data)), what="frame")
 
 
 def decode_frame(padded: bytes) -> Frame:
-    """Return the frame of exactly these bytes.
+    """Return the frame of exactly these bytes; content of a newer program becomes `Unknown`.
 
     Raises: MalformedError: not a bucket or not the smallest, non-zero padding, not canonical, a bound exceeded, a
-        character that must not be shown; with code `unknown-version` when a newer program wrote it.
+        character that must not be shown; with code `unknown-version` when a newer program wrote what has no head.
     """
     if len(padded) not in BUCKETS:
         raise MalformedError(f"frame must be padded to one of {', '.join(map(str, BUCKETS))} bytes")
     data = unpad(padded, len(padded), what="frame")
     if _bucket(LENGTH_BYTES + len(data)) != len(padded):
         raise MalformedError("frame must be padded to the smallest size that fits")
-    frame = decode(_known_version(data), Frame, what="frame")
+    frame = _newer(data) or decode(data, Frame, what="frame")
     _check(frame)
     return frame
 
@@ -169,14 +260,26 @@ def _bucket(size: int) -> int:
     raise LimitError(f"frame takes at most {BUCKETS[-1] - LENGTH_BYTES} bytes")
 
 
-def _known_version(data: bytes) -> bytes:
+def _newer(data: bytes) -> Frame | None:
+    """Return what can be told of a frame of a newer program; None for a frame that this one should be able to read."""
+    try:
+        head = msgspec.json.decode(data, type=_Head)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        _require_version(data)
+        return None  # the strict decoder says what is wrong
+    if head.v == VERSION and head.content.type in _KINDS:
+        return None
+    decode(data, dict[str, Any], what="frame")  # canonical, whatever it says
+    return Frame(id=head.id, at=head.at, content=Unknown(kind=head.content.type))
+
+
+def _require_version(data: bytes) -> None:
     try:
         version = msgspec.json.decode(data, type=_Version).v
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return data  # the strict decoder says what is wrong
+        return
     if version != VERSION:
         raise MalformedError("frame was written by a newer program: update yours", code="unknown-version")
-    return data
 
 
 def _check(frame: Frame) -> None:
@@ -191,5 +294,16 @@ def _check(frame: Frame) -> None:
         case Agenda(items=items):
             for item in items:
                 check_displayable(item.title, "title", lines=False)
-        case Useful() | Again() | Slot() | Close():
+        case File(name=name):
+            check_file_name(name)
+        case CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
+            check_signal(frame.content)
+        case Useful() | Again() | Slot() | Retract() | Vanish() | Unknown() | Gone() | Close():
             pass
+
+
+def check_file_name(name: str) -> None:
+    """Return when a name is that of a file and not of a place. Raises: MalformedError."""
+    check_displayable(name, "name", lines=False)
+    if set(name) & set('/\\:*?"<>|') or name[0] in ". " or name[-1] in ". ":
+        raise MalformedError("name must be that of a file, without path", code="file-name")

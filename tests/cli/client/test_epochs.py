@@ -121,7 +121,7 @@ def test_what_was_encrypted_before_a_change_is_encrypted_again_and_shown_once() 
     again = pair.outgoing(by_mentor=True)
     assert texts(deliver(pair, again)) == ["from before"]
     assert texts(deliver(pair, late, to=(False,))) == []
-    kinds = [line.kind for line in view(pair.mentor, pair.thread).lines if line.mine]
+    kinds = [line.kind for line in view(pair.mentor, pair.thread, now=pair.now).lines if line.mine]
     assert kinds == ["name", "chat"]
 
 

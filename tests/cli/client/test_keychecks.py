@@ -86,7 +86,7 @@ def test_keys_that_nobody_outside_attests_are_shown_with_a_caution() -> None:
     yes = pair.yes()
     (_, secured) = pair.agree(pair.agreement(yes.hash), yes.private)
     assert secured == Secured(thread=pair.thread, role="mentee", witnessed=False)
-    assert unwitnessed("en") in session_lines(view(pair.mentee, pair.thread), "en")
+    assert unwitnessed("en") in session_lines(view(pair.mentee, pair.thread, now=NOW), "en")
 
 
 def kept(state: ClientState) -> dict[str, object]:

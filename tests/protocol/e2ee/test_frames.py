@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.e2ee import frames
+from protocol.e2ee import frames, signals
 from protocol.e2ee.frames import BUCKETS, Content, Frame, decode_frame, encode_frame
 from protocol.e2ee.padding import pad
 from protocol.encoding import encode
 from protocol.errors import LimitError, MalformedError, MeshError
 from protocol.text import displayable
+from tests.vectors.generate.frames import SDP
 
 from .damage import cut, flipped
 from .people import AUDIENCE, MENTOR, NOW, OTHER_ID, SLOT, THREAD
@@ -34,8 +35,25 @@ EVERY_KIND: list[Content] = [
     frames.Place(text="https://meet.example/room"),
     frames.Note(note=OTHER_ID, text="Shared\nnote"),
     frames.Thanks(text="Thank you."),
+    frames.File(
+        blob=OTHER_ID,
+        name="report.pdf",
+        media_type="application/pdf",
+        size=70_000,
+        hash="A" * 43,
+        key="A" * 43,
+        header="A" * 32,
+        expires_at=NOW,
+    ),
+    frames.Retract(frame=OTHER_ID),
+    frames.Vanish(after="end", seconds=3_600),
+    signals.CallOffer(call=OTHER_ID, sdp=SDP),
+    signals.CallAnswer(call=OTHER_ID, sdp=SDP),
+    signals.CallCandidate(call=OTHER_ID, candidate="candidate:1 1 udp 1 192.0.2.1 3478 typ relay", mid="0"),
+    signals.CallEnd(call=OTHER_ID, reason="busy"),
     frames.Close(),
 ]
+LOCAL: list[Content] = [frames.Unknown(kind="poll"), frames.Gone()]
 
 
 def framed(content: Content, **changed: object) -> Frame:
@@ -53,7 +71,14 @@ def test_every_kind_of_frame_comes_back(content: Content) -> None:
 
 
 def test_every_kind_of_frame_is_in_these_tests() -> None:
-    assert {type(content) for content in EVERY_KIND} == set(Content.__args__)
+    assert {type(content) for content in (*EVERY_KIND, *LOCAL)} == set(Content.__args__)
+
+
+@pytest.mark.parametrize("content", LOCAL, ids=lambda content: type(content).__name__)
+def test_what_stands_on_one_device_is_never_sent(content: Content) -> None:
+    with pytest.raises(MalformedError) as caught:
+        encode_frame(framed(content))
+    assert caught.value.code == "local-only"
 
 
 @pytest.mark.parametrize(("size", "bucket"), [(1, 1_024), (900, 1_024), (1_000, 4_096), (4_000, 4_096)])
@@ -132,7 +157,7 @@ def test_a_frame_out_of_its_bounds_is_neither_sent_nor_read(content: Content) ->
         b"{}",
         b"[]",
         b"\xff",
-        b'{"at":1,"content":{"type":"call"},"id":"AAAAAAAAAAAAAAAAAAAAAA","v":1}',
+        b'{"at":1,"content":{"type":"Call"},"id":"AAAAAAAAAAAAAAAAAAAAAA"}',
         b'{"at":1,"content":{},"id":"AAAAAAAAAAAAAAAAAAAAAA"}',
         b'{"at":1,"content":{"type":"close"},"id":"AAAAAAAAAAAAAAAAAAAAAA","v":1}',
         b'{"at":1,"content":{"type":"close"},"id":"AAAAAAAAAAAAAAAAAAAAAA" }',

@@ -17,7 +17,7 @@ from protocol.e2ee.agreed import SentBrief, check_agreed, open_agreed
 from protocol.e2ee.brief import open_brief
 from protocol.e2ee.consent import consent_hash, open_consent
 from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
-from protocol.e2ee.frames import Frame, decode_frame, encode_frame
+from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
 from protocol.e2ee.mls.engine import MlsCrypto, Session
 from protocol.e2ee.safety import safety_number
@@ -97,10 +97,18 @@ def sealing_key(case: Case) -> object:
 
 def frame(case: Case) -> object:
     text = case["input"].encode()
-    size = case.get("padded", 1_024 * (1 if len(text) < 1_000 else 4 if len(text) < 4_000 else 16))
+    fits = next(size for size in BUCKETS if len(text) + 4 <= size)
+    size = case.get("padded", fits)
     found = decode_frame(len(text).to_bytes(4, "big") + text + bytes(size - 4 - len(text)))
     assert encode_frame(found)[4:].rstrip(b"\x00") == text
     return json.loads(text)["content"]
+
+
+def newer(case: Case) -> object:
+    text = case["input"].encode()
+    content = decode_frame(len(text).to_bytes(4, "big") + text + bytes(1_024 - 4 - len(text))).content
+    assert isinstance(content, Unknown)
+    return content.kind
 
 
 def padding(case: Case) -> object:
@@ -213,6 +221,7 @@ READERS = {
     "devices/sealing-keys": sealing_key,
     "devices/safety": safety,
     "frames/content": frame,
+    "frames/newer": newer,
     "frames/padding": padding,
     "frames/text": text,
     "brief/contexts": context,

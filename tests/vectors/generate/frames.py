@@ -10,6 +10,40 @@ from .devices import Case, file
 
 ID: Final = "AAECAwQFBgcICQoLDA0ODw"
 AT: Final = 1_767_000_000
+_PRINT: Final = ":".join(["0A"] * 32)
+SDP: Final = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+    f"a=fingerprint:sha-256 {_PRINT}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
+)
+_BAD_SDP: Final = {
+    "without a fingerprint": SDP.replace("a=fingerprint:", "a=footprint:"),
+    "with a weak fingerprint": SDP.replace("sha-256", "sha-1"),
+    "with a second, weak fingerprint": SDP + f"a=fingerprint:sha-1 {_PRINT}\r\n",
+    "with a short fingerprint": SDP.replace(_PRINT, _PRINT[3:]),
+    "of bare line feeds": SDP.replace("\r\n", "\n"),
+    "of another version": SDP.replace("v=0", "v=1"),
+    "with letters that are not ASCII": SDP + "a=tööl\r\n",
+    "that is too long": SDP + ("a=" + "x" * 1_000 + "\r\n") * 32,
+    "that says nothing": "",
+}
+_BAD_FILES: Final[dict[str, dict[str, object]]] = {
+    "whose name is a path": {"name": "a/b"},
+    "whose name is a path of another system": {"name": "a\\b"},
+    "whose name is the folder above": {"name": ".."},
+    "whose name is hidden": {"name": ".profile"},
+    "whose name ends with a dot": {"name": "a."},
+    "whose name turns round": {"name": "a\u202efdp.exe"},
+    "whose name rings": {"name": "a\x07"},
+    "whose name has two lines": {"name": "a\nb"},
+    "without a name": {"name": ""},
+    "whose name has 121 letters": {"name": "a" * 121},
+    "of no kind": {"media_type": "pdf"},
+    "larger than a gibibyte": {"size": 2**30 + 1},
+    "of less than nothing": {"size": -1},
+    "with a short key": {"key": "A" * 42},
+    "with a short header": {"header": "A" * 31},
+    "with a short hash": {"hash": "A" * 22},
+}
 
 
 def files() -> dict[str, bytes]:
@@ -24,6 +58,11 @@ def files() -> dict[str, bytes]:
             "44-frames §1",
             "The bytes are `start` (hex), then zeros up to `size`, then `end` (hex) in place of the last zeros.",
             _padding(),
+        ),
+        "frames/newer.json": file(
+            "44-frames §4",
+            "`input` is the JSON text of a frame of a newer program; `result` is the kind that is shown.",
+            _newer(),
         ),
         "frames/text.json": file(
             "44-frames §3", "`input` is text that one person shows another; with `line` it must be one line.", _text()
@@ -75,7 +114,38 @@ def _accepted() -> list[Case]:
         case("a note of 12,000 letters", {"type": "note", "note": ID, "text": "a" * 12_000}, 16_384),
         case("thanks", {"type": "thanks", "text": "Thank you."}),
         case("close", {"type": "close"}),
+        case("a file", _file()),
+        case("an empty file", _file(size=0)),
+        case("a file with a name of any script", _file(name="Übersicht 日本語.pdf")),
+        case("something taken back", {"type": "retract", "frame": ID}),
+        case("words that vanish a day after the end", {"type": "vanish", "after": "end", "seconds": 86_400}),
+        case("words that stay", {"type": "vanish", "after": "said"}),
+        case("a call that is offered", {"type": "call-offer", "call": ID, "sdp": SDP}, 1_024),
+        case("a call that is answered", {"type": "call-answer", "call": ID, "sdp": SDP}, 1_024),
+        case("a way to the other device", _candidate("candidate:1 1 udp 41819902 192.0.2.1 3478 typ relay")),
+        case("no more ways", _candidate("")),
+        case("a call that ends", {"type": "call-end", "call": ID}),
+        case("a call that is declined", {"type": "call-end", "call": ID, "reason": "declined"}),
     ]
+
+
+def _file(**changed: object) -> dict[str, Any]:
+    return {
+        "type": "file",
+        "blob": ID,
+        "name": "report.pdf",
+        "media_type": "application/pdf",
+        "size": 70_000,
+        "hash": "A" * 43,
+        "key": "A" * 43,
+        "header": "A" * 32,
+        "expires_at": AT,
+        **changed,
+    }
+
+
+def _candidate(text: str) -> dict[str, Any]:
+    return {"type": "call-candidate", "call": ID, "candidate": text, "mid": "0"}
 
 
 def _refused() -> list[Case]:
@@ -86,7 +156,7 @@ def _refused() -> list[Case]:
         return case(name, _frame(fields))
 
     return [
-        content("an unknown type", type="call"),
+        content("a type in capitals", type="Call"),
         content("no type", text="hello"),
         content("empty chat", type="chat", text=""),
         content("chat of 4,001 letters", type="chat", text="a" * 4_001),
@@ -112,13 +182,46 @@ def _refused() -> list[Case]:
         content("a name of 81 letters", type="name", name="a" * 81),
         content("a note of 12,001 letters", type="note", note=ID, text="a" * 12_001),
         content("close with a field", type="close", text="bye"),
+        *(content(f"a file {why}", **_file(**changed)) for why, changed in _BAD_FILES.items()),
+        content("something taken back without its id", type="retract"),
+        content("words that vanish at once", type="vanish", after="end", seconds=0),
+        content("words that vanish after 31 days", type="vanish", after="said", seconds=31 * 86_400),
+        content("words that vanish before they are said", type="vanish", after="before", seconds=60),
+        *(content(f"a call {why}", type="call-offer", call=ID, sdp=sdp) for why, sdp in _BAD_SDP.items()),
+        content("a way that is none", **_candidate("a=candidate:1")),
+        content("a way of two lines", **_candidate("candidate:1\r\ncandidate:2")),
+        content("a call that ends for no known reason", type="call-end", call=ID, reason="bored"),
         case("the default version written out", _frame({"type": "close"}, v=1)),
-        case("a newer version", _frame({"type": "close"}, v=2)),
         case("a field that is not specified", _frame({"type": "close"}, more=1)),
         case("a space", _frame({"type": "close"}).replace(",", ", ", 1)),
         case("a time with a fraction", _frame({"type": "close"}).replace(str(AT), f"{AT}.0")),
         case("no id", _json({"at": AT, "content": {"type": "close"}})),
         case("not JSON", "close"),
+    ]
+
+
+def _newer() -> list[Case]:
+    def good(name: str, text: str, kind: str) -> Case:
+        return {"name": name, "input": text, "result": kind}
+
+    def bad(name: str, text: str) -> Case:
+        return {"name": name, "input": text, "error": "malformed"}
+
+    poll = {"type": "poll", "options": ["a", "b"]}
+    return [
+        good("content of a kind that this version does not have", _frame(poll), "poll"),
+        good("a known kind in another version", _frame({"type": "chat", "text": {"html": "x"}}, v=2), "chat"),
+        good(
+            "the kind by which a client keeps what it cannot show", _frame({"type": "unknown", "kind": "x"}), "unknown"
+        ),
+        good("the kind by which a client keeps what is gone", _frame({"type": "gone"}), "gone"),
+        good("fields that this version does not have", _frame(poll, more=1, v=9), "poll"),
+        bad("another version without what every version has", _json({"content": poll, "v": 2})),
+        bad("another version without a kind", _frame({"text": "x"}, v=2)),
+        bad("a kind that could not be shown", _frame({"type": "a\x1b[2J"})),
+        bad("a kind with a line feed", _frame({"type": "poll\n"})),
+        bad("a space", _frame(poll).replace(",", ", ", 1)),
+        bad("keys out of order", '{"content":{"type":"poll"},"at":1,"id":"' + ID + '"}'),
     ]
 
 
