@@ -49,6 +49,7 @@ from .services.members import Members
 from .services.mentors import Mentors
 from .services.offers import MirroredOffers, Offers
 from .services.peers import PeerOperations, draft_document
+from .services.safe import Safe
 from .services.search import Search
 from .services.vocabulary import VocabularyService
 from .store.sqlite import SqliteStore
@@ -313,6 +314,7 @@ class People:
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
         self.devices: Final = Devices(store, clock, entropy, changed=directory.wake)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
+        self.safe: Final = Safe(store, clock)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)
         self.erasure: Final = Erasure(store, clock, scrub=store.scrub, on_leave=leave)
         self.mail: Final = MailPump(

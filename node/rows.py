@@ -241,6 +241,29 @@ class ConsentRow(Row, frozen=True, kw_only=True):
     withdrawn_at: int | None = None
 
 
+class SafeRow(Row, frozen=True, kw_only=True):
+    """One sealed thing that a person's devices keep at their own node, which cannot open it.
+
+    `name` is `recovery`, `archive` or a random id; `stored_on` the Unix seconds of a UTC midnight.
+    """
+
+    table = "safe"
+    key = ("member", "name")
+    purpose: ClassVar = {
+        "member": "service: whose it is",
+        "name": "service: which of the person's sealed things",
+        "version": "service: refuse a change that was made beside another one",
+        "data": "service: ciphertext by which the person comes back after a loss",
+        "stored_on": "service: tell the owner how old it is",
+    }
+
+    member: str
+    name: str
+    version: int
+    data: bytes
+    stored_on: int
+
+
 # Vocabulary
 
 

@@ -23,6 +23,7 @@ from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
 from .routes import Auth, Guard, add_routes
+from .safe import SAFE
 from .search import SEARCH, SearchServices
 from .strangers import STRANGERS
 from .table import ALL_ROUTES
@@ -90,6 +91,7 @@ def _add_people(app: web.Application, node: Node) -> None:
         directory=node.peering.directory,
         identity=node.peering.identity,
     )
+    app[SAFE] = people.safe
     app[ANSWERS] = handshakes.links
     app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)
 

@@ -14,6 +14,7 @@ from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
 from .routes import Route
+from .safe import SAFE_ROUTES
 from .search import SEARCH_ROUTES
 from .witness import WITNESS_ROUTES
 
@@ -21,6 +22,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *OPERATION_ROUTES,
     *OPERATOR_ROUTES,
     *ACCOUNT_ROUTES,
+    *SAFE_ROUTES,
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *ANSWER_ROUTES,

@@ -24,6 +24,7 @@ from .accounts import Person, day_of, live_enrolments
 from .labels import label_for, mailbox_label
 from .mail import Recipient, compose
 from .notices import NewDevice
+from .regaining import check_regained, sign_others_out
 
 MAX_DEVICES: Final = 8
 #: Audiences one device can enrol for: one per peer, and room.
@@ -34,13 +35,15 @@ NOTICE_S: Final = 14 * 86_400
 class EnrolDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a device sends to be added, or to renew or extend what it told before.
 
-    `authorization` (`protocol.authorization`) is needed as soon as the account has a device.
+    `authorization` (`protocol.authorization`) is needed as soon as the account has a device, or after a loss `regain`
+    (`protocol.regain`).
     """
 
     audience: Bytes32
     enrolment: Enrolment
     hint: Annotated[str, msgspec.Meta(max_length=60)] = ""
     authorization: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    regain: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
 
 
 class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +92,8 @@ class Devices:
         async with self._store.write() as writer:
             live = await live_enrolments(writer, person.member, now=now)
             _require_authorized(person, command, live, now=now)
+            if live and command.regain is not None:
+                await sign_others_out(writer, person.member, person.sign_in, keep=MAX_DEVICES - 1)
             if not live:
                 # Whoever comes first is told about, also where an ended device had the same id.
                 await writer.delete(EnrolmentRow, where(member=person.member))
@@ -120,11 +125,11 @@ class Devices:
                 added_on=today,
                 seen_on=today,
             )
-            await self._notify(writer, device, first=first)
+            await self._notify(writer, device, first=first, regained=command.regain is not None)
         await writer.put(device)
         return device
 
-    async def _notify(self, writer: Writer, device: DeviceRow, *, first: bool) -> None:
+    async def _notify(self, writer: Writer, device: DeviceRow, *, first: bool, regained: bool) -> None:
         """Tell the person outside the node, so that a device they did not add does not go unseen."""
         member = await writer.get(MemberRow, device.member)
         if member is None:
@@ -132,7 +137,7 @@ class Devices:
         now = self._clock.now()
         to = Recipient(member=member.member, address=member.mail, languages=tuple(member.languages.split(";")))
         row = compose(
-            NewDevice(hint=device.hint, first=first, added_on=device.added_on),
+            NewDevice(hint=device.hint, first=first, regained=regained and not first, added_on=device.added_on),
             to,
             entropy=self._entropy.take(ID_BYTES),
             now=now,
@@ -186,6 +191,11 @@ async def enrolled(reader: Reader, member: str, audience: str, *, now: int) -> t
 def _require_authorized(person: Person, command: EnrolDevice, live: list[EnrolmentRow], *, now: int) -> None:
     """Return when the account has no device, or one of its device keys allowed this certificate for this sign-in."""
     if not live:
+        return
+    if command.regain is not None:
+        certificate, audience = command.enrolment.certificate, command.audience
+        sign_in = person.sign_in
+        check_regained(command.regain, live, audience=audience, certificate=certificate, sign_in=sign_in, now=now)
         return
     if command.authorization is None:
         raise RefusedError(

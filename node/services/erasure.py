@@ -32,6 +32,7 @@ from node.rows import (
     MailRow,
     MemberRow,
     MentorRow,
+    SafeRow,
     SignInLinkRow,
     SignInRow,
 )
@@ -63,6 +64,7 @@ HOLDINGS: Final = (
     Holding(kind=ConsentRow),
     Holding(kind=DeviceRow),
     Holding(kind=EnrolmentRow),
+    Holding(kind=SafeRow),
     Holding(kind=SignInRow, secret=("token_hash",)),
     Holding(kind=SignInLinkRow, secret=("token_hash",)),
     Holding(kind=MailRow, secret=("notice",)),
@@ -79,6 +81,9 @@ HOLDINGS: Final = (
     # The last one: everything by label is found through it.
     Holding(kind=LabelRow),
 )
+
+#: What an operator's export leaves out, beside everything under a mailbox label.
+OWNERS_ONLY: Final = (LabelRow, SafeRow)
 
 Cell = str | int | bool | float | None
 
@@ -131,9 +136,9 @@ class Erasure:
 
         Args:
             for_owner: False for an operator, who is not shown what stands under a mailbox label: whom somebody met, and
-                how they answer, is visible to nobody but themselves.
+                how they answer, is visible to nobody but themselves; nor what they sealed, so that nobody guesses.
         """
-        holdings = [one for one in HOLDINGS if for_owner or (one.by == "member" and one.kind is not LabelRow)]
+        holdings = [one for one in HOLDINGS if for_owner or (one.by == "member" and one.kind not in OWNERS_ONLY)]
         async with self._store.read() as reader:
             await _require_member(reader, member)
             labels = await _labels(reader, member)

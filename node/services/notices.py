@@ -27,10 +27,11 @@ class SignInLink(Notice, frozen=True, kw_only=True, tag="sign-in-link"):
 
 
 class NewDevice(Notice, frozen=True, kw_only=True, tag="new-device"):
-    """A device was added to the account; `first` when it had none before."""
+    """A device was added to the account; `first` when it had none before, `regained` by recovery after a loss."""
 
     hint: Annotated[str, msgspec.Meta(max_length=60)]
     first: bool
+    regained: bool = False
     added_on: Seconds
 
 

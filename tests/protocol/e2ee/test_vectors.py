@@ -20,6 +20,9 @@ from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
 from protocol.e2ee.mls.engine import MlsCrypto, Session
+from protocol.e2ee.recovery import open_bundle, parse_bundle
+from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words
+from protocol.e2ee.recovery_words import parse_words
 from protocol.e2ee.safety import safety_number
 from protocol.e2ee.vault import VaultKey, unlock
 from protocol.encoding import b64, decode, encode, label, length_prefixed, unb64
@@ -28,7 +31,7 @@ from protocol.signing import VerifyKey
 from protocol.text import check_displayable
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-TOPICS = ("devices", "frames", "brief", "session", "vault")
+TOPICS = ("devices", "frames", "brief", "session", "vault", "recovery")
 KINDS: dict[str, type[MeshError]] = {
     "malformed": MalformedError,
     "unverified": UnverifiedError,
@@ -214,6 +217,17 @@ def container(case: Case) -> object:
     return b64(unlock(data, case["passphrase"])[1])
 
 
+def recovery_words(case: Case) -> object:
+    return b64(parse_words(case["input"]))
+
+
+def recovery_bundle(case: Case) -> object:
+    bundle = parse_bundle(unb64(case["input"]))
+    if "words" in case:
+        return plain(open_bundle(bundle, key_by_words(bundle.slots, unb64(case["words"]))))
+    return plain(open_bundle(bundle, key_by_passphrase(bundle.slots, case["passphrase"])))
+
+
 READERS = {
     "devices/derived": derived,
     "devices/identity": identity,
@@ -231,6 +245,8 @@ READERS = {
     "session/context": session_context,
     "session/welcome": welcome,
     "vault/containers": container,
+    "recovery/words": recovery_words,
+    "recovery/bundles": recovery_bundle,
 }
 
 

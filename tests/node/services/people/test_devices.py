@@ -277,3 +277,57 @@ async def test_a_hint_that_would_disturb_a_terminal_is_refused(world: World) -> 
 def test_a_command_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(MalformedError, match="unknown field"):
         decode_loose(b'{"master_key":"x"}', EnrolDevice)
+
+
+async def test_who_lost_every_device_comes_back_by_the_account_secret_and_everybody_else_is_signed_out(
+    world: World,
+) -> None:
+    person, gadget = await first(world)
+    before = await world.labels(person.member)
+    await world.sign_in("E1")
+    later = await world.sign_in("E1")
+    view = await world.devices.enrol(later, Gadget.made(1, 2).regain(world.clock.now(), later))
+    assert await world.signed_in(person.member) == [later.sign_in]
+    back = msgspec.structs.replace(later, device=view.device)
+    (lost,) = [one for one in await world.devices.views(back) if not one.this]
+    await world.devices.remove(back, lost.device)
+    (enrolled,) = await world.devices.enrolled(person.member, AUDIENCE)
+    assert enrolled.enrolment.identity_key == gadget.account.identity(AUDIENCE).public.text
+    assert await world.labels(person.member) == before
+    assert len([mail for mail in await world.mails() if '"regained":true' in mail.notice]) == 1
+
+
+async def test_a_word_by_the_account_secret_counts_for_one_certificate_and_sign_in_and_not_for_long(
+    world: World,
+) -> None:
+    await first(world)
+    later, other = await world.sign_in("E1"), await world.sign_in("E1")
+    second, now = Gadget.made(1, 2), world.clock.now()
+    for command in (
+        Gadget.made(2, 2).regain(now, later),  # the secret of somebody else
+        second.regain(now, later, sign_in=other.sign_in),
+        second.regain(now, later, certificate=b64(sha256(b"other"))),
+        second.regain(now, later, created_at=now - 601),
+        second.regain(now, later, created_at=now + 301),
+        msgspec.structs.replace(second.command(now), regain="x" * 200),
+        msgspec.structs.replace(second.command(now, audience=OTHER_AUDIENCE), regain="x" * 200),
+    ):
+        with pytest.raises((UnverifiedError, MalformedError)):
+            await world.devices.enrol(later, command)
+    assert len(await world.devices.views(later)) == 1
+    assert len(await world.signed_in(later.member)) == 3
+
+
+async def test_recovery_makes_room_by_removing_the_device_seen_least_lately(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, gadget = await first(world)
+    later = await world.sign_in("E1")
+    world.clock.advance(DAY_S)
+    await world.devices.enrol(later, Gadget.made(1, 2).command(world.clock.now(), allowed_by=gadget, person=later))
+    monkeypatch.setattr(module, "MAX_DEVICES", 2)
+    third = await world.sign_in("E1")
+    await world.devices.enrol(third, Gadget.made(1, 3).regain(world.clock.now(), third))
+    left = await world.devices.views(third)
+    assert len(left) == 2
+    assert person.device not in {one.device for one in left}

@@ -12,7 +12,9 @@ from federation.rows import MailboxHeadRow, MailboxRow, PlaceRow, SlotRow
 from node.rows import LabelRow, MailRow, MemberRow
 from node.services.erasure import HOLDINGS, Erasure, PersonExport, render_html
 from node.services.profile import ShowMore
+from node.services.safe import StoreSealed
 from node.store.sqlite import SqliteStore
+from protocol.encoding import b64
 from protocol.errors import MissingError, RefusedError
 from tests.fakes.clock import SteppedClock
 
@@ -51,6 +53,8 @@ async def person_with_everything(world: World) -> MemberRow:
     person = await world.sign_in("E1")
     command = Gadget.made(1, 1).command(world.clock.now())
     await world.devices.enrol(person, msgspec.structs.replace(command, hint=CANARY))
+    sealed = StoreSealed(version=0, data=b64(CANARY.encode()))
+    await world.safe.put(await world.refreshed(person), "recovery", sealed)
     await world.accounts.request_link(canary_mail, address="192.0.2.1")
     label = (await world.labels(found.member))[0].label
     async with world.store.write() as writer:
@@ -68,7 +72,7 @@ async def test_an_export_has_every_row_with_its_purpose(world: World) -> None:
     export = await world.erasure.export(found.member)
     tables = {section.table for section in export.sections}
     assert tables == {holding.kind.table for holding in HOLDINGS if holding.kind.table in tables}
-    assert tables >= {"member", "mentor", "consent", "device", "enrolment", "sign_in", "sign_in_link", "mail"}
+    assert tables >= {"member", "mentor", "consent", "device", "enrolment", "sign_in", "sign_in_link", "mail", "safe"}
     assert tables >= {"mailbox_label", "mailbox", "mailbox_head", "place", "slot"}
     for section in export.sections:
         assert section.rows
@@ -82,6 +86,7 @@ async def test_an_operator_is_not_shown_what_stands_under_a_mailbox(world: World
     export = await world.erasure.export(found.member, for_owner=False)
     tables = {section.table for section in export.sections}
     assert tables >= {"member", "mentor", "consent", "device"}
+    assert "safe" not in tables
     assert not tables & {holding.kind.table for holding in HOLDINGS if holding.by == "label"}
     assert (await world.labels(found.member))[0].label not in repr(export)
 

@@ -43,6 +43,7 @@ NOTICES: tuple[AnyNotice, ...] = (
     SignInLink(link=LINK, minutes=15),
     NewDevice(hint="A laptop", first=True, added_on=AT),
     NewDevice(hint="", first=False, added_on=AT),
+    NewDevice(hint="", first=False, regained=True, added_on=AT),
     REQUEST,
     msgspec.structs.replace(REQUEST, topic="", format="text", slots=(), accept=f"{LINK}&accept"),
     Agreed(role="mentor", format="call", length=45, start=AT, cancel=LINK, zone=ZONE),

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from federation.ports import Store, where
-from node.rows import LabelRow, MailRow, MemberRow
+from node.rows import LabelRow, MailRow, MemberRow, SignInRow
 from node.services.accounts import Accounts, Person, SignInSettings
 from node.services.devices import Devices, EnrolDevice
 from node.services.erasure import Erasure
@@ -13,11 +15,13 @@ from node.services.members import Members
 from node.services.mentors import Mentors
 from node.services.notices import decode_notice
 from node.services.profile import Availability, MentorProfile, ProfileTopic, WeeklyWindow
+from node.services.safe import Safe
 from protocol.authorization import Authorization, certificate_name, sign_authorization
 from protocol.concepts import Concept, Vocabulary
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, enrol
-from protocol.encoding import b64, sha256
+from protocol.encoding import b64, sha256, unb64
 from protocol.errors import UnavailableError
+from protocol.regain import sign_regain
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 
@@ -88,6 +92,7 @@ class World:
         self.accounts = Accounts(self.store, self.clock, self.entropy, settings)
         self.devices = Devices(self.store, self.clock, self.entropy)
         self.mentors = Mentors(self.store, self.clock, lambda: vocabulary)
+        self.safe = Safe(self.store, self.clock)
         self.scrubbed = Scrubbed()
         self.erasure = Erasure(self.store, self.clock, scrub=self.scrubbed)
 
@@ -106,6 +111,17 @@ class World:
         link = await self.accounts.issue_link((await self.member(hris_id)).member)
         redeemed = await self.accounts.redeem(link.partition("#")[2], address="192.0.2.1")
         return await self.accounts.authenticate(redeemed.token)
+
+    async def refreshed(self, person: Person) -> Person:
+        """Return the same sign-in as it is now."""
+        async with self.store.read() as reader:
+            row = await reader.get(SignInRow, unb64(person.sign_in))
+        return replace(person, device=row.device if row else None)
+
+    async def signed_in(self, member: str) -> list[str]:
+        """Return the names of a member's sign-ins."""
+        async with self.store.read() as reader:
+            return [b64(row.token_hash) for row in await reader.find(SignInRow, where(member=member))]
 
     async def labels(self, member: str) -> list[LabelRow]:
         async with self.store.read() as reader:
@@ -150,6 +166,17 @@ class Gadget:
             )
             text = sign_authorization(stated, allowed_by.secret.key(AUDIENCE))
         return EnrolDevice(audience=audience, enrolment=enrolment, hint="A laptop", authorization=text)
+
+    def regain(self, now: int, person: Person, **changed: object) -> EnrolDevice:
+        """Return the wish to be enrolled after a loss, by the account secret."""
+        command = self.command(now)
+        values: dict[str, object] = {
+            "certificate": certificate_name(command.enrolment.certificate),
+            "sign_in": person.sign_in,
+            "created_at": now,
+        }
+        stated = Authorization(**(values | changed))  # type: ignore[arg-type]
+        return replace(command, regain=sign_regain(stated, self.account.identity(AUDIENCE)))
 
 
 def notices(mails: list[MailRow]) -> list[str]:

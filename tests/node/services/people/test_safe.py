@@ -1,0 +1,84 @@
+"""The safe: sealed things of one person, bounded, compared on change, and changed by devices only."""
+
+import pytest
+from msgspec.structs import replace
+
+from node.services import safe
+from node.services.accounts import Person
+from node.services.safe import StoreSealed
+from protocol.encoding import b64
+from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
+
+from .world import Gadget, World, staff
+
+
+@pytest.fixture
+async def person(world: World) -> Person:
+    await world.add(staff(2))
+    signed_in = await world.sign_in("E0")
+    await world.devices.enrol(signed_in, Gadget.made(1, 1).command(world.clock.now()))
+    return await world.refreshed(signed_in)
+
+
+def sealed(data: bytes, *, version: int = 0) -> StoreSealed:
+    return StoreSealed(version=version, data=b64(data))
+
+
+async def test_what_was_put_comes_back_and_a_change_names_what_it_replaces(world: World, person: Person) -> None:
+    assert (await world.safe.put(person, "recovery", sealed(b"one"))).version == 1
+    for version in (0, 2):
+        with pytest.raises(ConflictError):
+            await world.safe.put(person, "recovery", sealed(b"other", version=version))
+    assert (await world.safe.put(person, "recovery", sealed(b"two", version=1))).version == 2
+    found = await world.safe.get(person, "recovery")
+    assert (found.version, found.data) == (2, b64(b"two"))
+    (view,) = await world.safe.views(person)
+    assert (view.name, view.size, view.stored_on % 86_400) == ("recovery", 3, 0)
+
+
+async def test_a_sign_in_by_link_reads_and_changes_nothing(world: World, person: Person) -> None:
+    await world.safe.put(person, "recovery", sealed(b"one"))
+    later = await world.sign_in("E0")
+    assert (await world.safe.get(later, "recovery")).data == b64(b"one")
+    with pytest.raises(RefusedError, match="only a device"):
+        await world.safe.put(later, "recovery", sealed(b"planted", version=1))
+    with pytest.raises(RefusedError, match="only a device"):
+        await world.safe.delete(later, "recovery")
+
+
+async def test_nobody_reads_the_safe_of_somebody_else(world: World, person: Person) -> None:
+    await world.safe.put(person, "recovery", sealed(b"one"))
+    other = await world.sign_in("E1")
+    assert await world.safe.views(other) == ()
+    with pytest.raises(MissingError):
+        await world.safe.get(other, "recovery")
+
+
+async def test_a_safe_is_bounded(world: World, person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LimitError, match="16384 bytes"):
+        await world.safe.put(person, "recovery", sealed(bytes(safe.MAX_RECOVERY_BYTES + 1)))
+    with pytest.raises(LimitError, match="bytes"):
+        await world.safe.put(person, "archive", sealed(bytes(safe.MAX_ITEM_BYTES + 1)))
+    monkeypatch.setattr(safe, "MAX_TOTAL_BYTES", 10)
+    await world.safe.put(person, "archive", sealed(bytes(8)))
+    with pytest.raises(LimitError, match="a safe takes"):
+        await world.safe.put(person, "recovery", sealed(bytes(3)))
+    await world.safe.put(person, "archive", sealed(bytes(10), version=1))
+    monkeypatch.setattr(safe, "MAX_ITEMS", 1)
+    with pytest.raises(LimitError, match="a safe takes"):
+        await world.safe.put(person, "recovery", sealed(b""))
+
+
+async def test_what_was_deleted_is_gone_and_begins_anew(world: World, person: Person) -> None:
+    await world.safe.put(person, "archive", sealed(b"one"))
+    await world.safe.delete(person, "archive")
+    with pytest.raises(MissingError):
+        await world.safe.delete(person, "archive")
+    assert (await world.safe.put(person, "archive", sealed(b"two"))).version == 1
+
+
+async def test_erasing_the_account_empties_its_safe(world: World, person: Person) -> None:
+    await world.safe.put(person, "recovery", sealed(b"one"))
+    receipt = await world.erasure.erase(person.member)
+    assert receipt.rows["safe"] == 1
+    assert await world.safe.views(replace(person, device="x")) == ()

@@ -1,0 +1,107 @@
+"""Vectors of docs/protocol/49-recovery.md §3–§5: words, slots and bundles, with a cost that suits a test."""
+
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
+from protocol.e2ee.recovery_slots import passphrase_slot, words_slot
+from protocol.e2ee.recovery_words import render_words
+from protocol.e2ee.vault import Cost
+from protocol.encoding import b64, decode, encode, sha256
+from protocol.fingerprints import WORDS
+
+from .devices import Case, file
+
+SECRET: Final = sha256(b"account secret")
+ENTROPY: Final = sha256(b"recovery words")
+PASSPHRASE: Final = "otter plays seven drums before noon"
+NOW: Final = 1_767_000_000
+COST: Final = Cost(passes=1, memory_kib=8)
+ID: Final = b64(sha256(b"bundle")[:16])
+KEY: Final = recovery_key_of(SECRET, ID)
+RECOVERED: Final = Recovered(account_secret=b64(SECRET), entity="https://aurora.example", name="Ana")
+
+
+def bundle(seq: int = 2, *, salt: bytes = b"salt") -> bytes:
+    """Return a bundle with a slot for words and one for a passphrase."""
+    slots = (
+        words_slot(ENTROPY, KEY, slot=b64(sha256(b"slot 1")[:16]), now=NOW),
+        passphrase_slot(
+            PASSPHRASE, KEY, slot=b64(sha256(b"slot 2")[:16]), salt=sha256(b"a")[:16], now=NOW + 60, cost=COST
+        ),
+    )
+    bare = Bundle(id=ID, seq=seq, salt=b64(sha256(salt)[:16]), slots=slots)
+    return render_bundle(bare, RECOVERED, KEY)
+
+
+def files() -> dict[str, bytes]:
+    """Return the content of each vector file by its path under `tests/vectors`."""
+    return {
+        "recovery/words.json": file(
+            "49-recovery §3", "The 32 bytes of typed words; `result` is base64url.", list(_words())
+        ),
+        "recovery/bundles.json": file(
+            "49-recovery §4–§5",
+            "`input` is opened with `words` (32 bytes, base64url) or `passphrase`; `result` is the content.",
+            list(_bundles()),
+        ),
+    }
+
+
+def _words() -> list[Case]:
+    words = render_words(ENTROPY)
+    other = next(word for word in WORDS if word != words[4])
+    swapped = (words[1], words[0], *words[2:])
+
+    def good(name: str, text: str) -> Case:
+        return {"name": name, "input": text, "result": b64(ENTROPY)}
+
+    def bad(name: str, text: str) -> Case:
+        return {"name": name, "input": text, "error": "malformed", "code": "recovery-words"}
+
+    return [
+        good("words as they were shown", " ".join(words)),
+        good("numbered, in capitals, on lines", "\n".join(f"{n}. {word.upper()}" for n, word in enumerate(words, 1))),
+        good("four letters of each", " ".join(word[:4] for word in words)),
+        bad("one word is missing", " ".join(words[:-1])),
+        bad("one word too many", " ".join((*words, words[0]))),
+        bad("one word is another one of the list", " ".join((*words[:4], other, *words[5:]))),
+        bad("two words have changed places", " ".join(swapped)),
+        bad("a word that is not on the list", " ".join((*words[:4], "zzzz", *words[5:]))),
+        bad("three letters are not enough", " ".join((words[0][:3], *words[1:]))),
+        bad("a word of the list with other letters at its end", " ".join((f"{words[0]}x", *words[1:]))),
+        bad("nothing", ""),
+    ]
+
+
+def _bundles() -> list[Case]:
+    data = bundle()
+    parsed = decode(data, Bundle)
+    first, second = parsed.slots
+    moved = encode(replace(parsed, slots=(replace(first, id=second.id), replace(second, id=first.id))))
+    later = decode(bundle(3, salt=b"later"), Bundle)
+    result = decode(encode(RECOVERED), dict)
+
+    def by_words(name: str, data: bytes, words: bytes = ENTROPY, **outcome: object) -> Case:
+        return {"name": name, "input": b64(data), "words": b64(words), **outcome}
+
+    def by_passphrase(name: str, data: bytes, passphrase: str = PASSPHRASE, **outcome: object) -> Case:
+        return {"name": name, "input": b64(data), "passphrase": passphrase, **outcome}
+
+    wrong: dict[str, Any] = {"error": "unverified", "code": "wrong-key"}
+    damaged: dict[str, Any] = {"error": "malformed", "code": "damaged-bundle"}
+    return [
+        by_words("by words", data, result=result),
+        by_passphrase("by passphrase", data, result=result),
+        by_words("other words", data, sha256(b"other"), **wrong),
+        by_passphrase("another passphrase", data, PASSPHRASE + "s", **wrong),
+        by_words("slots under each other's ids", moved, **wrong),
+        by_words("a slot was taken away", encode(replace(parsed, slots=(first,))), **damaged),
+        by_words("slots in another order", encode(replace(parsed, slots=(second, first))), **damaged),
+        by_words("the content of a later bundle", encode(replace(parsed, content=later.content)), **damaged),
+        by_words("a lower number", encode(replace(parsed, seq=1)), **damaged),
+        by_words("no slot for words", encode(replace(parsed, slots=(second,))), error="refused", code="no-slot"),
+        by_words("cut short", data[:-1], **damaged),
+        by_words("not canonical", data.replace(b":", b": ", 1), **damaged),
+    ]
