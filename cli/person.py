@@ -13,25 +13,22 @@ from cli.client.http import Http, parse_url
 from cli.client.person import Person
 from cli.client.pins import name_of
 from cli.client.unlock import (
-    create_keyring_vault,
-    create_vault,
     discard,
     given_passphrase,
-    new_state,
-    open_vault,
 )
-from cli.client.vault import FILE_NAME, ClientVault
+from cli.client.vault import FILE_NAME
 from cli.client.views import Synced, View
 from protocol.errors import MissingError, RefusedError
 
 from .person_access import (
     Terminal,
-    ask_passphrase,
     default_home,
     home_options,
     person_command,
     run_until_interrupted,
 )
+from .person_vault import vault_of
+from .recovery import recovery
 
 AS_JSON: Final = "with --json, say --yes: there is nobody to ask"
 
@@ -53,6 +50,9 @@ class Shown(View, frozen=True, kw_only=True):
 @click.group()
 def person() -> None:
     """Sign in with this device and look after what is yours."""
+
+
+person.add_command(recovery)
 
 
 @person.command("sign-in")
@@ -86,7 +86,7 @@ def sign_in(
     parse_link(link)
     folder = home or default_home()
     known = (folder / FILE_NAME).exists()
-    vault = _vault(folder, given_passphrase(passphrase_file), keyring=keyring)
+    vault = vault_of(folder, given_passphrase(passphrase_file), keyring=keyring)
     if not name and terminal.can_ask and vault.read().account is None:
         name = click.prompt("Your name, as the other person of a session reads it", default="", err=True)
 
@@ -111,15 +111,6 @@ async def _want_link(terminal: Terminal, url: str | None, mail: str | None) -> N
     async with Http() as http:
         await NodeApi(http, parse_url(url)).want_link(mail)
     terminal.result({"mailed": True}, "If this is a member's address, a link was mailed there; use it soon.")
-
-
-def _vault(folder: Path, passphrase: str | None, *, keyring: bool) -> ClientVault:
-    """Return the vault of a folder, made now if there is none."""
-    if (folder / FILE_NAME).exists():
-        return open_vault(folder, passphrase=passphrase, ask=ask_passphrase)
-    if keyring:
-        return create_keyring_vault(folder, new_state())
-    return create_vault(folder, new_state(), passphrase=passphrase or ask_passphrase(confirm=True))
 
 
 def _report(terminal: Terminal, value: object, lines: list[str], synced: Synced) -> None:

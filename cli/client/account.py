@@ -14,6 +14,7 @@ from protocol.devices import MAX_SEALING_LIFETIME_S, Enrolment, sealing_key_hash
 from protocol.e2ee.keys import PersonSealingKey, enrol
 from protocol.encoding import sha256, unb64
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.regain import sign_regain
 from protocol.text import displayable
 
 from .api import NodeApi
@@ -97,15 +98,18 @@ class Accounts:
 
         self._core.vault.update(forget)
 
-    async def sync(self, *, renew_own: bool = False, hint: str = "", first: bool = False) -> Synced:
+    async def sync(
+        self, *, renew_own: bool = False, hint: str = "", first: bool = False, regain: bool = False
+    ) -> Synced:
         """Pin new organizations, notice changed keys, and enrol where keys are missing or end soon.
 
         Args:
             renew_own: enrol for the own organization in any case, which ties a new sign-in to this device.
+            regain: come in by the account secret, because every device of the account is lost.
         Raises: ChangedKeyError: the own node's key changed: nothing goes on.
         """
         api = self._core.api()
-        if not first:
+        if not (first or regain):
             _require_device(self._core.state())
         views = (await api.peers()).peers
         state = self._core.vault.update(lambda state: _pinned(state, views))
@@ -119,7 +123,8 @@ class Accounts:
             wanted = renew_own and entity == own
             for audience in audiences_with(state, entity):
                 if audience not in fresh and (wanted or self._ends_soon(state, audience)):
-                    await self._enrol(api, audience, hint=hint, first=first and entity == own)
+                    alone = first and entity == own
+                    await self._enrol(api, audience, hint=hint, first=alone, regain=regain and entity == own)
                     fresh.add(audience)
             if fresh.intersection(audiences_with(state, entity)):
                 enrolled.append(name_of(state, entity))
@@ -153,7 +158,7 @@ class Accounts:
         spread = int.from_bytes(sha256(newest.hash.encode())[:4], "big") % SPREAD_S
         return newest.expires_at < self._core.now() + RENEW_S + spread
 
-    async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool) -> None:
+    async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool, regain: bool) -> None:
         """Publish fresh sealing keys for `audience`; they are stored before anybody can seal to them."""
         now = self._core.now()
         keys = tuple(PersonSealingKey(fresh_secret()) for _ in range(KEYS))
@@ -175,8 +180,12 @@ class Accounts:
         enrolment = enrol(
             state.account_secret, state.device_secret, keys, audience=audience, now=now, name=state.signed_in.name
         )
-        authorization = None if first else _authorization(state, enrolment, now=now)
-        await api.enrol(EnrolDevice(audience=audience, enrolment=enrolment, hint=hint, authorization=authorization))
+        command = EnrolDevice(audience=audience, enrolment=enrolment, hint=hint)
+        if regain:
+            command = replace(command, regain=_regain(state, audience, enrolment, now=now))
+        elif not first:
+            command = replace(command, authorization=_authorization(state, enrolment, now=now))
+        await api.enrol(command)
 
         def enrolled(state: ClientState) -> ClientState:
             return replace(state, audiences=tuple(dict.fromkeys((*state.audiences, audience))))
@@ -187,10 +196,18 @@ class Accounts:
 def _authorization(state: ClientState, enrolment: Enrolment, *, now: int) -> str:
     """Return this device's word, by a key that the node knows, for one more certificate of its own."""
     known = state.audiences[0] if state.audiences else audience_id(state.signed_in.entity)
-    statement = Authorization(
+    return sign_authorization(_statement(state, enrolment, now=now), state.device_secret.key(known))
+
+
+def _regain(state: ClientState, audience: str, enrolment: Enrolment, *, now: int) -> str:
+    """Return the account secret's word, by an identity key that the node knows, for this device."""
+    return sign_regain(_statement(state, enrolment, now=now), state.account_secret.identity(audience))
+
+
+def _statement(state: ClientState, enrolment: Enrolment, *, now: int) -> Authorization:
+    return Authorization(
         certificate=certificate_name(enrolment.certificate), sign_in=sign_in_name(state.signed_in.token), created_at=now
     )
-    return sign_authorization(statement, state.device_secret.key(known))
 
 
 def _end(record: SealingRecord) -> int:

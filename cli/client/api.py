@@ -31,9 +31,11 @@ from node.services.mentor_side import Answer
 from node.services.mentors import MentorView
 from node.services.offer_words import TopicPreview
 from node.services.profile import MentorProfile
+from node.services.safe import Sealed, SealedView, StoreSealed
 from node.services.search import Found
 from node.services.thread_views import SideName, ThreadView
-from protocol.bodies import CancelReason, Sealed, SealedBrief
+from protocol.bodies import CancelReason, SealedBrief
+from protocol.bodies import Sealed as SealedText
 from protocol.encoding import b64
 from protocol.needs import Need
 
@@ -104,6 +106,25 @@ class NodeApi:
         """Return the organizations that can be asked, with their signed documents."""
         return parse_answer(await self._do("GET", "/peers"), Peers)
 
+    # Safe
+
+    async def sealed(self, name: str) -> Sealed:
+        """Return one sealed thing that the node keeps for this person. Raises: MissingError."""
+        return parse_answer(await self._do("GET", f"/me/safe/{name}"), Sealed)
+
+    async def safe(self) -> tuple[SealedView, ...]:
+        """Return what the node keeps, without content."""
+        return parse_answer(await self._do("GET", "/me/safe"), tuple[SealedView, ...])
+
+    async def put_sealed(self, name: str, version: int, data: bytes) -> SealedView:
+        """Store one sealed thing in place of `version` of it."""
+        command = StoreSealed(version=version, data=b64(data))
+        return parse_answer(await self._do("PUT", f"/me/safe/{name}", command), SealedView)
+
+    async def delete_sealed(self, name: str) -> None:
+        """Erase one sealed thing."""
+        await self._do("DELETE", f"/me/safe/{name}")
+
     # Mentoring
 
     async def save_profile(self, profile: MentorProfile) -> MentorView:
@@ -162,7 +183,7 @@ class NodeApi:
         raw = await self._do("POST", "/quotes", AskQuotes(asks=tuple(asks)), timeout_s=QUOTES_S)
         return parse_answer(raw, QuoteAnswers)
 
-    async def accept(self, thread: str, choice: Sealed, brief: SealedBrief, backups: Sequence[Ask]) -> Accepted:
+    async def accept(self, thread: str, choice: SealedText, brief: SealedBrief, backups: Sequence[Ask]) -> Accepted:
         """Send the choice of a candidate."""
         command = Accept(choice=choice, brief=brief, backups=tuple(backups))
         return parse_answer(await self._do("POST", f"/threads/{thread}/accept", command), Accepted)

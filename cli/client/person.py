@@ -27,6 +27,7 @@ from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .ownwords import frames_of, said_last, with_private
 from .records import ThreadRecord
+from .recovery import Recovery
 from .requesting import Requesting
 from .session import view, with_frame
 from .state import ClientState
@@ -48,6 +49,7 @@ class Person:
         """Take an unlocked vault; `clock` gives Unix seconds, the system's by default."""
         self._core: Final = Core(vault, Http(), clock)
         self.accounts: Final = Accounts(self._core)
+        self.recovery: Final = Recovery(self._core, self.accounts)
         self._asking: Final = Asking(self._core)
         self._checks: Final = KeyChecks(self._core, self.accounts.look)
         self._requesting: Final = Requesting(self._core, self._asking, self._checks)

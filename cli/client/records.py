@@ -247,6 +247,17 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     private: tuple[PrivateNote, ...] = ()
 
 
+class RecoveryRecord(Record, frozen=True, kw_only=True):
+    """The recovery copy as this device stored or saw it last, and its version at the node.
+
+    `regaining`: this device has the account secret from it, and the node does not know this device yet.
+    """
+
+    bundle: bytes
+    version: int
+    regaining: bool = False
+
+
 class Contact(Record, frozen=True, kw_only=True):
     """Somebody met, whom both would meet again or who told their name."""
 

@@ -18,6 +18,7 @@ from .records import (
     Pin,
     ProvenRecord,
     Record,
+    RecoveryRecord,
     SealingRecord,
     Seed,
     SessionRecord,
@@ -47,6 +48,7 @@ class ClientState(Record, frozen=True, kw_only=True):
     proven: dict[str, ProvenRecord] = msgspec.field(default_factory=dict)
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
+    recovery: RecoveryRecord | None = None
 
     @property
     def account_secret(self) -> AccountSecret:

@@ -37,6 +37,23 @@ class SignedIn(View, frozen=True, kw_only=True):
     synced: Synced
 
 
+class SlotView(View, frozen=True, kw_only=True):
+    """One way back into the account."""
+
+    slot: str
+    kind: str
+    added_at: int
+
+
+class Restored(View, frozen=True, kw_only=True):
+    """What a device that came back did: so many lost devices were removed."""
+
+    entity: str
+    name: str
+    removed: int
+    synced: Synced
+
+
 class Proposal(View, frozen=True, kw_only=True):
     """One person proposed: `number` is how to choose them, `thread` where, `valid_until` until when."""
 
