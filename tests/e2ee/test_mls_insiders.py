@@ -214,3 +214,40 @@ def test_a_key_package_lives_from_its_first_to_its_last_second(shift: int, *, go
     else:
         with pytest.raises(TreeError, match="not valid now"):
             commits.check_package(package, X25519, ana.context, judge)
+
+
+# Who a member is, and who is one no longer
+
+
+def test_a_member_cannot_become_another_device_by_a_commit() -> None:
+    ana, ben, _cid = begun("ana", "ben", "cid")
+    path, other = path_of(staged(ana), ben), device("other")
+    leaf = replace(path.leaf, signature_key=other.package.leaf.signature_key, identity=b"other")
+    leaf = leaf.signed(X25519, other.seed, group_id=ana.context.group_id)
+    refuses(ben, committed(ana, Commit((), replace(path, leaf=leaf))), CommitError, match="another device")
+
+
+def test_a_removed_member_is_not_read_after_its_removal_and_the_others_are() -> None:
+    ana, ben, cid, dan = begun("ana", "ben", "cid", "dan")
+    change = staged(ana, remove=(2,))
+    _, of_the_removed = said(cid, b"I was taken out")
+    _, of_a_member = said(dan, b"I had not seen it yet")
+    after, _ = hear(ben, change.message, rules())
+    assert after is not None
+    for group in (after, commits.entered_after(ana, change.next, now=NOW)):
+        refuses(group, of_the_removed, SignatureError, match="nobody")
+        assert heard(group, of_a_member)[1] == b"I had not seen it yet"
+
+
+def test_who_is_removed_goes_only_by_a_commit_that_could_hold() -> None:
+    ana, ben, _cid, _dan = begun("ana", "ben", "cid", "dan")
+    change = staged(ana, remove=(1,))
+    commit = commit_of(change, ben)
+    path = path_of(change, ben)
+    for other, kind in (
+        (replace(path, nodes=path.nodes[:-1]), CommitError),
+        (replace(path, leaf=replace(path.leaf, parent_hash=bytes(32))), SignatureError),
+        (replace(path, nodes=(replace(path.nodes[0], encryption_key=_key(ben)), *path.nodes[1:])), CommitError),
+    ):
+        refuses(ben, committed(ana, replace(commit, path=other)), kind)
+    assert hear(ben, change.message, rules())[0] is None

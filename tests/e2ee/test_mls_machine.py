@@ -201,7 +201,8 @@ class Hub(RuleBasedStateMachine):
         if sent.maker == member.name or number in member.heard:
             return False
         late = member.entered_at is not None and self.now <= member.entered_at + PAST_S and sent.epoch == epoch - 1
-        return sent.epoch == epoch or late
+        stays = any(leaf.identity == sent.maker.encode() for _, leaf in member.group.tree.members())
+        return sent.epoch == epoch or (late and stays)
 
     def _keep(self, member: Member, group: Group | None) -> None:
         if group is None:

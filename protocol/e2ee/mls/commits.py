@@ -4,6 +4,7 @@ Source: RFC 9420 §12.2–§12.4.
 """
 
 from collections.abc import Sequence
+from hmac import compare_digest
 from typing import Any, Final
 
 import msgspec
@@ -212,9 +213,10 @@ def follow(group: Group, signed: Signed, rules: Rules, *, wire_format: int = PRI
     proposals = [_resolved(each, content.sender, rules.profile) for each in commit.proposals]
     _check_path(proposals, commit.path, rules.profile)
     draft = apply(group, suite, proposals, content.sender, rules)
-    if group.me in draft.removed:
+    tree = _merged(group, draft, commit.path, content.sender, rules)
+    if group.me in draft.removed:  # whether the others enter the same epoch is beyond the keys of who leaves
         return Followed(None, content.sender, draft.joined, draft.removed)
-    tree, secrets, context, commit_secret = _merged(group, draft, commit.path, content.sender, rules)
+    secrets, context, commit_secret = _opened(group, draft, tree, commit.path, content.sender)
     confirmed = confirmed_hash(suite, group.interim, signed.committed(wire_format=wire_format))
     context = replace(context, confirmed=confirmed)
     entered, tag, derived = enter(
@@ -229,7 +231,7 @@ def follow(group: Group, signed: Signed, rules: Rules, *, wire_format: int = PRI
         secrets=secrets,
         now=rules.now,
     )
-    if tag != signed.tag:
+    if not compare_digest(tag, signed.tag):
         raise CommitError("a commit leads to another epoch than its sender's")
     rules.profile.extras.entered(context, derived)
     return Followed(entered, content.sender, draft.joined, draft.removed)
@@ -252,20 +254,25 @@ def _check_path(proposals: Sequence[tuple[Any, int]], path: UpdatePath | None, p
         raise CommitError("a commit lacks the path that its proposals need")
 
 
-def _merged(
-    group: Group, draft: Draft, path: UpdatePath | None, sender: int, rules: Rules
-) -> tuple[Tree, Secrets, GroupContext, bytes]:
-    """Return tree, own secrets, provisional context and commit secret after a path, if there is one."""
-    suite = group.suite
+def _merged(group: Group, draft: Draft, path: UpdatePath | None, sender: int, rules: Rules) -> Tree:
+    """Return the tree after a path, if there is one."""
     if path is None:
-        return draft.tree, draft.secrets, _provisional(group.context, draft, draft.tree, suite), suite.zero
+        return draft.tree
     _check_leaf(group, draft, path, sender, rules)
-    tree = merge_path(draft.tree, suite, path, sender=sender)
-    context = _provisional(group.context, draft, tree, suite)
+    return merge_path(draft.tree, group.suite, path, sender=sender)
+
+
+def _opened(
+    group: Group, draft: Draft, tree: Tree, path: UpdatePath | None, sender: int
+) -> tuple[Secrets, GroupContext, bytes]:
+    """Return own secrets, provisional context and commit secret after a path, if there is one."""
+    context = _provisional(group.context, draft, tree, group.suite)
+    if path is None:
+        return draft.secrets, context, group.suite.zero
     secrets, commit_secret = open_path(
         draft.tree,
         tree,
-        suite,
+        group.suite,
         path,
         sender=sender,
         me=group.me,
@@ -273,11 +280,15 @@ def _merged(
         context=context.encoded(),
         joined=draft.joined,
     )
-    return tree, secrets, context, commit_secret
+    return secrets, context, commit_secret
 
 
 def _check_leaf(group: Group, draft: Draft, path: UpdatePath, sender: int, rules: Rules) -> None:
-    suite = group.suite
+    suite, before = group.suite, draft.tree.leaf(sender)
+    # RFC 9420 §7.3 leaves it to the application who may follow whom. Here a place stays with its device: a person's
+    # other device comes by an add, which everybody is shown.
+    if before is None or before.signature_key != path.leaf.signature_key:
+        raise CommitError("a commit makes its sender another device")
     check_leaf(path.leaf, suite, wanted=[each.kind for each in draft.extensions])
     path.leaf.verify(suite, group_id=group.context.group_id, leaf=sender)
     check_distinct_leaf(draft.tree, path.leaf, place=sender)
@@ -291,4 +302,4 @@ def secret_for(staged: Staged, place: int) -> bytes:
 
 def entered_after(group: Group, staged: Group, *, now: int) -> Group:
     """Return the epoch that one's own commit leads to, with what was read of the old one since it was made."""
-    return replace(staged, past=past_of(group, now))
+    return replace(staged, past=past_of(group, now, after=staged.tree))

@@ -27,12 +27,11 @@ from protocol.errors import MalformedError, RefusedError
 
 from . import commits, group, welcome
 from .codec import FormError, u16
-from .errors import ContextError
 from .framing import KEY_PACKAGE_MESSAGE, open_message
 from .nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode, read_key_package
 from .profile import AGREEMENT, BASIC, PRODUCT, VERSION
 from .schedule import GroupContext, export
-from .state import Group, agreement_of, alone, message_name, random_bytes
+from .state import Group, alone, check_context, message_name, random_bytes
 from .suites import SUITES, X_WING, Suite
 
 _STATE_VERSION: Final = 1
@@ -111,8 +110,7 @@ class MlsCrypto:
 
     def join(self, own: Own, data: bytes, *, context: bytes, check: CheckMember, now: int) -> Session:
         def accept(found: GroupContext) -> None:
-            if agreement_of(found) != _context(context):
-                raise ContextError("a welcome is for another agreement")
+            check_context(found, _context(context))
 
         # Keys of a key package lay about since it was made: they are renewed at once.
         return Session(_STATE_VERSION, welcome.join(data, _newcomer(own), _rules(check, now), accept=accept), 0)

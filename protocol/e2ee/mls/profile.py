@@ -17,6 +17,9 @@ RATCHET_TREE: Final = 0x0002
 #: GroupContext extension: 32 bytes that bind the group to its agreement.
 AGREEMENT: Final = 0xF0A7
 BASIC: Final = 1
+#: Far more changes than a session sees; envelopes name epochs up to 2^31.
+MAX_EPOCH: Final = 2**20
+GROUP_ID_BYTES: Final = 16
 #: Extensions that every implementation knows and no capability lists.
 DEFAULT_EXTENSIONS: Final = frozenset({1, 2, 3, 4, 5})
 

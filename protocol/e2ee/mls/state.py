@@ -12,9 +12,9 @@ import msgspec
 from protocol.encoding import label
 
 from .codec import vector
-from .errors import ContextError
+from .errors import ContextError, ProfileError
 from .nodes import Extension, LeafNode
-from .profile import AGREEMENT
+from .profile import AGREEMENT, GROUP_ID_BYTES, MAX_EPOCH
 from .schedule import Derived, EpochSecrets, GroupContext, derive_epoch, interim_hash, secrets_of
 from .secrettree import SecretTree, secret_tree
 from .suites import SUITES, Suite
@@ -23,7 +23,6 @@ from .tree import Tree, tree_hash
 #: Raises unless a leaf belongs to a device that was checked before (MLS calls it the authentication service).
 CheckLeaf = Callable[[LeafNode], None]
 ENTROPY_BYTES: Final = 32
-GROUP_ID_BYTES: Final = 16
 
 
 class Past(msgspec.Struct, frozen=True, array_like=True):
@@ -125,6 +124,19 @@ def agreement_of(context: GroupContext) -> bytes:
     return found
 
 
+def check_context(context: GroupContext, agreement: bytes) -> None:
+    """Return when a group is bound to this agreement, and is one that members of this profile can go on with.
+
+    Raises: ContextError: another agreement; ProfileError: a name, epoch or extension that none of ours has.
+    """
+    if agreement_of(context) != agreement:
+        raise ContextError("a welcome is for another agreement")
+    if len(context.extensions) != 1:
+        raise ProfileError("a group has extensions beside its agreement")
+    if len(context.group_id) != GROUP_ID_BYTES or not 1 <= context.epoch <= MAX_EPOCH:
+        raise ProfileError("a group has a name or an epoch that no session has")
+
+
 def enter(
     group: Group | None,
     *,
@@ -155,17 +167,19 @@ def enter(
         epoch_secrets=derived.secrets,
         keys=secret_tree(derived.encryption, tree.leaves),
         interim=interim_hash(suite, context.confirmed, tag),
-        past=None if group is None else past_of(group, now),
+        past=None if group is None else past_of(group, now, after=tree),
     )
     return entered, tag, derived
 
 
-def past_of(group: Group, now: int) -> Past:
-    """Return what of an epoch is kept when it ends."""
+def past_of(group: Group, now: int, *, after: Tree) -> Past:
+    """Return what of an epoch is kept when it ends; who is no member of the tree `after` it is not read any more."""
+    staying = {leaf.signature_key for _, leaf in after.members()}
+    signers = {number: leaf.signature_key for number, leaf in group.tree.members()}
     return Past(
         epoch=group.epoch,
         context=group.encoded,
-        signers={number: leaf.signature_key for number, leaf in group.tree.members()},
+        signers={number: each for number, each in signers.items() if each in staying},
         sender_data=group.epoch_secrets.sender_data,
         keys=group.keys,
         ended_at=now,

@@ -63,10 +63,13 @@ class Tree(msgspec.Struct, frozen=True, array_like=True):
 
 
 def read_tree(reader: Reader) -> Tree:
-    """Return the next tree, filled up to full width. Raises: FormError: blank end, or a node in the wrong place."""
+    """Return the next tree, filled up to full width. Raises: FormError: no member at its end, or a misplaced node.
+
+    A parent gets a key while there are members on both sides of it, so none stands behind the last member.
+    """
     found = reader.each(lambda inner: read_node(inner) if inner.optional() else None)
-    if not found or found[-1] is None:
-        raise FormError("a tree must not end with a blank node")
+    if not found or not isinstance(found[-1], LeafNode):
+        raise FormError("a tree must end with a member")
     if any(node is not None and isinstance(node, LeafNode) is bool(at % 2) for at, node in enumerate(found)):
         raise FormError("a tree has a leaf where a parent stands, or the reverse")
     leaves = 1 << ((len(found) + 1) // 2 - 1).bit_length() if len(found) > 1 else 1

@@ -199,7 +199,8 @@ def learn(
     learned = dict(secrets)
     for node, secret in found:
         private, public = key_pair(suite, secret)
-        if _key(tree, node) != public:
+        named = tree.nodes[node]
+        if named is None or named.encryption_key != public:
             raise CommitError("a path secret gives another key than the path says")
         learned[node] = private
     return learned, commit_secret

@@ -4,6 +4,7 @@ Source: RFC 9420 §12.4.3.
 """
 
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import Final
 
 import msgspec
@@ -170,7 +171,7 @@ def join(
     if info.context.suite != suite.number:
         raise TreeError(_OTHER_SUITE)
     accept(info.context)
-    found = _tree(info, tree)
+    found = _tree(info, tree, rules.profile.max_leaves)
     _check(found, info, suite, rules)
     me = _place(found, own.package)
     learned = _learn(found, suite, secrets.path_secret, signer=info.signer, me=me, secrets={2 * me: own.private})
@@ -186,7 +187,7 @@ def join(
         secrets=learned,
         now=rules.now,
     )
-    if tag != info.tag:
+    if not compare_digest(tag, info.tag):
         raise CommitError("a welcome leads to another epoch than its sender's")
     rules.profile.extras.entered(group.context, derived)
     return group
@@ -201,11 +202,14 @@ def _own_secrets(welcome: Welcome, suite: Suite, own: Newcomer) -> GroupSecrets:
     return whole(plain, read_group_secrets, what="the secrets of a welcome")
 
 
-def _tree(info: GroupInfo, given: bytes | None) -> Tree:
+def _tree(info: GroupInfo, given: bytes | None, most: int) -> Tree:
     data = next((each.data for each in info.extensions if each.kind == RATCHET_TREE), given)
     if data is None:
         raise TreeError("a welcome comes without its tree")
-    return whole(data, read_tree, what="a ratchet tree")
+    tree = whole(data, read_tree, what="a ratchet tree")
+    if tree.leaves >= 2 * most:  # newcomers fill the leftmost gap: no group has more places than it needs
+        raise TreeError("a tree is wider than any group of this profile")
+    return tree
 
 
 def _check(tree: Tree, info: GroupInfo, suite: Suite, rules: Rules) -> None:

@@ -1,0 +1,114 @@
+"""A welcome whose maker holds every key and chooses tree, context and secrets: refused by name, or harmless."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from protocol.e2ee.mls import commits, welcome
+from protocol.e2ee.mls.codec import FormError, optional, vector_of, whole
+from protocol.e2ee.mls.commits import Staged
+from protocol.e2ee.mls.errors import CommitError, ContextError, ProfileError, TreeError
+from protocol.e2ee.mls.nodes import Extension, ParentNode, write_node
+from protocol.e2ee.mls.profile import AGREEMENT, MAX_EPOCH, RATCHET_TREE
+from protocol.e2ee.mls.schedule import GroupContext, derive_epoch, welcome_secret
+from protocol.e2ee.mls.state import Group, check_context
+from protocol.e2ee.mls.tree import Tree, changed, read_tree, tree_hash
+from protocol.e2ee.mls.welcome import GroupSecrets, Welcome
+from protocol.errors import MeshError
+
+from .groups import AGREED, accept, begun, device, rules, staged
+
+EVE: Final = device("eve")
+EVES_PLACE: Final = 2
+
+
+def invited(
+    ana: Group,
+    change: Staged,
+    *,
+    tree: bytes | None = None,
+    path_secret: bytes | None = b"",
+    **context: Any,  # noqa: ANN401 -- fields of a struct
+) -> bytes:
+    """Return the welcome of an inviter who signs whatever it likes, with the tag that follows from it."""
+    suite = ana.suite
+    inside = replace(change.next.context, **context)
+    derived = derive_epoch(suite, change.joiner, suite.zero, inside.encoded())
+    tag = suite.mac(derived.secrets.confirmation, inside.confirmed)
+    data = change.next.tree.encoded() if tree is None else tree
+    info = welcome.GroupInfo(inside, (Extension(RATCHET_TREE, data),), tag, ana.me)
+    info = replace(info, signature=suite.sign(ana.seed, ana.signer, b"GroupInfoTBS", info.content()))
+    key, nonce = welcome._info_key(suite, welcome_secret(suite, change.joiner, suite.zero))
+    sealed = suite.encrypt(key, nonce, info.encoded(), b"")
+    path = commits.secret_for(change, EVES_PLACE) if path_secret == b"" else path_secret
+    secrets = GroupSecrets(change.joiner, path).encoded()
+    box = suite.seal_to(EVE.package.init_key, b"Welcome", sealed, secrets)
+    return Welcome(suite.number, ((EVE.package.reference(suite), box),), sealed).encoded()
+
+
+def prepared() -> tuple[Group, Staged]:
+    ana, _ben = begun("ana", "ben")
+    return ana, staged(ana, add=(EVE,))
+
+
+def join(data: bytes, *, accept: Callable[[GroupContext], None] = accept) -> Group:
+    return welcome.join(data, EVE, rules(), accept=accept)
+
+
+def test_an_inviter_who_changes_nothing_is_followed() -> None:
+    assert join(invited(*prepared())).me == EVES_PLACE
+
+
+@pytest.mark.parametrize("places", [1, 2, 4, 8])
+def test_a_tree_that_ends_with_a_parent_is_refused(places: int) -> None:
+    ana, change = prepared()
+    leaf = optional(write_node(ana.tree.nodes[0]))  # type: ignore[arg-type]
+    parent = optional(write_node(ParentNode(EVE.package.init_key, b"")))
+    tree = vector_of([leaf, *[b"\x00"] * (2 * places - 2), parent])
+    with pytest.raises(FormError, match="end with a member"):
+        whole(tree, read_tree, what="a tree")
+    with pytest.raises(FormError, match="end with a member"):
+        join(invited(ana, change, tree=tree))
+
+
+def test_a_tree_that_is_wider_than_any_group_is_refused_before_it_is_hashed() -> None:
+    ana, change = prepared()
+    wide = Tree(change.next.tree.nodes + (None,) * 120)
+    wide = changed(wide, {64: change.next.tree.nodes[4], 4: None})
+    with pytest.raises(TreeError, match="wider"):
+        join(invited(ana, change, tree=wide.encoded(), tree_hash=tree_hash(wide, ana.suite)))
+
+
+def test_a_path_secret_for_nodes_that_are_blank_is_refused() -> None:
+    ana, change = prepared()
+    bare = changed(change.next.tree, dict.fromkeys(range(1, len(change.next.tree.nodes), 2)))
+    bare = changed(bare, {0: ana.tree.nodes[0]})
+    given = {"tree": bare.encoded(), "tree_hash": tree_hash(bare, ana.suite)}
+    assert join(invited(ana, change, path_secret=None, **given)).me == EVES_PLACE
+    with pytest.raises(CommitError, match="another key"):
+        join(invited(ana, change, **given))
+
+
+@pytest.mark.parametrize("epoch", [0, MAX_EPOCH + 1, 2**64 - 1])
+def test_an_epoch_that_no_session_reaches_is_refused(epoch: int) -> None:
+    _refused_context(ProfileError, epoch=epoch)
+
+
+@pytest.mark.parametrize("size", [0, 15, 17, 70_000])
+def test_a_group_id_of_another_size_is_refused(size: int) -> None:
+    _refused_context(ProfileError, group_id=bytes(size))
+
+
+@pytest.mark.parametrize("kind", [3, 5, 0xF0A8])
+def test_a_group_with_extensions_beside_its_agreement_is_refused(kind: int) -> None:
+    _refused_context(ProfileError, extensions=(Extension(AGREEMENT, AGREED), Extension(kind, b"")))
+    _refused_context(ContextError, extensions=(Extension(kind, AGREED),))
+
+
+def _refused_context(kind: type[MeshError], **changed: Any) -> None:  # noqa: ANN401 -- fields of a struct
+    ana, change = prepared()
+    with pytest.raises(kind):
+        join(invited(ana, change, **changed), accept=lambda found: check_context(found, AGREED))
+    assert join(invited(ana, change), accept=lambda found: check_context(found, AGREED)).epoch == 2
