@@ -1,6 +1,7 @@
 """A welcome whose maker holds every key and chooses tree, context and secrets: refused by name, or harmless."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any, Final
 
 import pytest
@@ -10,15 +11,16 @@ from protocol.e2ee.mls import commits, welcome
 from protocol.e2ee.mls.codec import FormError, optional, vector_of, whole
 from protocol.e2ee.mls.commits import Staged
 from protocol.e2ee.mls.errors import CommitError, ContextError, ProfileError, TreeError
-from protocol.e2ee.mls.nodes import Extension, ParentNode, write_node
+from protocol.e2ee.mls.nodes import Extension, Node, ParentNode, write_node
 from protocol.e2ee.mls.profile import AGREEMENT, MAX_EPOCH, RATCHET_TREE
 from protocol.e2ee.mls.schedule import GroupContext, derive_epoch, welcome_secret
 from protocol.e2ee.mls.state import Group, check_context
+from protocol.e2ee.mls.suites import X25519
 from protocol.e2ee.mls.tree import Tree, changed, read_tree, tree_hash
 from protocol.e2ee.mls.welcome import GroupSecrets, Welcome
 from protocol.errors import MeshError
 
-from .groups import AGREED, accept, begun, device, rules, staged
+from .groups import AGREED, accept, begun, device, drawn, rules, staged
 
 EVE: Final = device("eve")
 EVES_PLACE: Final = 2
@@ -89,6 +91,45 @@ def test_a_path_secret_for_nodes_that_are_blank_is_refused() -> None:
     assert join(invited(ana, change, path_secret=None, **given)).me == EVES_PLACE
     with pytest.raises(CommitError, match="another key"):
         join(invited(ana, change, **given))
+
+
+def test_a_tree_is_checked_from_its_lists_of_unmerged_leaves_up() -> None:
+    """The hash of a node looks at the lists below it, on its right side too."""
+    ana, change = prepared()
+    parent = ParentNode(EVE.package.init_key, b"", unmerged=(77,))
+    above = replace(parent, encryption_key=device("more").package.init_key, unmerged=())
+    leaves = {4: None, 6: change.next.tree.nodes[4], 5: parent, 3: above}
+    tree = changed(change.next.tree, leaves)
+    with pytest.raises(TreeError, match="unmerged"):
+        join(invited(ana, change, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite)))
+
+
+def test_a_tree_drawn_at_random_is_refused_by_name_or_harmless() -> None:
+    ana, change = prepared()
+    draw = Random(48)
+    keys = [X25519.kem.derive(drawn(number))[1] for number in range(4)]
+    refusals = set()
+    for _ in range(150):
+        tree = _drawn_tree(draw, [*change.next.tree.nodes], keys)
+        try:
+            secret = draw.choice([b"", None, bytes(32)])
+            data = invited(ana, change, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite), path_secret=secret)
+            staged(join(data))
+        except MeshError as refusal:
+            refusals.add(str(refusal))
+    assert len(refusals) > 5
+
+
+def _drawn_tree(draw: Random, nodes: list[Node | None], keys: list[bytes]) -> Tree:
+    nodes = (nodes + [None] * 24)[: draw.choice([7, 15, 31])]
+    for _ in range(draw.randrange(1, 5)):
+        at = 2 * draw.randrange(len(nodes) // 2) + 1
+        unmerged = tuple(sorted(draw.sample(range(40), draw.randrange(3))))
+        named = draw.choice([b"", bytes(32)])
+        nodes[at] = draw.choice([None, ParentNode(draw.choice(keys), named, unmerged)])
+    if draw.random() < 0.5:
+        nodes[2 * draw.randrange(len(nodes) // 2)], nodes[4] = nodes[4], None
+    return Tree(tuple(nodes))
 
 
 @pytest.mark.parametrize("epoch", [0, MAX_EPOCH + 1, 2**64 - 1])

@@ -206,12 +206,12 @@ def check_tree(
         check_leaf(leaf, suite, wanted=wanted)
         leaf.verify(suite, group_id=group_id, leaf=number)
         check(leaf)
-    for number in range(1, len(tree.nodes), 2):
-        parent = tree.parent(number)
-        if parent is not None:
-            suite.kem.check(parent.encryption_key)
-            _check_unmerged(tree, number, parent)
-            _check_parent_hash(tree, suite, number, parent)
+    parents = [(number, node) for number, node in enumerate(tree.nodes) if isinstance(node, ParentNode)]
+    for number, parent in parents:
+        suite.kem.check(parent.encryption_key)
+        _check_unmerged(tree, number, parent)
+    for number, parent in parents:  # their hashes look at all lists of unmerged leaves below
+        _check_parent_hash(tree, suite, number, parent)
 
 
 def check_distinct_leaf(tree: Tree, leaf: LeafNode, *, place: int | None = None) -> None:
