@@ -18,8 +18,9 @@ MAX_CIPHERTEXT_BYTES: Final = 80 * 1024
 
 #: `welcome` starts a group, `message` is content, `commit` begins an epoch, `close` says that a side has closed.
 EnvelopeKind = Literal["welcome", "message", "commit", "close"]
+MAX_EPOCH: Final = 2**31
 #: Epochs count up from the 1 of a group that just began.
-Epoch = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=MAX_EPOCH)]
 FIRST_EPOCH: Final = 1
 
 

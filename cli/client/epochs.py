@@ -21,8 +21,8 @@ from .views import Alarm, Devices, Event
 
 #: What is on its way for longer does not hold up a change; a change that is on its way for longer is sent again.
 PATIENCE_S: Final = 600
-#: By so much a hub may count too high before this device gives in.
-MOST_AHEAD: Final = 2**30
+#: By so much a hub may count too high before this device gives in; far from the last epoch that envelopes can name.
+MOST_AHEAD: Final = 2**30 - 1
 AGREED: Final = "AGREED"
 
 

@@ -26,7 +26,7 @@ from protocol.bodies import (
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import b64, decode_loose, unb64
 from protocol.envelope import parse_envelope
-from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
+from protocol.errors import LimitError, MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
 from protocol.session import LIFE_S
 from protocol.text import displayable
 
@@ -196,7 +196,7 @@ class MailboxLoop:
     async def _send(self, record: ThreadRecord, outgoing: Outgoing) -> bool:
         try:
             await self._core.api().envelope(record.thread, record.side, outgoing)
-        except UnavailableError:
+        except (UnavailableError, LimitError):
             return False
         except (RefusedError, MissingError) as error:
             if error.code == STALE:

@@ -11,7 +11,7 @@ from cli.client.views import Alarm, Event, Problem, Shown
 from node.api.exchange import Entry
 from protocol.e2ee.frames import Chat
 from protocol.encoding import b64
-from protocol.envelope import Envelope, render_envelope
+from protocol.envelope import MAX_EPOCH, Envelope, render_envelope
 from protocol.errors import MeshError, UnverifiedError
 
 from .pair import NOW, Pair
@@ -146,6 +146,17 @@ def test_a_hub_that_was_made_to_count_too_many_does_not_silence_a_member() -> No
         named.append(pair.mentor.sessions[pair.thread].outbox[-1].epoch)
     assert named == [2, 4, 8, 16]
     assert texts(deliver(pair, pair.outgoing(by_mentor=True))) == ["still here"]
+
+
+def test_a_hub_that_refuses_for_ever_never_makes_a_device_name_an_epoch_beyond_all_envelopes() -> None:
+    pair = opened()
+    deliver(pair, renew(pair, by_mentor=False))
+    write(pair, "never taken", by_mentor=True)
+    named = []
+    while outbox := pair.mentor.sessions[pair.thread].outbox:
+        named.append(outbox[-1].epoch)
+        pair.mentor = too_old(pair.core, pair.mentor, pair.thread, outbox[-1].id)
+    assert 2**29 < max(named) <= MAX_EPOCH
 
 
 def test_a_change_that_the_hub_calls_too_old_is_sent_again() -> None:
