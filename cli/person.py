@@ -20,6 +20,7 @@ from cli.client.vault import FILE_NAME
 from cli.client.views import Synced, View
 from protocol.errors import MissingError, RefusedError
 
+from .archive import archive
 from .person_access import (
     Terminal,
     default_home,
@@ -53,6 +54,7 @@ def person() -> None:
 
 
 person.add_command(recovery)
+person.add_command(archive)
 
 
 @person.command("sign-in")

@@ -172,7 +172,7 @@ def restore(
             if link is not None:
                 await me.recovery.begin(link)
             way = _way(terminal, words_file, recovery_passphrase_file, by_passphrase=by_passphrase)
-            done = await me.recovery.restore(way, copy=saved, hint=hint)
+            done = await me.restore(way, copy=saved, hint=hint)
             lines = [
                 f"You are back at {name_of(me.state, done.entity)}; {done.removed} lost devices were removed.",
                 "To the people you know nothing has changed.",

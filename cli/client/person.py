@@ -5,19 +5,23 @@ Everything private stays in the vault; the person's own node is the only machine
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from msgspec.structs import replace
+
 from protocol.bodies import CancelReason, DeclineReason
 from protocol.e2ee.frames import Chat, Close, Content, Retract
-from protocol.errors import MissingError, RefusedError, UnavailableError
+from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
 from protocol.text import displayable
 
 from .account import Accounts
 from .api import NodeApi
+from .archive import Archive
 from .asking import Asking, shortlist_of
 from .board import restarted
 from .core import Core
@@ -27,12 +31,12 @@ from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .ownwords import frames_of, said_last, with_private
 from .records import ThreadRecord
-from .recovery import Recovery
+from .recovery import Passphrase, Recovery, Words
 from .requesting import Requesting
 from .session import view, with_frame
 from .state import ClientState
 from .vault import ClientVault
-from .views import Event, Problem, Requested, SessionView, Shortlist, SignedIn, Synced, Waiting
+from .views import Event, Problem, Requested, Restored, SessionView, Shortlist, SignedIn, Synced, Waiting
 
 #: Pauses while the own node is away.
 SHORTEST_PAUSE_S: Final = 0.5
@@ -50,6 +54,7 @@ class Person:
         self._core: Final = Core(vault, Http(), clock)
         self.accounts: Final = Accounts(self._core)
         self.recovery: Final = Recovery(self._core, self.accounts)
+        self.archive: Final = Archive(self._core)
         self._asking: Final = Asking(self._core)
         self._checks: Final = KeyChecks(self._core, self.accounts.look)
         self._requesting: Final = Requesting(self._core, self._asking, self._checks)
@@ -94,9 +99,21 @@ class Person:
         """
         return await self.accounts.sign_in(link, name=name, hint=hint, only_data=only_data)
 
+    async def restore(self, way: Words | Passphrase, *, copy: bytes | None = None, hint: str = "") -> Restored:
+        """Come back on this new device after `recovery.begin`, with contacts, takeaways and archived sessions."""
+        done = await self.recovery.restore(way, copy=copy, hint=hint)
+        await self.archive.pull()
+        told = replace(done.synced, warnings=(*done.synced.warnings, *self.archive.warnings))
+        return replace(done, synced=told)
+
     async def sync(self) -> Synced:
-        """Look for new organizations and keys that end soon, and enrol for them."""
-        return await self.accounts.sync()
+        """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""
+        done = await self.accounts.sync()
+        try:
+            await self.archive.push()
+        except MeshError as error:
+            self.archive.warnings.append(f"The archive at your node is not up to date: {error}")
+        return replace(done, warnings=(*done.warnings, *self.archive.warnings))
 
     async def listed(self) -> None:
         """Return once this device stands in the key directory wherever it enrolled; before, nobody can be met with it.
@@ -172,7 +189,15 @@ class Person:
 
     async def poll(self, *, wait_s: float = 0) -> tuple[Event, ...]:
         """Take in what waits in the mailbox (waiting `wait_s` for the first entry), act on it, and return it."""
-        return await self._loop.turn(wait_s=wait_s)
+        happened = await self._loop.turn(wait_s=wait_s)
+        await self._archived(happened)
+        return happened
+
+    async def _archived(self, happened: tuple[Event, ...]) -> None:
+        """Bring the archive up to date when something happened; what fails is done at the next time."""
+        if happened and self._core.state().recovery is not None:
+            with suppress(MeshError):
+                await self.archive.push()
 
     async def events(self, *, wait_s: float = 25) -> AsyncIterator[Event]:
         """Yield everything that happens, for ever; what is yielded has been stored before.
@@ -190,6 +215,7 @@ class Person:
                 await asyncio.sleep(pause)
                 continue
             pause = 0.0
+            await self._archived(happened)
             for event in happened:
                 yield event
 

@@ -258,6 +258,22 @@ class RecoveryRecord(Record, frozen=True, kw_only=True):
     regaining: bool = False
 
 
+class ArchiveRecord(Record, frozen=True, kw_only=True):
+    """What is kept in the archive, and the archive at the node as this device stored it last.
+
+    `on`: every session is kept when it ends; `chosen` and `spared` are sessions for which it is otherwise. `sessions`
+    are canonical documents by thread; `gone` were deleted on purpose. `manifest` is canonical, empty before the first.
+    """
+
+    on: bool = False
+    chosen: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+    sessions: dict[str, bytes] = msgspec.field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    manifest: bytes = b""
+    version: int = 0
+
+
 class Contact(Record, frozen=True, kw_only=True):
     """Somebody met, whom both would meet again or who told their name."""
 
@@ -269,6 +285,7 @@ class Contact(Record, frozen=True, kw_only=True):
     met_at: int
     again: bool = False
     token: str = ""
+    token_until: int = 0
 
 
 class TakeawayRecord(Record, frozen=True, kw_only=True):

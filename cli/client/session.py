@@ -35,6 +35,7 @@ from protocol.envelope import Envelope
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
+from .archived import is_kept, with_kept
 from .board import board_of
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
@@ -217,6 +218,8 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
     """
     record, session = state.thread(thread), state.session(thread)
     frames = standing(session)
+    if is_kept(state.archive, thread):
+        state = with_kept(state, view(state, thread, now=now), topic=record.topic, now=now)
     bare = ThreadRecord(
         thread=thread,
         role=record.role,

@@ -11,6 +11,7 @@ from protocol.errors import MalformedError, MissingError, RefusedError
 
 from .records import (
     Account,
+    ArchiveRecord,
     AskRecord,
     Contact,
     DirectoryRecord,
@@ -49,6 +50,7 @@ class ClientState(Record, frozen=True, kw_only=True):
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
     recovery: RecoveryRecord | None = None
+    archive: ArchiveRecord = ArchiveRecord()
 
     @property
     def account_secret(self) -> AccountSecret:

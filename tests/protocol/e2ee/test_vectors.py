@@ -14,6 +14,7 @@ from protocol.bodies import Agreement, SealedBrief
 from protocol.contexts import ThreadContext
 from protocol.devices import open_device, open_identity, open_sealing_key, sealing_key_hash
 from protocol.e2ee.agreed import SentBrief, check_agreed, open_agreed
+from protocol.e2ee.archive import digest_of, document_of, open_manifest
 from protocol.e2ee.brief import open_brief
 from protocol.e2ee.consent import consent_hash, open_consent
 from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
@@ -228,6 +229,14 @@ def recovery_bundle(case: Case) -> object:
     return plain(open_bundle(bundle, key_by_passphrase(bundle.slots, case["passphrase"])))
 
 
+def archive(case: Case) -> object:
+    secret = unb64(case["account_secret"])
+    (part,) = open_manifest(unb64(case["manifest"]), secret).parts
+    document = document_of(part, {name: unb64(item) for name, item in case["items"].items()}, secret)
+    assert digest_of(document) == part.digest
+    return json.loads(document)
+
+
 READERS = {
     "devices/derived": derived,
     "devices/identity": identity,
@@ -245,6 +254,7 @@ READERS = {
     "session/context": session_context,
     "session/welcome": welcome,
     "vault/containers": container,
+    "recovery/archive": archive,
     "recovery/words": recovery_words,
     "recovery/bundles": recovery_bundle,
 }

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from protocol.e2ee.archive import MANIFEST, ItemName, KeptContact, Manifest, Part, digest_of, render_book, seal_item
 from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
 from protocol.e2ee.recovery_slots import passphrase_slot, words_slot
 from protocol.e2ee.recovery_words import render_words
@@ -41,12 +42,41 @@ def files() -> dict[str, bytes]:
         "recovery/words.json": file(
             "49-recovery §3", "The 32 bytes of typed words; `result` is base64url.", list(_words())
         ),
+        "recovery/archive.json": file(
+            "49-recovery §9",
+            "`manifest` and `items` (by name) are opened with `account_secret`; `result` is the document of the part.",
+            list(_archive()),
+        ),
         "recovery/bundles.json": file(
             "49-recovery §4–§5",
             "`input` is opened with `words` (32 bytes, base64url) or `passphrase`; `result` is the content.",
             list(_bundles()),
         ),
     }
+
+
+def _archive() -> list[Case]:
+    name, salt = b64(sha256(b"item")[:16]), sha256(b"item salt")[:16]
+    contact = KeptContact(
+        thread=b64(sha256(b"thread")[:16]), name="Ben", entity="https://birch.example", master_key=b64(KEY), met_at=NOW
+    )
+    document = render_book((contact,), ())
+    item = seal_item(document, SECRET, name, salt=salt)
+    part = Part(kind="book", digest=digest_of(document), items=(ItemName(name=name, hash=b64(sha256(item))),))
+    bare = encode(Manifest(seq=1, bundle_seq=2, parts=(part,)))
+    manifest = seal_item(bare, SECRET, MANIFEST, salt=sha256(b"manifest salt")[:16])
+    good: dict[str, object] = {"account_secret": b64(SECRET), "manifest": b64(manifest), "items": {name: b64(item)}}
+    damaged: dict[str, object] = {"error": "malformed", "code": "damaged-archive"}
+    other = seal_item(document, SECRET, name, salt=sha256(b"another salt")[:16])
+    return [
+        {"name": "an archive", **good, "result": decode(document, dict)},
+        {"name": "another account", **good, "account_secret": b64(KEY), **damaged},
+        {"name": "an item is missing", **good, "items": {}, **damaged},
+        {"name": "the same document sealed at another time", **good, "items": {name: b64(other)}, **damaged},
+        {"name": "an item in place of the manifest", **good, "manifest": b64(item), **damaged},
+        {"name": "a manifest cut short", **good, "manifest": b64(manifest[:-1]), **damaged},
+        {"name": "an item with one byte changed", **good, "items": {name: b64(item[:-1] + b"x")}, **damaged},
+    ]
 
 
 def _words() -> list[Case]:

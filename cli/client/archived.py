@@ -1,0 +1,135 @@
+"""What of this device goes into the archive, and what comes out of it: pure functions of the state.
+
+Source: docs/protocol/49-recovery.md §9.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from protocol.e2ee.archive import (
+    MAX_GONE,
+    MAX_PARTS,
+    Book,
+    KeptContact,
+    KeptLine,
+    KeptSaid,
+    KeptSession,
+)
+from protocol.encoding import decode, encode
+from protocol.errors import LimitError, MissingError
+
+from .records import ArchiveRecord, Contact, TakeawayRecord
+from .state import ClientState
+from .views import SessionView
+
+MAX_SAID: Final = 6_000
+#: One part is for contacts and takeaways.
+MAX_SESSIONS: Final = MAX_PARTS - 1
+
+
+def is_kept(archive: ArchiveRecord, thread: str) -> bool:
+    """Tell whether a session is kept when it ends."""
+    return thread in archive.chosen or (archive.on and thread not in archive.spared)
+
+
+def with_kept(state: ClientState, seen: SessionView, *, topic: str, now: int) -> ClientState:
+    """Return the state with a session that ends put into the archive; when that is full, the oldest one goes."""
+    said = (KeptSaid(at=one.at, mine=one.mine, kind=one.kind[:20], text=one.text[:12_000]) for one in seen.lines)
+    document = KeptSession(
+        thread=seen.thread,
+        role=seen.role,
+        entity=seen.entity,
+        name=seen.name,
+        topic=topic[:200],
+        ended_at=now,
+        said=tuple(said)[-MAX_SAID:],
+    )
+    sessions = {**state.archive.sessions, seen.thread: encode(document)}
+    for oldest in list(sessions)[: max(0, len(sessions) - MAX_SESSIONS)]:
+        del sessions[oldest]
+    return replace(state, archive=replace(state.archive, sessions=sessions))
+
+
+def without_kept(state: ClientState, *threads: str) -> ClientState:
+    """Return the state without these archived sessions. Raises: MissingError: one is not there."""
+    archive = state.archive
+    if missing := [thread for thread in threads if thread not in archive.sessions]:
+        raise MissingError(f"the archive has no session {missing[0]}: `mentormesh person archive show` lists them")
+    rest = {thread: data for thread, data in archive.sessions.items() if thread not in threads}
+    gone = (*archive.gone, *threads)[-MAX_GONE:]
+    return replace(state, archive=replace(archive, sessions=rest, gone=gone))
+
+
+def sessions_of(state: ClientState) -> tuple[KeptSession, ...]:
+    """Return the archived sessions, the newest first."""
+    found = [decode(data, KeptSession, what="archived session") for data in state.archive.sessions.values()]
+    return tuple(sorted(found, key=lambda one: -one.ended_at))
+
+
+def book_of(state: ClientState) -> bytes:
+    """Return the document of contacts and what stays of sessions."""
+    contacts = (
+        KeptContact(
+            thread=one.thread,
+            name=one.name,
+            entity=one.entity,
+            label=one.label,
+            master_key=one.master_key,
+            met_at=one.met_at,
+            again=one.again,
+            token=one.token,
+            token_until=one.token_until,
+        )
+        for one in state.contacts
+    )
+    lines = (
+        KeptLine(thread=one.thread, kind=one.kind, text=one.text, at=one.at, done=one.done, id=one.id)
+        for one in state.takeaways
+    )
+    return encode(Book(contacts=tuple(contacts), lines=tuple(lines)))
+
+
+def with_book(state: ClientState, document: bytes) -> ClientState:
+    """Return the state with contacts and lines of a book that it does not have. Raises: MalformedError."""
+    book = decode(document, Book, what="archived book")
+    known = {one.thread for one in state.contacts}
+    contacts = (
+        Contact(
+            thread=one.thread,
+            name=one.name,
+            entity=one.entity,
+            label=one.label,
+            master_key=one.master_key,
+            met_at=one.met_at,
+            again=one.again,
+            token=one.token,
+            token_until=one.token_until,
+        )
+        for one in book.contacts
+        if one.thread not in known
+    )
+    return replace(
+        state,
+        contacts=(*state.contacts, *contacts),
+        takeaways=(*state.takeaways, *_new_lines(state, book.lines)),
+    )
+
+
+def with_session(state: ClientState, document: bytes) -> ClientState:
+    """Return the state with an archived session, unless it is there or was deleted. Raises: MalformedError."""
+    session = decode(document, KeptSession, what="archived session")
+    archive = state.archive
+    if session.thread in archive.sessions or session.thread in archive.gone:
+        return state
+    if len(archive.sessions) >= MAX_SESSIONS:
+        raise LimitError(f"the archive takes {MAX_SESSIONS} sessions")
+    return replace(state, archive=replace(archive, sessions={**archive.sessions, session.thread: document}))
+
+
+def _new_lines(state: ClientState, lines: Iterable[KeptLine]) -> Iterable[TakeawayRecord]:
+    known = {(one.thread, one.kind, one.id, one.at, one.text if not one.id else "") for one in state.takeaways}
+    for one in lines:
+        if (one.thread, one.kind, one.id, one.at, one.text if not one.id else "") not in known:
+            yield TakeawayRecord(thread=one.thread, kind=one.kind, text=one.text, at=one.at, done=one.done, id=one.id)

@@ -1,0 +1,233 @@
+"""The archive: what is kept when sessions end, what comes back on a new device, and what a lying node achieves."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from cli.client import recovery as module
+from cli.client import unlock
+from cli.client.archived import sessions_of
+from cli.client.person import Person
+from cli.client.records import FrameRecord, SessionRecord, ThreadRecord
+from cli.client.recovery import Words
+from cli.client.session import destroyed
+from cli.client.state import ClientState, dump_state
+from federation.ports import where
+from node.rows import SafeRow
+from protocol.addresses import audience_id
+from protocol.e2ee.frames import Chat, Content, Frame, Takeaway
+from protocol.encoding import b64, encode, sha256
+from protocol.errors import MissingError, RefusedError
+from protocol.signing import SigningKey
+
+from .test_commands import Home
+from .test_recovery import another
+from .world import PASSPHRASE, QUICK, Company, company
+
+pytestmark = [pytest.mark.slow, pytest.mark.system]
+ENTROPY: Final = sha256(b"words of the tests")
+SENTENCE: Final = "otter plays seven drums before noon"
+
+
+@pytest.fixture
+async def aurora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
+    monkeypatch.setattr(module.Recovery.__init__, "__kwdefaults__", {"cost": QUICK})
+    monkeypatch.setattr(unlock.create_vault, "__kwdefaults__", {"cost": QUICK})
+    monkeypatch.setenv("MENTORMESH_PASSPHRASE", PASSPHRASE)
+    async with company(tmp_path, "aurora") as made:
+        yield made
+
+
+def named(text: str) -> str:
+    return b64(sha256(text.encode())[:16])
+
+
+def talked(state: ClientState, name: str, *said: Content) -> ClientState:
+    """Return the state in the middle of a session in which this device said something."""
+    thread, entity = named(name), state.signed_in.entity
+    record = ThreadRecord(
+        thread=thread,
+        role="mentee",
+        consumer=entity,
+        provider="https://cobalt.example",
+        audience=audience_id(entity, "https://cobalt.example"),
+        state="AGREED",
+        updated_at=1,
+        topic="mm:first-board-presentation",
+    )
+    frames = tuple(
+        shown(number, Frame(id=named(f"{name} {number}"), at=number, content=content))
+        for number, content in enumerate(said, 1)
+    )
+    session = SessionRecord(
+        thread=thread,
+        engine="mls-1",
+        state=b"",
+        frames=frames,
+        name=name,
+        master_key=SigningKey(sha256(b"master")).public.text,
+    )
+    return state.with_thread(record).with_session(session)
+
+
+def shown(number: int, frame: Frame) -> FrameRecord:
+    return FrameRecord(number=number, sender="own", frame=encode(frame))
+
+
+async def ends(person: Person, name: str, *said: Content) -> str:
+    """Let a session of this device end, and return its thread."""
+    person._core.vault.update(lambda state: talked(state, name, *said))
+    person._core.vault.update(lambda state: destroyed(state, named(name), now=person._core.now()))
+    return named(name)
+
+
+async def two_ways(person: Person) -> None:
+    await person.recovery.add_words(ENTROPY)
+    await person.recovery.add_passphrase(SENTENCE)
+
+
+async def kept_at(company: Company) -> dict[str, SafeRow]:
+    async with company.store.read() as reader:
+        return {row.name: row for row in await reader.find(SafeRow)}
+
+
+async def test_contacts_takeaways_and_archived_sessions_are_back_on_a_new_device(aurora: Company) -> None:
+    async with aurora.person("aurora1") as lost, another(aurora, "later") as later:
+        with pytest.raises(RefusedError, match="2 ways back"):
+            lost.archive.turn(on=True)
+        await ends(lost, "Ben", Chat(text="not kept"), Takeaway(text="Bad news first."))
+        await two_ways(lost)
+        lost.archive.turn(on=True)
+        thread = await ends(lost, "Cleo", Chat(text="kept words"), Takeaway(text="Ask early."))
+        assert await lost.archive.push()
+        assert not await lost.archive.push()
+        stored = await kept_at(aurora)
+        assert len(stored) == 4
+        assert {len(row.data) for name, row in stored.items() if name != "recovery"} == {4096 + 16 + 40}
+        assert b"kept words" not in b"".join(row.data for row in stored.values())
+        await later.recovery.begin(await aurora.link("aurora1"))
+        done = await later.restore(Words(ENTROPY))
+        assert done.synced.warnings == ()
+        state = later.state
+        assert {one.name for one in state.contacts} == {"Ben", "Cleo"}
+        assert {one.text for one in state.takeaways} == {"Bad news first.", "Ask early."}
+        (kept,) = sessions_of(state)
+        assert (kept.thread, kept.name) == (thread, "Cleo")
+        assert [one.text for one in kept.said if one.kind == "chat"] == ["kept words"]
+        assert not await later.archive.push()
+
+
+async def test_a_session_that_nobody_chose_to_keep_leaves_no_words(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana:
+        await two_ways(ana)
+        await ends(ana, "Ben", Chat(text="canary words"))
+        ana._core.vault.update(lambda state: talked(state, "Cleo", Chat(text="chosen words")))
+        ana.archive.turn(on=True, thread=named("Cleo"))
+        ana.archive.turn(on=True)
+        ana._core.vault.update(lambda state: talked(state, "Dan", Chat(text="spared words")))
+        ana.archive.turn(on=False, thread=named("Dan"))
+        assert (ana.archive.keeps(named("Cleo")), ana.archive.keeps(named("Dan"))) == (True, False)
+        with pytest.raises(MissingError):
+            ana.archive.turn(on=True, thread=named("nobody"))
+        for name in ("Cleo", "Dan"):
+            ana._core.vault.update(partial(destroyed, thread=named(name), now=9))
+        assert [one.name for one in sessions_of(ana.state)] == ["Cleo"]
+
+        assert b"canary words" not in dump_state(ana.state)
+        assert b"spared words" not in dump_state(ana.state)
+
+
+async def test_what_was_deleted_stays_deleted(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "later") as later:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        first, second = await ends(ana, "Ben", Chat(text="one")), await ends(ana, "Cleo", Chat(text="two"))
+        await ana.archive.push()
+        older = await kept_at(aurora)
+        await ana.archive.delete(first)
+        with pytest.raises(MissingError, match="archive has no session"):
+            await ana.archive.delete(first)
+        assert len(await kept_at(aurora)) == len(older) - 1
+        await later.recovery.begin(await aurora.link("aurora1"))
+        await later.restore(Words(ENTROPY))
+        assert [one.thread for one in sessions_of(later.state)] == [second]
+
+
+async def test_an_older_changed_or_lost_archive_is_told_and_stored_again(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        await ends(ana, "Ben", Chat(text="one"))
+        await ana.archive.push()
+        older = (await kept_at(aurora))["archive"]
+        await ends(ana, "Cleo", Chat(text="two"))
+        await ana.archive.push()
+        newest = (await kept_at(aurora))["archive"]
+        changed = replace(newest, data=newest.data[:-1] + b"x")
+        for shown, what in ((older, "an older archive"), (changed, "a changed archive"), (None, "lost your archive")):
+            async with aurora.store.write() as tx:
+                await tx.delete(SafeRow, where(name="archive"))
+                if shown is not None:
+                    await tx.insert(replace(shown, version=newest.version + 5))
+            await ana.archive.pull()
+            assert what in ana.archive.warnings.pop()
+            assert await ana.archive.push()
+            assert len(await kept_at(aurora)) == 5
+            newest = (await kept_at(aurora))["archive"]
+
+
+async def test_one_damaged_item_costs_one_session_and_the_rest_comes_back(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "later") as later:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        for name in ("Ben", "Cleo"):
+            await ends(ana, name, Chat(text=name), Takeaway(text=f"of {name}"))
+            await ana.archive.push()
+        items = [row for name, row in (await kept_at(aurora)).items() if name not in {"recovery", "archive"}]
+        sessions = sorted(items, key=lambda row: row.data)
+        async with aurora.store.write() as tx:
+            for row in sessions[:2]:  # exchanged for one another
+                other = sessions[1] if row is sessions[0] else sessions[0]
+                await tx.put(replace(row, data=other.data))
+        await later.recovery.begin(await aurora.link("aurora1"))
+        done = await later.restore(Words(ENTROPY))
+        assert len(done.synced.warnings) == 2
+        assert all("could not be read" in one for one in done.synced.warnings)
+
+
+async def test_two_devices_keep_what_both_archived(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        await ana.archive.push()
+        copy._core.vault.update(lambda _state: ana.state)
+        await ends(copy, "Ben", Chat(text="there"))
+        await ends(ana, "Cleo", Chat(text="here"))
+        await copy.archive.push()
+        await ana.archive.push()
+        await copy.archive.pull()
+        for one in (ana, copy):
+            assert {kept.name for kept in sessions_of(one.state)} == {"Ben", "Cleo"}
+            assert {contact.name for contact in one.state.contacts} == {"Ben", "Cleo"}
+
+
+async def test_the_archive_is_typed(aurora: Company) -> None:
+    ana = await Home(aurora, "aurora1").sign_in()
+    refused = await ana.type("person", "archive", "on")
+    assert "sessions are kept once there are 2 ways back, and you have 0" in refused.stderr
+    await ana.read("person", "recovery", "words", "--show")
+    secret = ana.folder / "secret"
+    secret.write_text(SENTENCE)
+    await ana.done("person", "recovery", "passphrase", "--recovery-passphrase-file", str(secret))
+    assert "kept when they end" in await ana.done("person", "archive", "on")
+    assert await ana.read("person", "archive", "show") == []
+    missing = await ana.type("person", "archive", "show", "AAAAAA")
+    assert "no such session" in missing.stderr
+    await ana.done("person", "archive", "export", str(ana.folder / "all.json"))
+    assert (ana.folder / "all.json").stat().st_mode & 0o777 == 0o600
+    assert await ana.read("person", "archive", "delete", "--all") == {"deleted": []}
+    assert "What is in the archive stays" in await ana.done("person", "archive", "off")
