@@ -42,7 +42,7 @@ def backup(file: Path, directory: Path, *, as_json: bool) -> None:
     """
     from node.store.backup import backup as copy
 
-    source = directory / configuration.load(directory, os.environ).store.path
+    source = directory / _file(directory)
     size = copy(source, file, now=SystemClock().now())
     file.chmod(0o600)
     Output(as_json=as_json).result(BackedUp(file=str(file), size_bytes=size), f"Wrote {file} ({size:,} bytes).")
@@ -60,7 +60,7 @@ def restore(file: Path, directory: Path, *, replace: bool, as_json: bool) -> Non
     """
     from node.store.backup import restore as put_back
 
-    target = directory / configuration.load(directory, os.environ).store.path
+    target = directory / _file(directory)
     now = SystemClock().now()
     with locking.hold(directory):
         aside = _set_aside(target, now) if replace else None
@@ -73,6 +73,18 @@ def restore(file: Path, directory: Path, *, replace: bool, as_json: bool) -> Non
     restored = Restored(generation=meta.generation, set_aside=str(aside or ""))
     note = f" The database it replaced is {aside}." if aside else ""
     Output(as_json=as_json).result(restored, f"Restored {file} as generation {meta.generation}.{note}")
+
+
+def _file(directory: Path) -> str:
+    """Return where the database file is. Raises: RefusedError: the node keeps its rows in PostgreSQL."""
+    store = configuration.load(directory, os.environ).store
+    if store.url:
+        raise RefusedError(
+            "this node keeps its rows in PostgreSQL: back it up and restore it with the tools of the database, "
+            "such as pg_dump or an archive; docs/how-to/use-postgresql.md says what a restore needs beside",
+            code="postgresql",
+        )
+    return store.path
 
 
 def _set_aside(target: Path, now: int) -> Path | None:

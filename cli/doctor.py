@@ -15,6 +15,7 @@ from node.checks import (
     Check,
     check_clock,
     check_configuration,
+    check_database,
     check_disk,
     check_files,
     check_machine,
@@ -83,6 +84,7 @@ async def diagnose(directory: Path, *, peers: bool) -> list[Check]:
     checks += check_files(directory, config)
     checks.append(check_disk(directory, config))
     checks.append(check_clock(directory, config, now=now))
+    checks += await check_database(directory, config, now=now)
     checks += check_tls(directory, config, now=now)
     checks.append(await check_mail(directory, config))
     if locking.serving_at(directory) is None:

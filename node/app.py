@@ -49,7 +49,7 @@ from .services.standing import Overview
 from .services.vocabulary import VocabularyService
 from .services.witness_operations import WitnessOperations
 from .status import Alert, Status
-from .store.sqlite import SqliteStore
+from .store.opening import open_store
 from .telemetry import make_log
 from .witnessing import Witnessing
 
@@ -82,7 +82,6 @@ class Node:
         self.handshakes.listen(self.witnessing.watch.refer)
         self.health: Final = Health(base.store, base.jobs)
         status = Status(
-            base.directory,
             base.config,
             base.page_base,
             base.store,
@@ -259,12 +258,9 @@ async def open_node(
     Raises: MeshError: keys, database or settings cannot be used; each says what to do.
     """
     clock = clock or SystemClock()
-    path = directory / config.store.path
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     finish_install(directory)
     async with AsyncExitStack() as stack:
-        opened = SqliteStore.open(path, clock=clock, window_s=config.store.commit_window_ms / 1000)
-        store = await stack.enter_async_context(opened)
+        store = await stack.enter_async_context(open_store(directory, config.store, clock=clock))
         entropy = entropy or SystemEntropy()
         if await is_restored(store, entity=config.node.entity, generation=store.generation):
             renew_witness(directory, config.node.entity, entropy=entropy, now=clock.now())

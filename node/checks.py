@@ -22,7 +22,7 @@ from .keys import KEY_FOLDER, RECOVERY_FILE, TOKEN_FILE, load_keys
 from .outside import MAIL_FOLDER, family_map, smtp_settings
 from .sections import Config
 from .serving import tls_context
-from .store import library
+from .store import library, opening
 
 Level = Literal["green", "yellow", "red"]
 
@@ -127,6 +127,27 @@ def check_clock(directory: Path, config: Config, *, now: int) -> Check:
     if now < EARLIEST_NOW or now + SKEW_S < written:
         return red("clock", "the clock is behind", "set it, and keep it right with a time service (chrony, timesyncd)")
     return green("clock", "not behind what the node has written; `peer doctor` compares it with a peer's")
+
+
+async def check_database(directory: Path, config: Config, *, now: int) -> list[Check]:
+    """Return how the PostgreSQL server is, for a node that keeps its rows there."""
+    if not config.store.url:
+        return []
+    try:
+        server = opening.database(directory, config.store)
+        from .store.postgres.inspection import examine
+
+        facts = await examine(server, now=now)
+    except MeshError as error:
+        return [red("database", str(error), "mend what is said; docs/reference/storage.md explains [store] url")]
+    checks = [green("database", f"PostgreSQL {facts.version}")]
+    if not facts.crash_safe:
+        fix = "set fsync and full_page_writes to on in postgresql.conf"
+        checks.append(red("database", "the server does not wait for its disk: a crash loses what peers rely on", fix))
+    if facts.max_connections < config.store.sessions + 1:
+        fix = "raise max_connections of the server, or lower [store] sessions"
+        checks.append(red("database", f"the server takes {facts.max_connections} connections", fix))
+    return checks
 
 
 def check_port(config: Config) -> Check:

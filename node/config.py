@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -22,6 +23,8 @@ from .sections import Config, Section
 
 FILE_NAME: Final = "mentormesh.toml"
 PREFIX: Final = "MENTORMESH_"
+#: Values of `sslmode` in a database URL that do without TLS under no circumstances.
+_ENCRYPTED: Final = frozenset({"require", "verify-ca", "verify-full"})
 #: Variables of the program and its tests that are not settings of a node.
 OTHER_VARIABLES: Final = frozenset({"MENTORMESH_DIR", "MENTORMESH_HOME", "MENTORMESH_DATA", "MENTORMESH_PASSPHRASE"})
 
@@ -203,6 +206,7 @@ def _rules(config: Config) -> Iterator[str]:
     if config.mail.mode == "smtp" and not config.mail.host:
         yield '[mail] host is needed with mode = "smtp"'
     yield from _registry(config)
+    yield from _database(config)
     yield from _development(config)
 
 
@@ -213,6 +217,23 @@ def _registry(config: Config) -> Iterator[str]:
         config.registry.consortium()
     except MeshError as error:
         yield f"[registry] {error}"
+
+
+def _database(config: Config) -> Iterator[str]:
+    """No secret in the settings, and nothing of the rows readable on the way to another machine."""
+    try:
+        address = urlsplit(config.store.url)
+    except ValueError:
+        yield "[store] url: the host is no address"
+        return
+    asked = parse_qs(address.query)
+    if "password" in asked:
+        yield "[store] url: put the password into a file and name it in password_file"
+    hosts = [host.rpartition(":")[0] or host for host in address.netloc.rpartition("@")[2].split(",")]
+    hosts += [host for value in asked.get("host", []) for host in value.split(",")]
+    remote = [host for host in hosts if host and not host.startswith("/") and not is_loopback(host.strip("[]"))]
+    if remote and not _ENCRYPTED.intersection(asked.get("sslmode", [])):
+        yield "[store] url: a database on another machine needs ?sslmode=verify-full (at least require)"
 
 
 def _exposure(config: Config) -> Iterator[str]:

@@ -52,7 +52,7 @@ from .services.peers import PeerOperations, draft_document
 from .services.safe import Safe
 from .services.search import Search
 from .services.vocabulary import VocabularyService
-from .store.sqlite import SqliteStore
+from .store.opening import NodeStore
 from .telemetry import Log, Metrics
 
 
@@ -63,7 +63,7 @@ class Base:
         self,
         directory: Path,
         config: Config,
-        store: SqliteStore,
+        store: NodeStore,
         *,
         clock: Clock,
         entropy: Entropy,

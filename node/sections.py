@@ -12,6 +12,7 @@ from protocol.vocabulary import Country, Language
 
 HostPort = r"^(\[[0-9a-f:]{2,39}\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$"
 WebBase = r"^(https?://[a-z0-9.:\[\]-]{1,260})?$"
+DatabaseUrl = r"^(postgres(ql)?://([^/:@\s]*@)?[^@\s]*)?$"
 NodeName = r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?$"
 
 
@@ -61,6 +62,15 @@ class StoreSection(Section, frozen=True, kw_only=True):
     """Where the node keeps its rows."""
 
     path: Annotated[str, doc("SQLite file, inside the node directory unless absolute.", min_length=1)] = "data/node.db"
+    url: Annotated[
+        str,
+        doc(
+            "PostgreSQL database instead of the file, such as postgresql://node@db.example/aurora; no password in it.",
+            pattern=DatabaseUrl,
+        ),
+    ] = ""
+    password_file: Annotated[str, doc("File that holds the database password, readable by the node alone.")] = ""
+    sessions: Annotated[int, doc("PostgreSQL sessions that read; one more writes.", ge=2, le=100)] = 8
     commit_window_ms: Annotated[int, doc("Transactions of this many ms share one fsync.", ge=0, le=5)] = 2
     least_free_mib: Annotated[int, doc("Below this free space `doctor` reports red, in MiB.", ge=1)] = 256
 

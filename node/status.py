@@ -1,16 +1,16 @@
 """The state of a node in a few figures that say nothing about a person."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 import msgspec
 
-from federation.ports import Row, Store
+from federation.ports import Row
 
 from .jobs import JobReport, Jobs
 from .operations import Command, Operation
 from .rows import MetaRow
 from .sections import Config
+from .store.opening import NodeStore
 from .version import version
 
 
@@ -61,10 +61,9 @@ class Status:
 
     def __init__(
         self,
-        directory: Path,
         config: Config,
         page_base: str,
-        store: Store,
+        store: NodeStore,
         jobs: Jobs,
         *,
         counted: Mapping[str, type[Row]],
@@ -72,7 +71,6 @@ class Status:
     ) -> None:
         self._alerts = alerts
         self._page_base = page_base
-        self._path = directory / config.store.path
         self._config = config
         self._store = store
         self._jobs = jobs
@@ -91,7 +89,7 @@ class Status:
             listen=config.node.listen,
             pages=self._page_base,
             generation=meta[0].generation if meta else 0,
-            database_bytes=sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*")),
+            database_bytes=await self._store.size_bytes(),
             counts=counts,
             jobs=self._jobs.report(),
             alerts=await self._alerts(),

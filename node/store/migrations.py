@@ -3,7 +3,7 @@
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +57,11 @@ def migrate(connection: sqlite3.Connection, *, now: int, folder: Path = FOLDER) 
 
 def pending(connection: sqlite3.Connection, known: tuple[Migration, ...]) -> tuple[Migration, ...]:
     """Return the changes that the database has not been through. Raises: SchemaError: see `migrate`."""
-    done = _recorded(connection)
+    return not_in(_recorded(connection), known)
+
+
+def not_in(done: Mapping[int, tuple[str, str]], known: tuple[Migration, ...]) -> tuple[Migration, ...]:
+    """Return the changes that are not `done`, which holds name and hash by number. Raises: SchemaError."""
     by_number = {migration.number: migration for migration in known}
     for number, (name, sha256) in done.items():
         if number not in by_number:

@@ -99,6 +99,10 @@ class SqliteStore:
                 transaction.open = False
             group.calls += transaction.calls
 
+    async def size_bytes(self) -> int:
+        """Return what the database file and the files beside it take."""
+        return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
+
     async def scrub(self) -> None:
         """Move all changes into the database file and empty the write-ahead file, which still holds erased rows.
 

@@ -1,6 +1,7 @@
 """SQL text for each kind of row and form of condition, in the subset that SQLite ≥ 3.40 and PostgreSQL ≥ 15 share.
 
-Names come from row classes (checked in `federation.shapes`), values only ever through placeholders.
+Names come from row classes (checked in `federation.shapes`), values only ever through placeholders. What is left to
+translate stands in `node.store.postgres.dialect`.
 """
 # ruff: noqa: S608 -- only checked names of classes and columns enter the text
 
@@ -23,11 +24,6 @@ class Form(msgspec.Struct, frozen=True):
 
 Forms = tuple[Form, ...]
 _CACHED: Final = 2048
-
-
-def placeholder(position: int) -> str:  # noqa: ARG001 -- PostgreSQL's `$1` needs the position, SQLite's `?` does not
-    """Return the mark for the value at `position`, counted from 1: the one difference between dialects."""
-    return "?"
 
 
 def split(conditions: tuple[Condition, ...]) -> tuple[Forms, list[Value]]:
@@ -55,7 +51,7 @@ def select(kind: type[Row], forms: Forms, order: str | None, *, limited: bool) -
     """Return the text that reads whole rows; the last placeholder is the limit, if `limited`."""
     found = shape(kind)
     text = f"SELECT {_names(found.names)} FROM {_quoted(found.table)}{_where(forms)} ORDER BY {_order(kind, order)}"
-    return text + (f" LIMIT {placeholder(sum(form.count for form in forms) + 1)}" if limited else "")
+    return f"{text} LIMIT ?" if limited else text
 
 
 @cache
@@ -82,7 +78,7 @@ def delete(kind: type[Row], forms: Forms) -> str:
 def insert(kind: type[Row]) -> str:
     """Return the text that adds one row."""
     found = shape(kind)
-    marks = ", ".join(placeholder(position) for position in range(1, len(found.names) + 1))
+    marks = ", ".join("?" for _ in found.names)
     return f"INSERT INTO {_quoted(found.table)} ({_names(found.names)}) VALUES ({marks})"
 
 
@@ -96,20 +92,14 @@ def put(kind: type[Row]) -> str:
 
 
 def _where(forms: Forms) -> str:
-    parts: list[str] = []
-    position = 1
-    for form in forms:
-        parts.append(_part(form, position))
-        position += form.count
-    return " WHERE " + " AND ".join(parts) if parts else ""
+    return " WHERE " + " AND ".join(map(_part, forms)) if forms else ""
 
 
-def _part(form: Form, position: int) -> str:
+def _part(form: Form) -> str:
     column = _quoted(form.column)
     if form.test == "in":
-        marks = ", ".join(placeholder(position + offset) for offset in range(form.count))
-        return f"{column} IN ({marks})" if marks else "1 = 0"
-    return f"{column} {form.test} {placeholder(position)}" if form.count else f"{column} IS NULL"
+        return f"{column} IN ({', '.join('?' * form.count)})" if form.count else "1 = 0"
+    return f"{column} {form.test} ?" if form.count else f"{column} IS NULL"
 
 
 def _order(kind: type[Row], order: str | None) -> str:

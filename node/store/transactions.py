@@ -36,7 +36,7 @@ class Snapshot:
         """Return the row with this key, or None."""
         check_key(kind, key)
         values = self._first(statements.get(kind), key)
-        return None if values is None else _builder(kind)(values)
+        return None if values is None else builder(kind)(values)
 
     async def find(
         self, kind: type[R], *conditions: Condition, order: str | None = None, limit: int | None = None
@@ -45,7 +45,7 @@ class Snapshot:
         check_query(kind, conditions, order, limit)
         forms, values = statements.split(conditions)
         text = statements.select(kind, forms, order, limited=limit is not None)
-        build = _builder(kind)
+        build = builder(kind)
         found: list[R] = []
         with closing(self._run(text, values if limit is None else [*values, limit])) as cursor:
             while True:
@@ -188,7 +188,7 @@ def _raise_conflict(error: sqlite3.Error) -> None:
 
 
 @cache
-def _builder(kind: type[R]) -> Callable[[tuple[Value, ...]], R]:
+def builder(kind: type[R]) -> Callable[[tuple[Value, ...]], R]:
     """Return the function that makes a row from the values of its columns."""
     names = shape(kind).names
     flags = tuple(column.name for column in shape(kind).columns if column.type is bool)

@@ -16,6 +16,7 @@ from federation.rows import EvidenceRow, MailboxRow, MessageRow, NonceRow, Outbo
 from node.api.table import ALL_ROUTES
 from node.services import quotes
 from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
+from node.store.sqlite import SqliteStore
 from protocol import jws
 from protocol.bodies import CancelledBody, RequestBody
 from protocol.encoding import b64, decode
@@ -261,6 +262,7 @@ VALUES: Final = re.compile(r"x?'[^']*'|\b\d+\b", re.IGNORECASE)
 async def statements(world: World, mail: str) -> list[str]:
     """Return what the database does while somebody asks for a link, without the values."""
     seen: list[str] = []
+    assert isinstance(world.node.node.base.store, SqliteStore)
     writer = world.node.node.base.store._writer
     writer.set_trace_callback(lambda text: seen.append(VALUES.sub("?", text)))
     try:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import ClassVar, Final
 
-from federation.ports import Row
+from federation.ports import Row, Store
 from node.clock import SystemClock
 from node.store.connection import open_writer
 from node.store.migrations import FOLDER
@@ -80,19 +80,30 @@ def floor(batch: int) -> tuple[float, list[float]]:
 async def measure(crowd: int) -> tuple[float, list[float]]:
     """Return transactions a second and the milliseconds of each, for `crowd` tasks that write without a pause."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "migrations"
-        folder.mkdir()
-        (folder / "0001_store.sql").write_bytes((FOLDER / "0001_store.sql").read_bytes())
-        (folder / "0002_item.sql").write_text(TABLE)
-        took: list[float] = []
-        path = Path(name) / "node.db"
-        async with SqliteStore.open(path, clock=SystemClock(), folder=folder) as store:
-            start = time.perf_counter()
-            await asyncio.gather(*(write(store, first, crowd, start + SECONDS, took) for first in range(crowd)))
-            return len(took) / (time.perf_counter() - start), took
+        async with SqliteStore.open(
+            Path(name) / "node.db", clock=SystemClock(), folder=item_folder(Path(name))
+        ) as store:
+            return await work(store, crowd)
 
 
-async def write(store: SqliteStore, first: int, step: int, end: float, took: list[float]) -> None:
+def item_folder(directory: Path) -> Path:
+    """Return a new folder with the migrations that make the table of `ItemRow`."""
+    folder = directory / "migrations"
+    folder.mkdir()
+    (folder / "0001_store.sql").write_bytes((FOLDER / "0001_store.sql").read_bytes())
+    (folder / "0002_item.sql").write_text(TABLE)
+    return folder
+
+
+async def work(store: Store, crowd: int) -> tuple[float, list[float]]:
+    """Return transactions a second and the milliseconds of each in an open store."""
+    took: list[float] = []
+    start = time.perf_counter()
+    await asyncio.gather(*(write(store, first, crowd, start + SECONDS, took) for first in range(crowd)))
+    return len(took) / (time.perf_counter() - start), took
+
+
+async def write(store: Store, first: int, step: int, end: float, took: list[float]) -> None:
     """Insert rows until `end`, each in its own transaction."""
     number = first
     while (began := time.perf_counter()) < end:

@@ -1,5 +1,6 @@
-"""On every table of a node the memory store answers as the SQLite store does, whatever is asked of both."""
+"""On every table of a node the memory store answers as the real ones do, whatever is asked of both."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -7,14 +8,17 @@ from typing import Final
 
 import pytest
 
-from federation.ports import Condition, Reader, Row, Value, Writer, above, at_least, at_most, below, is_in, where
+from federation.ports import Condition, Reader, Row, Store, Value, Writer, above, at_least, at_most, below, is_in, where
 from federation.shapes import Column, shape
 from node.rows import MetaRow, MigrationRow
+from node.store.postgres.connection import Server
+from node.store.postgres.store import PostgresStore
 from node.store.sqlite import SqliteStore
 from protocol.errors import ConflictError
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
 from tests.node.store.test_schema import ROWS
+from tests.postgres import Cluster
 
 TRANSACTIONS: Final = 3
 STEPS: Final = 40
@@ -28,6 +32,16 @@ VALUES: Final[dict[type, tuple[Value, ...]]] = {
 }
 #: What these two tables hold is the SQLite store's own business.
 KINDS: Final = [kind for kind in ROWS if kind not in {MetaRow, MigrationRow}]
+
+
+def _likeness(kind: type[Row]) -> tuple[object, ...]:
+    """Return what the SQL of a kind depends on: types, whether empty, and how many columns are how unique."""
+    columns = frozenset((column.type, column.optional) for column in shape(kind).columns)
+    return columns, len(kind.key), tuple(map(len, kind.unique)), len(kind.key) == len(shape(kind).columns)
+
+
+#: One kind for each likeness: every statement to a server takes its way there and back.
+UNLIKE: Final = list({_likeness(kind): kind for kind in KINDS}.values())
 
 Step = Callable[[Writer], Awaitable[object]]
 
@@ -115,13 +129,35 @@ async def disk(folder: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
+@pytest.fixture(scope="module")
+def server(postgres: Cluster) -> Server:
+    return Server(url=asyncio.run(postgres.fresh()))
+
+
+@pytest.fixture
+async def database(server: Server) -> AsyncIterator[PostgresStore]:
+    async with await PostgresStore.open(server, clock=SteppedClock()) as store:
+        yield store
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.table)
-async def test_both_stores_give_the_same_answers(disk: SqliteStore, kind: type[Row]) -> None:
+async def test_a_file_gives_the_same_answers(disk: SqliteStore, kind: type[Row]) -> None:
+    await compare(disk, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UNLIKE, ids=lambda kind: kind.table)
+async def test_a_database_gives_the_same_answers(database: PostgresStore, kind: type[Row]) -> None:
+    await compare(database, kind, transactions=1)
+
+
+async def compare(disk: Store, kind: type[Row], *, transactions: int = TRANSACTIONS) -> None:
+    """Ask a store and the one in memory the same, and compare what they answer and what is in them."""
     player, memory = Player(kind), MemoryStore()
     async with disk.write() as tx:
         await tx.delete(kind)
     seen: set[str] = set()
-    for _ in range(TRANSACTIONS):
+    for _ in range(transactions):
         async with disk.write() as there, memory.write() as here:
             for _ in range(STEPS):
                 step = player.step()

@@ -85,6 +85,42 @@ WRONG = [
         {},
         "[development] connect_to: every value must be a loopback HOST:PORT",
     ),
+    (
+        "database of another kind",
+        GOOD + "[store]\nurl = 'mysql://secret/aurora'",
+        {},
+        "[store] url: has not the documented form",
+    ),
+    (
+        "database with a password",
+        GOOD + "[store]\nurl = 'postgresql://node:secret@db/aurora'",
+        {},
+        "[store] url: has not the documented form",
+    ),
+    (
+        "database with a password behind it",
+        GOOD + "[store]\nurl = 'postgresql:///aurora?password=secret'",
+        {},
+        "[store] url: put the password into a file",
+    ),
+    (
+        "database in the clear",
+        GOOD + "[store]\nurl = 'postgresql://node@secret.example/aurora?sslmode=prefer'",
+        {},
+        "[store] url: a database on another machine needs ?sslmode=verify-full",
+    ),
+    (
+        "second database in the clear",
+        GOOD + "[store]\nurl = 'postgresql://node@localhost:5432,secret.example:5432/aurora'",
+        {},
+        "[store] url: a database on another machine",
+    ),
+    (
+        "database at no address",
+        GOOD + "[store]\nurl = 'postgresql://[secret/aurora'",
+        {},
+        "[store] url: the host is no",
+    ),
     ("unknown variable", GOOD, {"MENTORMESH_NODE_LISTN": "x"}, "MENTORMESH_NODE_LISTN is no setting: did you mean"),
     (
         "variable of wrong form",
@@ -94,6 +130,20 @@ WRONG = [
     ),
     ("variable of wrong word", GOOD, {"MENTORMESH_MAIL_MODE": "secret"}, "[mail] mode: not one of the allowed values"),
 ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "postgresql:///aurora?host=%2Frun%2Fpostgresql",
+        "postgresql://node@localhost/aurora",
+        "postgres://node@[::1]:5433/aurora?search_path=aurora",
+        "postgresql://node@db1.example:5432,db2.example/aurora?sslmode=verify-full",
+    ],
+)
+def test_a_database_on_this_machine_or_behind_tls_is_taken(url: str) -> None:
+    assert parse(GOOD + f"[store]\nurl = '{url}'", {}).store.url == url
 
 
 @pytest.mark.parametrize(("text", "variables", "sentence"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])

@@ -27,7 +27,17 @@ PROGRAM: Final = (sys.executable, "-c", "from cli.main import main; main(prog_na
 STOP_S: Final = 10
 
 #: What a node must not need in order to start.
-LATE: Final = ("sqlite_utils", "numpy", "babel", "icalendar", "jinja2", "aiosmtplib", "keyring", "hypothesis")
+LATE: Final = (
+    "asyncpg",
+    "sqlite_utils",
+    "numpy",
+    "babel",
+    "icalendar",
+    "jinja2",
+    "aiosmtplib",
+    "keyring",
+    "hypothesis",
+)
 
 
 def environment(**variables: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from node.api.bodies import BodyLimits, parse_json
 from node.api.middleware import HEADERS, HSTS
 from node.keys import operator_token
+from node.store.sqlite import SqliteStore
 from protocol.errors import MalformedError, UnavailableError
 from tests.node.running import Running, problem, running, settings
 
@@ -320,6 +321,7 @@ async def test_a_full_disk_is_507_while_reading_goes_on_and_ends_without_a_resta
     command = {"scheme": "large", "files": [{"name": "large.jsonl", "text": text}]}
     headers = {"Authorization": f"Bearer {operator_token(node.node.base.directory)}"}
     address = node.url + "/operator/v1/operations/vocabulary.import"
+    assert isinstance(node.node.base.store, SqliteStore)
     writer = node.node.base.store._writer
     pages = writer.execute("PRAGMA page_count").fetchone()[0]
     writer.execute(f"PRAGMA max_page_count = {pages}")

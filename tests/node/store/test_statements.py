@@ -4,8 +4,6 @@ import re
 import sqlite3
 from contextlib import closing
 
-import pytest
-
 from federation.ports import at_most, is_in, where
 from node.store import statements
 from node.store.statements import split
@@ -29,16 +27,6 @@ def test_text_of_each_statement() -> None:
     assert statements.insert(PairRow) == 'INSERT INTO "pair" ("first", "second") VALUES (?, ?)'
     assert statements.put(PairRow) == statements.insert(PairRow) + ' ON CONFLICT ("first", "second") DO NOTHING'
     assert 'ON CONFLICT ("id") DO UPDATE SET "name" = excluded."name", "code"' in statements.put(SampleRow)
-
-
-def test_placeholders_can_be_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statements, "placeholder", lambda position: f"${position}")
-    forms, values = split((where(name="n", code=None), is_in("flag", [True, False]), at_most("id", 7)))
-    text = statements.select.__wrapped__(SampleRow, forms, None, limited=True)
-    assert '"name" = $1 AND "code" IS NULL AND "flag" IN ($2, $3) AND "id" <= $4' in text
-    assert text.endswith("LIMIT $5")
-    assert len(values) == 4
-    assert statements.insert.__wrapped__(PairRow).endswith("VALUES ($1, $2)")
 
 
 def test_lists_of_similar_length_share_one_text() -> None:

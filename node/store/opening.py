@@ -1,0 +1,66 @@
+"""Opens the store that the settings name: the embedded file, or a PostgreSQL database."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from federation.ports import Clock, Store
+from node.keyfiles import read_private
+from node.sections import StoreSection
+from protocol.errors import RefusedError
+
+from .sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from .postgres.connection import Server
+
+
+class NodeStore(Store, Protocol):
+    """A store with what a node asks of its own."""
+
+    @property
+    def generation(self) -> int:
+        """Return 1 for a database that was never restored, and one more for each restore."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """Return what the rows and their indexes take."""
+        ...
+
+    async def scrub(self) -> None:
+        """Make erased rows unreadable, as far as the database can. Raises: UnavailableError: try again."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for the last commit and let go of the database."""
+        ...
+
+
+@asynccontextmanager
+async def open_store(directory: Path, settings: StoreSection, *, clock: Clock) -> AsyncIterator[NodeStore]:
+    """Yield the store of the node in `directory`. Raises: MeshError: it cannot be used; the message says what to do."""
+    window_s = settings.commit_window_ms / 1000
+    if settings.url:
+        server = database(directory, settings)
+        from .postgres.store import PostgresStore
+
+        async with await PostgresStore.open(server, clock=clock, window_s=window_s, sessions=settings.sessions) as rows:
+            yield rows
+        return
+    path = directory / settings.path
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    async with SqliteStore.open(path, clock=clock, window_s=window_s) as file:
+        yield file
+
+
+def database(directory: Path, settings: StoreSection) -> "Server":
+    """Return where the PostgreSQL database is. Raises: RefusedError: its driver or the password file is missing."""
+    try:
+        from .postgres.connection import Server
+    except ImportError:
+        raise RefusedError(
+            "[store] url needs the PostgreSQL driver: install mentormesh[postgres]", code="driver"
+        ) from None
+    password = read_private(directory / settings.password_file).strip() if settings.password_file else ""
+    return Server(url=settings.url, password=password)

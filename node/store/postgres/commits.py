@@ -1,0 +1,236 @@
+"""Transactions that run one after the other, in all processes of a node, and share commits within each.
+
+The rule of the embedded store holds here too: a transaction sees all that came before it and nothing else happens while
+it is open, so that whoever reads, decides and writes in one block is right. A lock in the database, taken before the
+first statement and given back by the commit itself, makes it hold between processes. Transactions of one process that
+wait for each other anyway share one commit: each is a savepoint, as in `node.store.groupcommit`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, NoReturn
+
+from node.store.groupcommit import Group
+from protocol.errors import MeshError, UnavailableError
+
+from .connection import Session, finished
+from .errors import FAILURES, CommitUnknownError
+
+#: PostgreSQL remembers so many parts of a transaction where others can look them up quickly; more make readers slow.
+MOST: Final = 60
+#: First key of our advisory locks; the second one is the schema, so that nodes may share a database.
+LOCK_CLASS: Final = 0x4D4D
+
+_BEGIN: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema())); "
+    "SAVEPOINT part"
+)
+_NUMBER: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+_FATE: Final = "SELECT pg_xact_status($1::text::xid8)"
+#: Seconds before each question about the fate of a commit.
+_ASK_AFTER: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+
+
+class Commits:
+    """The only user of the writing session.
+
+    Args:
+        connect: opens the session; may raise what `fail` takes, or a MeshError.
+        window_s: how long a group waits for more transactions when the last one had company.
+        fail: raises what a caller learns about an exception of the database.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        connect: Callable[[], Awaitable[Session]],
+        *,
+        window_s: float,
+        fail: Callable[[Exception], NoReturn],
+    ) -> None:
+        self.session = session
+        self._connect = connect
+        self._window_s = window_s
+        self._fail = fail
+        self._turn = asyncio.Lock()
+        self._holder: asyncio.Task[Any] | None = None
+        self._group: Group | None = None
+        #: Whether nothing has been written since the savepoint `part`.
+        self._clean = False
+        self._committer: asyncio.Task[None] | None = None
+        self._crowded = False
+        self._closed = False
+        self.commits = 0
+
+    @asynccontextmanager
+    async def part(self) -> AsyncIterator[Group]:
+        """Yield the group that this transaction belongs to; leave once it is durable, also by an exception.
+
+        As with the embedded store, a refusal leaves only when what the transaction has seen of its group is durable.
+        """
+        if self._holder is asyncio.current_task():
+            raise RuntimeError("a transaction is already open in this task")
+        group: Group | None = None
+        try:
+            async with self._turn:
+                group = await self._joined()
+                self._holder = asyncio.current_task()
+                try:
+                    yield group
+                except BaseException:
+                    await self.undo(group, "ROLLBACK TO part")
+                    self._clean = True
+                    raise
+                finally:
+                    self._holder = None
+                self._clean = False
+                group.size += 1
+                if group.size >= MOST:
+                    await self._commit(group)
+        except Exception:
+            if group is not None and group.size:
+                await self._durable(group)
+            raise
+        await self._durable(group)
+
+    def check(self, group: Group) -> None:
+        """Return if statements may run in `group`; otherwise raise what has ended it."""
+        if group is not self._group:
+            self._fail(group.failure or RuntimeError("used after its transaction has ended"))
+
+    def failed(self, group: Group, error: Exception) -> None:
+        """Take note that a statement failed, perhaps because the session is gone and the group with it."""
+        if group is self._group and self.session.lost:
+            self._lose(group, error)
+
+    async def undo(self, group: Group, text: str) -> None:
+        """Run the statements that go back to a savepoint of `group`, unless the group has ended anyway."""
+        if group is not self._group:
+            return
+        try:
+            await self.session.script(text)
+        except FAILURES as error:
+            self._lose(group, error)
+
+    async def close(self) -> None:
+        """Commit what is open and end the session."""
+        if self._closed:
+            return
+        async with self._turn:
+            if self._group is not None:
+                await self._commit(self._group)
+            self._closed = True
+            await self.session.close()
+        if self._committer is not None:
+            await asyncio.wait({self._committer})
+
+    async def _joined(self) -> Group:
+        """Return the present group, at a savepoint of its own for the part that begins."""
+        if self._closed:
+            raise UnavailableError("the store is closed")
+        if self._group is None:
+            return await finished(self._begin())
+        group = self._group
+        if not self._clean:
+            try:
+                await self.session.script("RELEASE part; SAVEPOINT part")
+            except FAILURES as error:
+                self._lose(group, error)
+                self._fail(error)
+        return group
+
+    async def _begin(self) -> Group:
+        try:
+            await self._open()
+        except FAILURES as error:
+            self.session.drop()
+            self._fail(error)
+        self._clean = True
+        group = self._group = Group()
+        self._committer = asyncio.create_task(self._commit_soon(group), name="store commit")
+        self._committer.add_done_callback(partial(self._abandon, group))
+        return group
+
+    async def _open(self) -> None:
+        """Begin a transaction; on a session that was lost while nobody used it, begin anew."""
+        if not self.session.lost:
+            try:
+                await self.session.script(_BEGIN)
+                return
+            except FAILURES:
+                if not self.session.lost:
+                    raise
+        self.session = await self._connect()
+        await self.session.script(_BEGIN)
+
+    def _lose(self, group: Group, reason: Exception) -> None:
+        """End a group without a commit, and its session."""
+        self._group = None
+        self.session.drop()
+        group.end(reason)
+
+    async def _durable(self, group: Group) -> None:
+        await group.ended()
+        if group.failure is not None:
+            self._fail(group.failure)
+
+    async def _commit_soon(self, group: Group) -> None:
+        # Those whom the last commit woke get in line first; then the commit is one more in the same line.
+        await asyncio.sleep(self._window_s if self._crowded else 0)
+        async with self._turn:
+            if group is self._group:
+                await self._commit(group)
+
+    def _abandon(self, group: Group, _: asyncio.Task[None]) -> None:
+        """End the group of a committer that was cancelled, perhaps before its first step."""
+        if group is self._group:
+            self._lose(group, UnavailableError("the node was stopped before the commit"))
+
+    async def _commit(self, group: Group) -> None:
+        """End a group by a commit; call it with the turn held."""
+        self._group = None
+        self._crowded = group.size > 1
+        await finished(self._write(group))
+
+    async def _write(self, group: Group) -> None:
+        failure: Exception | None = None
+        try:
+            await self._write_or_ask()
+            self.commits += 1
+            for call in group.calls:
+                asyncio.get_running_loop().call_soon(call)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the group must hear of it
+            failure = error
+            self.session.drop()
+        finally:
+            group.end(failure)
+
+    async def _write_or_ask(self) -> None:
+        """Return once the transaction is durable; when the connection breaks meanwhile, the next one tells.
+
+        Raises: one of FAILURES: it is undone. CommitUnknownError: nobody can tell.
+        """
+        ((number,),) = await self.session.rows(_NUMBER)
+        try:
+            said = await self.session.script("COMMIT")
+        except FAILURES:
+            if not (self.session.lost and isinstance(number, str) and await self._was_kept(number)):
+                raise
+        else:
+            if said != "COMMIT":
+                raise AssertionError("a transaction with a failed statement came to its commit")
+
+    async def _was_kept(self, number: str) -> bool:
+        """Return whether the transaction of this number is durable. Raises: CommitUnknownError."""
+        for wait_s in _ASK_AFTER:
+            await asyncio.sleep(wait_s)
+            try:
+                self.session = await self._connect()
+                ((fate,),) = await self.session.rows(_FATE, (number,))
+            except (*FAILURES, MeshError):
+                continue
+            if fate in {"committed", "aborted"}:
+                return fate == "committed"
+        raise CommitUnknownError

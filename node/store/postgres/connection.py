@@ -1,0 +1,155 @@
+"""Sessions with one PostgreSQL database, with the settings that our promises rest on."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import asyncpg
+import msgspec
+
+from federation.ports import Value
+
+T = TypeVar("T")
+Cells = Sequence[Value]
+
+CONNECT_S: Final = 5.0
+#: A session that says nothing for longer is given up; the server's own limits below come first.
+SILENCE_S: Final = 60.0
+
+#: Of every session. A holder of locks that hangs, or whose machine is gone, loses them within these times.
+SETTINGS: Final = {
+    "application_name": "mentormesh",
+    "statement_timeout": "30s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "5s",
+    "jit": "off",  # compiling takes longer than any of our statements
+}
+#: For work on whole tables.
+PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+
+# Acknowledged rows must survive the server's machine; a server told otherwise is told so for our sessions.
+_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+
+
+class Connection(Protocol):
+    """What we use of an asyncpg connection."""
+
+    def execute(self, query: str, *args: Value) -> Coroutine[Any, Any, str]: ...  # noqa: D102 -- asyncpg's own
+    def executemany(self, command: str, args: Iterable[Cells]) -> Coroutine[Any, Any, None]: ...  # noqa: D102
+    def fetch(self, query: str, *args: Value) -> Coroutine[Any, Any, Sequence[Cells]]: ...  # noqa: D102
+    def is_closed(self) -> bool: ...  # noqa: D102
+    def terminate(self) -> None: ...  # noqa: D102
+    def close(self, *, timeout: float) -> Coroutine[Any, Any, None]: ...  # noqa: D102
+
+
+async def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns; being cancelled waits for its end, because the session is busy until then."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # seen, so that nobody warns about it
+        raise cancelled
+    return task.result()
+
+
+class Session:
+    """One session; a question to it runs to its end, and the next one waits for that.
+
+    Raises, all methods: one of `errors.FAILURES`.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.is_closed()
+
+    async def script(self, text: str) -> str:
+        """Run statements without values and return what the server says of the last one, such as `COMMIT`."""
+        return await self._ask(lambda: self._connection.execute(text))
+
+    async def run(self, text: str, values: Cells) -> int:
+        """Run one statement and return how many rows it changed."""
+        said = await self._ask(lambda: self._connection.execute(text, *values))
+        return int(said.rpartition(" ")[2])
+
+    async def run_many(self, text: str, rows: Iterable[Cells]) -> None:
+        """Run one statement for each of `rows`."""
+        await self._ask(lambda: self._connection.executemany(text, rows))
+
+    async def rows(self, text: str, values: Cells = ()) -> Sequence[Cells]:
+        """Return the rows of one question."""
+        return await self._ask(lambda: self._connection.fetch(text, *values))
+
+    async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with self._turn:
+            try:
+                return await finished(question())
+            except TimeoutError:
+                self.drop()  # nobody knows what it is doing
+                raise
+
+    def drop(self) -> None:
+        """End the session at once; the server undoes what was not committed."""
+        self._connection.terminate()
+
+    async def close(self) -> None:
+        """End the session in order."""
+        try:
+            await finished(self._connection.close(timeout=CONNECT_S))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            self.drop()
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the database is. `password` is empty where the server asks for none, or the URL's `passfile` has it."""
+
+    url: str
+    password: str = ""
+
+    def __repr__(self) -> str:
+        """Return no secret."""
+        return "Server(…)"
+
+    async def session(self, *, patient: bool = False) -> Session:
+        """Return a new session with a server that takes writes. Raises: one of `errors.FAILURES`."""
+        return Session(await finished(self._connected(PATIENT if patient else {})))
+
+    async def _connected(self, more: dict[str, str]) -> Connection:
+        try:
+            connection = cast(
+                "Connection",
+                await asyncpg.connect(
+                    self.url,
+                    password=self.password or None,
+                    timeout=CONNECT_S,
+                    command_timeout=None if more else SILENCE_S,
+                    statement_cache_size=1024,
+                    max_cached_statement_lifetime=0,
+                    target_session_attrs="read-write",
+                    server_settings=SETTINGS | more,
+                ),
+            )
+        except ValueError as error:  # of a port or host list that cannot be
+            raise asyncpg.ClientConfigurationError(str(error)) from None
+        try:
+            await connection.execute(_DURABLE)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection

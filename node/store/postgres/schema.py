@@ -1,0 +1,74 @@
+"""Brings a schema of a PostgreSQL database to this program's tables: the same files, run once each, in their order."""
+
+from pathlib import Path
+from typing import Final
+
+from node.rows import MetaRow
+from node.store import migrations
+from node.store.errors import SchemaError
+from protocol.errors import RefusedError
+
+from .connection import Session
+from .dialect import declared
+
+#: `server_version_num` of PostgreSQL 15.
+OLDEST: Final = 150_000
+
+_SERVER: Final = (
+    "SELECT current_setting('server_version_num')::bigint, current_setting('server_encoding'), current_schema()"
+)
+_TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_DONE: Final = "SELECT number, name, sha256 FROM migration ORDER BY number"
+_NOTE: Final = "INSERT INTO migration (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)"
+_META: Final = "SELECT generation, created_at, restored_at FROM meta"
+_BORN: Final = "INSERT INTO meta (id, generation, created_at, restored_at) VALUES (1, $1, $2, $3)"
+
+
+async def check_server(session: Session) -> None:
+    """Return if the database can hold a node. Raises: RefusedError: it cannot; the message says what to do."""
+    ((version, encoding, schema),) = await session.rows(_SERVER)
+    assert isinstance(version, int)
+    assert isinstance(encoding, str)
+    if version < OLDEST:
+        raise RefusedError(f"PostgreSQL {version // 10_000} is too old: 15 or newer is needed", code="store")
+    if encoding != "UTF8":
+        raise RefusedError(f"the database is in {encoding}: create one with ENCODING 'UTF8'", code="store")
+    if schema is None:
+        raise RefusedError("search_path in [store] url names no schema of the database: create it", code="store")
+
+
+async def migrate(session: Session, *, now: int, folder: Path) -> MetaRow:
+    """Make or complete the tables, in the transaction that `session` has open; return what the database says of itself.
+
+    Raises:
+        SchemaError: the database is newer than this program, changed, or another program's.
+        One of `errors.FAILURES`.
+    """
+    tables = {name for (name,) in await session.rows(_TABLES)}
+    if tables and "migration" not in tables:
+        raise SchemaError(
+            "the schema holds tables of another program: name an empty database, or an empty schema by search_path"
+        )
+    done: dict[int, tuple[str, str]] = {}
+    for number, name, sha256 in await session.rows(_DONE) if tables else ():
+        assert isinstance(number, int)
+        assert isinstance(name, str)
+        assert isinstance(sha256, str)
+        done[number] = (name, sha256)
+    for migration in migrations.not_in(done, migrations.load(folder)):
+        for statement in migrations.statements(migration.text):
+            await session.script(declared(statement))
+        await session.run(_NOTE, (migration.number, migration.name, migration.sha256, now))
+    return await _meta(session, now)
+
+
+async def _meta(session: Session, now: int) -> MetaRow:
+    found = await session.rows(_META)
+    if not found:
+        await session.run(_BORN, (1, now, None))
+        return MetaRow(generation=1, created_at=now)
+    ((generation, created_at, restored_at),) = found
+    assert isinstance(generation, int)
+    assert isinstance(created_at, int)
+    assert restored_at is None or isinstance(restored_at, int)
+    return MetaRow(generation=generation, created_at=created_at, restored_at=restored_at)

@@ -1,0 +1,190 @@
+"""A node's rows in a PostgreSQL database: one session that writes, a few that read."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NoReturn, Self
+
+from federation.ports import Clock, Reader, Writer
+from node.rows import MetaRow
+from node.store import migrations
+
+from . import schema
+from .commits import LOCK_CLASS, Commits
+from .connection import Server, Session
+from .errors import FAILURES, DatabaseInUseError, raise_explained
+from .readers import Readers
+from .transactions import Snapshot, Transaction
+
+#: Sessions that read, of one process.
+SESSIONS: Final = 8
+
+_OWN: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 1}, hashtext(current_schema()))"
+_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
+_SIZE: Final = (
+    "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
+)
+
+
+class PostgresStore:
+    """A `federation.ports.Store` in one schema of a database; made by `open`, and closed by `close` or `async with`.
+
+    As long as it is open no other process can open it as `alone`: what a node keeps in memory, such as its index of
+    offers, is kept fresh by nobody else yet. The lock lives in the session that writes, so a process that lost the
+    one has lost the other too.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        clock: Clock,
+        writer: Session,
+        *,
+        meta: MetaRow,
+        window_s: float,
+        sessions: int,
+        alone: bool,
+    ) -> None:
+        self._server = server
+        self._clock = clock
+        self._alone = alone
+        self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise)
+        self._readers = Readers(server, most=sessions, fail=self._raise)
+        self._closed = False
+        self.meta = meta
+
+    @classmethod
+    async def open(
+        cls,
+        server: Server,
+        *,
+        clock: Clock,
+        window_s: float = 0.0,
+        sessions: int = SESSIONS,
+        folder: Path = migrations.FOLDER,
+        alone: bool = True,
+    ) -> Self:
+        """Return the store in the schema that `server` names, made or brought up to this program's if need be.
+
+        Args:
+            window_s: longest wait for company before a commit, 0 to 0.005 s; a lone writer never waits.
+            sessions: how many snapshots may be open at once.
+            folder: the changes of the schema.
+            alone: whether to keep others who say so out.
+
+        Raises:
+            DatabaseInUseError: another process has it open alone.
+            SchemaError: the schema is newer than this program, changed, or another program's.
+            RefusedError: URL, rights, version or encoding of the database do not do.
+            UnavailableError: the database cannot be reached.
+        """
+        if not 0 <= window_s <= 0.005:
+            raise ValueError("a commit waits 0 to 0.005 seconds for company")
+        try:
+            writer = await server.session()
+            try:
+                await schema.check_server(writer)
+                await _own(writer, alone=alone)
+                meta = await _prepared(writer, now=clock.now(), folder=folder)
+            except BaseException:
+                writer.drop()
+                raise
+        except FAILURES as error:
+            raise_explained(error, now=clock.now())
+        return cls(server, clock, writer, meta=meta, window_s=window_s, sessions=sessions, alone=alone)
+
+    @property
+    def generation(self) -> int:
+        """Return 1 for a database that was never restored, and one more for each restore."""
+        return self.meta.generation
+
+    @property
+    def commits(self) -> int:
+        """Return how many durable commits there have been, each for one or more transactions."""
+        return self._commits.commits
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Reader]:
+        """Yield a snapshot reader."""
+        async with self._readers.snapshot() as session:
+            snapshot = Snapshot(session, self._raise)
+            try:
+                yield snapshot
+            finally:
+                snapshot.open = False
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Writer]:
+        """Yield a transaction; leave once it is durable."""
+        async with self._commits.part() as group:
+            transaction = Transaction(self._raise, self._commits, group)
+            try:
+                yield transaction
+                transaction.confirm()
+            finally:
+                transaction.open = False
+            group.calls += transaction.calls
+
+    async def size_bytes(self) -> int:
+        """Return what the tables and their indexes take in the database."""
+        async with self._readers.snapshot() as session:
+            try:
+                ((size,),) = await session.rows(_SIZE)
+            except FAILURES as error:
+                self._raise(error)
+        assert isinstance(size, int)
+        return size
+
+    async def scrub(self) -> None:
+        """Let the database forget the erased rows that no reader sees any more.
+
+        Their bytes stay in its files and its write-ahead log until PostgreSQL uses the room again.
+        """
+        try:
+            session = await self._server.session(patient=True)
+            try:
+                await session.script("VACUUM")
+            finally:
+                await session.close()
+        except FAILURES as error:
+            self._raise(error)
+
+    async def close(self) -> None:
+        """Wait for the last commit, end the sessions and let another process have the database."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._readers.close()
+        await self._commits.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _writer(self) -> Session:
+        """Return a new writing session. Raises: DatabaseInUseError: another process has the database by now."""
+        return await _own(await self._server.session(), alone=self._alone)
+
+    def _raise(self, error: Exception) -> NoReturn:
+        raise_explained(error, now=self._clock.now())
+
+
+async def _own(session: Session, *, alone: bool) -> Session:
+    """Return `session` as the one that keeps other processes out. Raises: DatabaseInUseError."""
+    try:
+        if alone and await session.rows(_OWN) != [(True,)]:
+            raise DatabaseInUseError("another process has this database open: one process serves a node")
+    except BaseException:
+        session.drop()
+        raise
+    return session
+
+
+async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
+    await writer.script(_BEGIN)
+    meta = await schema.migrate(writer, now=now, folder=folder)
+    await writer.script("COMMIT")
+    return meta

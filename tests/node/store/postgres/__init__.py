@@ -1,0 +1,1 @@
+"""The PostgreSQL store, beyond what the contract of every store says."""

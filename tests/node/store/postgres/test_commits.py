@@ -1,0 +1,168 @@
+"""Transactions share commits, come one after the other in all processes, and none is told more than what is durable."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from node.store.postgres import commits
+from node.store.postgres.connection import Server
+from node.store.postgres.errors import DatabaseInUseError
+from node.store.postgres.store import PostgresStore
+from protocol.errors import ConflictError, UnavailableError
+from tests.contracts.sample_store import open_sample_database
+from tests.contracts.store import PairRow, SampleRow, fill, stored
+
+pytestmark = pytest.mark.slow
+
+
+async def test_a_lone_writer_has_one_commit_for_each_transaction(store: PostgresStore) -> None:
+    for number in range(3):
+        await fill(store, SampleRow(id=number))
+    assert store.commits == 3
+
+
+@pytest.mark.parametrize("window_s", [0, 0.005])
+async def test_a_crowd_shares_commits_of_a_bounded_size(server: Server, tmp_path: Path, window_s: float) -> None:
+    async with await open_sample_database(server, tmp_path, window_s=window_s) as store:
+        await asyncio.gather(*(fill(store, SampleRow(id=number)) for number in range(2 * commits.MOST)))
+        assert store.commits == 2
+        assert len(await stored(store)) == 2 * commits.MOST
+
+
+async def test_two_processes_lose_nothing_of_a_read_modify_write(server: Server, tmp_path: Path) -> None:
+    async def increment(store: PostgresStore) -> None:
+        async with store.write() as change:
+            (row,) = await change.find(PairRow)
+            await change.delete(PairRow)
+            await change.insert(PairRow(first="counter", second=row.second + 1))
+
+    async with (
+        await open_sample_database(server, tmp_path, alone=False) as one,
+        await open_sample_database(server, tmp_path, alone=False) as other,
+    ):
+        await fill(one, PairRow(first="counter", second=0))
+        await asyncio.gather(*(increment(store) for store in (one, other) for _ in range(20)))
+        async with other.read() as view:
+            assert await view.find(PairRow) == [PairRow(first="counter", second=40)]
+
+
+async def test_two_processes_may_make_the_tables_at_the_same_time(server: Server, tmp_path: Path) -> None:
+    one, other = await asyncio.gather(*(open_sample_database(server, tmp_path, alone=False) for _ in range(2)))
+    await fill(one, SampleRow(id=1))
+    assert await stored(other) == [SampleRow(id=1)]
+    await asyncio.gather(one.close(), other.close())
+
+
+async def test_a_second_process_is_told_that_the_database_is_in_use(
+    store: PostgresStore, server: Server, tmp_path: Path
+) -> None:
+    with pytest.raises(DatabaseInUseError, match="another process"):
+        await open_sample_database(server, tmp_path)
+    await store.close()
+    async with await open_sample_database(server, tmp_path) as again:
+        assert await stored(again) == []
+
+
+async def test_a_process_that_lost_the_database_to_another_one_writes_no_more(
+    store: PostgresStore, server: Server, tmp_path: Path
+) -> None:
+    store._commits.session.drop()
+    async with await _once_free(lambda: open_sample_database(server, tmp_path)) as other:
+        with pytest.raises(DatabaseInUseError):
+            await fill(store, SampleRow(id=1))
+        await fill(other, SampleRow(id=2))
+    assert [row.id for row in await stored(store)] == [2]
+
+
+async def _once_free(take: Callable[[], Awaitable[PostgresStore]]) -> PostgresStore:
+    """Return the store once the server has noticed that the other session is gone."""
+    while True:
+        try:
+            return await take()
+        except DatabaseInUseError:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_refusal_leaves_only_when_what_it_rests_on_is_durable(store: PostgresStore) -> None:
+    seen: list[int] = []
+
+    async def doubled() -> None:
+        with pytest.raises(ConflictError, match=r"sample\.id"):
+            await fill(store, SampleRow(id=1))
+        seen.append(store.commits)
+
+    await asyncio.gather(fill(store, SampleRow(id=1)), doubled())
+    assert seen == [1]
+
+
+async def swallow(store: PostgresStore) -> None:
+    """Go on after a statement that the database refuses, as if nothing had been."""
+    async with store.write() as change:
+        await change.insert(SampleRow(id=2))
+        with pytest.raises(asyncpg.CharacterNotInRepertoireError):
+            await change.insert(SampleRow(id=3, name="\0"))
+
+
+async def test_a_failed_statement_that_somebody_swallowed_fails_its_transaction_alone(store: PostgresStore) -> None:
+    good, bad = await asyncio.gather(fill(store, SampleRow(id=1)), swallow(store), return_exceptions=True)
+    assert good is None
+    assert isinstance(bad, asyncpg.CharacterNotInRepertoireError)
+    assert [row.id for row in await stored(store)] == [1]
+
+
+class Line:
+    """The session that commits, whose connection breaks before or after the server has heard of it."""
+
+    def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, *, heard: bool) -> None:
+        self._session = store._commits.session
+        self._script = self._session.script
+        self._heard = heard
+        monkeypatch.setattr(self._session, "script", self.script)
+
+    async def script(self, text: str) -> str:
+        if text != "COMMIT":
+            return await self._script(text)
+        if self._heard:
+            await self._script(text)
+        self._session.drop()
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+
+async def test_a_commit_that_was_heard_before_the_line_broke_counts(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Line(store, monkeypatch, heard=True)
+    told: list[str] = []
+    async with store.write() as change:
+        await change.insert(SampleRow(id=1))
+        change.on_commit(lambda: told.append("durable"))
+    assert told == ["durable"]
+    assert [row.id for row in await stored(store)] == [1]
+
+
+async def test_a_commit_that_was_not_heard_is_undone_and_fails(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Line(store, monkeypatch, heard=False)
+    with pytest.raises(UnavailableError):
+        await fill(store, SampleRow(id=1))
+    assert await stored(store) == []
+    await fill(store, SampleRow(id=2))
+    assert [row.id for row in await stored(store)] == [2]
+
+
+async def test_a_commit_whose_fate_nobody_can_tell_says_so(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> None:
+        raise ConnectionRefusedError
+
+    Line(store, monkeypatch, heard=True)
+    monkeypatch.setattr(store._commits, "_connect", away)
+    monkeypatch.setattr(commits, "_ASK_AFTER", (0.0, 0.0))
+    with pytest.raises(UnavailableError, match="whether the change was kept") as caught:
+        await fill(store, SampleRow(id=1))
+    assert caught.value.code == "commit-unknown"

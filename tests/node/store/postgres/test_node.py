@@ -1,0 +1,105 @@
+"""A node that keeps its rows in PostgreSQL answers as every node does."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cli import doctor
+from node.app import open_node
+from node.sections import StoreSection
+from node.store.opening import open_store
+from node.store.postgres.connection import Server
+from node.store.postgres.errors import DatabaseInUseError
+from protocol.errors import RefusedError
+from tests.cli.test_operator_commands import INIT, run, said
+from tests.fakes.clock import SteppedClock
+from tests.node.running import Running, running, settings
+from tests.postgres import Cluster, OwnCluster
+
+pytestmark = pytest.mark.slow
+
+
+def on(server: Server, **store: object) -> Mapping[str, Mapping[str, Any]]:
+    return settings(store={"url": server.url, **store})
+
+
+async def ready(node: Running) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as http, http.get(node.url + "/ready") as answer:
+        return answer.status, (await answer.json())["store"]
+
+
+async def test_a_node_goes_on_where_the_last_process_stopped_and_keeps_out_a_second_one(
+    server: Server, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "aurora", on(server)) as node:
+        assert await ready(node) == (200, "ok")
+        config = node.node.base.config
+        with pytest.raises(DatabaseInUseError):
+            async with open_store(tmp_path / "aurora", config.store, clock=SteppedClock()):
+                pass
+        document = node.node.peering.identity.text
+        assert await node.node.base.store.size_bytes() > 0
+        await node.node.base.store.scrub()
+    assert list((tmp_path / "aurora" / "data").iterdir()) == []
+    async with open_node(tmp_path / "aurora", config, clock=SteppedClock()) as again:
+        assert again.peering.identity.text == document
+
+
+async def test_a_node_is_not_ready_while_its_database_is_away_and_ready_again_after(
+    server: Server, postgres: Cluster, tmp_path: Path
+) -> None:
+    if not isinstance(postgres, OwnCluster):
+        pytest.skip("the server is not ours to stop")
+    async with running(tmp_path / "aurora", on(server)) as node:
+        try:
+            await asyncio.to_thread(postgres.stop)
+            assert await ready(node) == (503, "unavailable")
+        finally:
+            await asyncio.to_thread(postgres.start)
+        assert await ready(node) == (200, "ok")
+
+
+def test_an_operator_sees_how_the_database_is_and_that_its_own_tools_back_it_up(server: Server, tmp_path: Path) -> None:
+    directory = str(tmp_path / "aurora")
+    assert run(*INIT, "--dir", directory, "--development").exit_code == 0
+    here = {"MENTORMESH_STORE_URL": server.url}
+    status = said(run("status", "--dir", directory, "--json", **here))["status"]
+    assert status["generation"] == 1
+    assert status["database_bytes"] > 0
+    found = said(run("doctor", "--dir", directory, "--json", **here))["checks"]
+    lines = {check["detail"] for check in found if check["check"] == "database"}
+    assert any(line.startswith("PostgreSQL ") for line in lines)
+    assert run("backup", str(tmp_path / "copy"), "--dir", directory, **here).exit_code == 1
+    assert "pg_dump" in run("backup", str(tmp_path / "copy"), "--dir", directory, **here).stderr
+
+
+async def test_the_self_check_says_what_is_wrong_with_the_database(server: Server, tmp_path: Path) -> None:
+    directory = str(tmp_path / "aurora")
+    run(*INIT, "--dir", directory, "--development")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MENTORMESH_STORE_URL", "postgresql://127.0.0.1:1/aurora")
+        checks = await doctor.diagnose(Path(directory), peers=False)
+    (check,) = [check for check in checks if check.check == "database"]
+    assert check.level == "red"
+    assert "cannot be reached" in check.detail
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MENTORMESH_STORE_URL", server.url)
+        patch.setenv("MENTORMESH_STORE_SESSIONS", "100")
+        checks = await doctor.diagnose(Path(directory), peers=False)
+    details = [check.detail for check in checks if check.check == "database"]
+    assert "the server does not wait for its disk: a crash loses what peers rely on" in details
+    assert any(detail.endswith("connections") for detail in details)
+
+
+async def test_a_program_without_the_driver_says_what_to_install(tmp_path: Path) -> None:
+    store = StoreSection(url="postgresql:///aurora")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "node.store.postgres.connection", None)
+        with pytest.raises(RefusedError, match=r"install mentormesh\[postgres\]"):
+            async with open_store(tmp_path, store, clock=SteppedClock()):
+                pass
