@@ -90,7 +90,7 @@ def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | No
     reply_key = SealingPublicKey(record.reply_key)
     sealed = seal_agreed(private, reply_key, record.context, ref=record.ref, audience=audience)
     session = SessionRecord(thread=record.thread, engine=ENGINE.name, state=ENGINE.dump(group))
-    record = replace(record, consent=consent, private=sealed, slot=slot, own_secret=own.secret)
+    record = replace(record, consent=consent, private=sealed, slot=slot)
     return state.with_thread(record).with_session(session), Yes(consent=consent, private=sealed)
 
 
@@ -114,7 +114,7 @@ def take_verified(
         record = state.thread(record.thread)
     elif not record.consent or consent_hash(record.consent) != agreement.consent:
         raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
-    used = replace(record, state=AGREED, private="", reply_key=b"", key_packages=(), own_secret=b"")
+    used = replace(record, state=AGREED, private="", reply_key=b"", key_packages=())
     state = tell_name(core, state.with_thread(used), used)
     secured = Secured(thread=record.thread, role="mentor", witnessed=record.witnessed)
     return state, [_agreed(record, agreement), secured]

@@ -93,7 +93,7 @@ class MlsCrypto:
     def start(
         self, own: Own, members: Sequence[bytes], *, context: bytes, check: CheckMember, now: int, entropy: bytes
     ) -> tuple[Session, bytes]:
-        newcomer = _newcomer(own)
+        newcomer = newcomer_of(own)
         begun = alone(
             SUITES[newcomer.package.suite],
             newcomer.package.leaf,
@@ -113,7 +113,7 @@ class MlsCrypto:
             check_context(found, _context(context))
 
         # Keys of a key package lay about since it was made: they are renewed at once.
-        return Session(_STATE_VERSION, welcome.join(data, _newcomer(own), _rules(check, now), accept=accept), 0)
+        return Session(_STATE_VERSION, welcome.join(data, newcomer_of(own), _rules(check, now), accept=accept), 0)
 
     def members(self, state: Session) -> tuple[Member, ...]:
         return tuple(_member(leaf) for _, leaf in _open(state).tree.members())
@@ -264,9 +264,12 @@ def _leaf_ikm(entropy: bytes, suite: Suite) -> bytes:
     return random_bytes(entropy, "leaf", suite.hash_bytes)
 
 
-def _newcomer(own: Own) -> welcome.Newcomer:
+def newcomer_of(own: Own) -> welcome.Newcomer:
+    """Return one's own key package with its private keys. Raises: MalformedError: it is another device's."""
     entropy, data = split_prefixed(own.secret, 2, what="own key package")
     package = _package(data)
+    if package.leaf.signature_key != own.device.public.raw:  # Ed25519 under two public keys gives its seed away
+        raise MalformedError("own key package is of another device")
     suite = SUITES[package.suite]
     init, _ = suite.kem.derive(random_bytes(entropy, "init", suite.hash_bytes))
     private, _ = suite.kem.derive(_leaf_ikm(entropy, suite))

@@ -20,7 +20,8 @@ from protocol.e2ee.consent import consent_hash, open_consent
 from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
-from protocol.e2ee.mls.engine import MlsCrypto, Session
+from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
+from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
 from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words
 from protocol.e2ee.recovery_words import parse_words
@@ -204,6 +205,10 @@ def joined(case: Case) -> Session:
 
 
 def welcome(case: Case) -> object:
+    newcomer = newcomer_of(Own(device=DeviceKey(unb64(case["device"])), secret=unb64(case["secret"])))
+    assert (newcomer.init, newcomer.private) == (unb64(case["init"]), unb64(case["leaf"]))
+    assert X_WING.kem.public(newcomer.init) == newcomer.package.init_key
+    assert X_WING.kem.public(newcomer.private) == newcomer.package.leaf.encryption_key
     return [member.device for member in ENGINE.members(joined(case))]
 
 

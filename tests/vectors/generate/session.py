@@ -3,6 +3,7 @@
 `python -m tests.vectors.generate.session` encrypts anew, which is right only when the format has changed.
 """
 
+import hashlib
 from typing import Any, Final
 
 from protocol import contexts
@@ -36,9 +37,10 @@ def seal() -> dict[str, bytes]:
     started, welcome = _start(MENTEE_PACKAGE)
     return {
         "session/welcome.json": file(
-            "48-mls §3–§4",
+            "48-mls §3–§4, §9",
             "The mentee's device (Ed25519 seed `device`) joins by `input` in `context` (hex) at `now`, where `allowed` "
-            "are the keys it has checked; `secret` is L(entropy) ‖ L(its key package). `result` are the members.",
+            "are the keys it has checked; `secret` is L(entropy) ‖ L(its key package), of which `init` and `leaf` are "
+            "the private keys. `result` are the members.",
             _welcomes(welcome),
         ),
         "session/messages.json": file(
@@ -49,6 +51,12 @@ def seal() -> dict[str, bytes]:
             _messages(started),
         ),
     }
+
+
+def _private(purpose: str) -> bytes:
+    """Return a private key of the mentee's key package, as page 48 §9 says and without the engine."""
+    draws = hashlib.shake_256(b"mentormesh/mls-draws/v1\n" + purpose.encode() + b"\n" + seed("mentee's")).digest(64)
+    return hashlib.shake_256(draws).digest(32)
 
 
 def anybody(member: Member) -> None:
@@ -81,6 +89,8 @@ def _welcomes(good: bytes) -> list[Case]:
         given = {
             "device": b64(MENTEE_OWN.device.seed),
             "secret": b64(MENTEE_OWN.secret),
+            "init": b64(_private("init")),
+            "leaf": b64(_private("leaf")),
             "context": CONTEXT.hex(),
             "allowed": [MENTOR.key().public.text, MENTEE.key().public.text],
             "now": NOW,
