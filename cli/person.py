@@ -12,12 +12,13 @@ from cli.client.api import NodeApi
 from cli.client.http import Http, parse_url
 from cli.client.person import Person
 from cli.client.pins import name_of
+from cli.client.selfcheck import RED
 from cli.client.unlock import (
     discard,
     given_passphrase,
 )
 from cli.client.vault import FILE_NAME
-from cli.client.views import Synced, View
+from cli.client.views import KeyCheck, Synced, View
 from protocol.errors import MissingError, RefusedError
 
 from .archive import archive
@@ -193,6 +194,44 @@ async def devices(me: Person, terminal: Terminal, remove: str | None) -> None:
     listed = (await me.api.me()).devices
     rows = [(one.device, one.hint, _day(one.added_on), _day(one.seen_on), "this" if one.this else "") for one in listed]
     terminal.table(listed, ("device", "name", "added", "seen", ""), rows, empty="Your account has no device.")
+
+
+@person.command("check-keys")
+@click.option(
+    "--connect",
+    "connect_to",
+    metavar="ENTITY=127.0.0.1:PORT",
+    multiple=True,
+    help="Find an organization at this loopback address: for several nodes on one machine.",
+)
+@person_command
+async def check_keys(me: Person, terminal: Terminal, *, connect_to: tuple[str, ...]) -> None:
+    """Look at every other organization whether your own keys, and no others, are shown as you there.
+
+    Your program does this by itself once a day, at a random hour. Exit code 1 when something is wrong.
+    """
+    for place in connect_to:
+        entity, _, address = place.partition("=")
+        me.self_check.connect(entity, address)
+    checks = await me.self_check.all()
+    terminal.result(checks, [line for one in checks for line in check_lines(one)])
+    for one in checks:
+        if one.outcome in RED:
+            terminal.warn(f"{one.sentence}.")
+    if any(one.outcome in RED for one in checks):
+        click.get_current_context().exit(1)
+
+
+def check_lines(check: KeyCheck) -> list[str]:
+    """Return a look as lines: what was compared, and what came of it."""
+    mark = {"clean": "ok", "unwitnessed": "amber", "not-listed": "amber", "unreached": "amber"}.get(
+        check.outcome, "RED"
+    )
+    lines = [f"{mark}: {check.sentence}."]
+    if check.seq:
+        attested = f", attested by {', '.join(check.attested_by)}" if check.attested_by else ""
+        lines.append(f"    read whole: {check.entries} entries, head {check.seq}{attested}")
+    return lines
 
 
 @person.command("sign-out")

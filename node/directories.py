@@ -10,6 +10,7 @@ from protocol.peers import NodeDocument
 
 from .nodelog import NodeLog
 from .parts import Base, Catalog, Peering
+from .services.foreign_checks import ForeignChecks
 from .services.key_directory import KeyDirectory, KeyPolicy
 from .services.key_lookup import KeyLookup
 
@@ -87,10 +88,14 @@ class Directories:
             published=self.attesting.wake,
         )
         self.lookup: Final = KeyLookup(base.store, book, documents, own=base.entity)
+        self.foreign: Final = ForeignChecks(
+            self.lookup, peering.directory, base.clock, own=base.entity, key=base.keys.attest
+        )
         catalog.mirror.connect(self.attesting)
         peering.directory.watch(self.directory.wake)
         base.on_new_keys(lambda keys: self.attesting.rekey(keys.attest))
         base.on_new_keys(lambda keys: self.erasures.rekey(keys.attest))
+        base.on_new_keys(lambda keys: self.foreign.rekey(keys.attest))
 
     def start_jobs(self, base: Base) -> None:
         """Start the background work."""

@@ -26,6 +26,7 @@ from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
 from node.services.devices import DeviceView, EnrolDevice
 from node.services.erasure import ErasureReceipt
+from node.services.foreign_checks import DirectoryTokenGiven, WantDirectoryToken
 from node.services.key_lookup import KeyAnswer, KeyQuery
 from node.services.mentor_side import Answer
 from node.services.mentors import MentorView
@@ -175,6 +176,12 @@ class NodeApi:
     async def keys(self, query: KeyQuery) -> KeyAnswer:
         """Return a proven head of an organization's key directory, and the entries of a prefix."""
         return parse_answer(await self._do("POST", "/keys", query), KeyAnswer)
+
+    async def directory_token(self, audience: str) -> DirectoryTokenGiven:
+        """Return today's token for a look at one's own directory at a foreign mirror."""
+        return parse_answer(
+            await self._do("POST", "/keys/tokens", WantDirectoryToken(audience=audience)), DirectoryTokenGiven
+        )
 
     # Handshakes
 

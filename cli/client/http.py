@@ -1,4 +1,4 @@
-"""JSON over HTTP to one node, bounded in time and size: the only connections that a person's client makes.
+"""JSON over HTTP to a node, bounded in time and size: the only connections that a person's client makes.
 
 `NAME.localhost` is this machine without asking DNS; anything else that is not loopback needs HTTPS. Redirects, cookies
 and compression are not taken, and proxies are not used.
@@ -88,13 +88,15 @@ def _is_loopback(host: str) -> bool:
 class Http:
     """Connections of one client program; use it as an async context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: AbstractResolver | None = None) -> None:
+        """Take what finds hosts: by default this machine's own names and those that the system knows."""
+        self._resolver: Final = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Open the pool; nothing is sent yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=LocalResolver()),
+            connector=aiohttp.TCPConnector(resolver=self._resolver or LocalResolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "mentormesh"},

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from node.services.key_lookup import KeyAnswer, KeyQuery
 from protocol.addresses import audience_id
+from protocol.directorypages import DirectoryPage
 from protocol.errors import MeshError, MissingError, UnavailableError, UnverifiedError
 from protocol.heads import Held, RollbackError, follow
 from protocol.keyentries import OpenedEntry, lookup_prefix
@@ -122,7 +123,7 @@ class KeyChecks:
 
     async def _directory(self, origin: str, audience: str) -> ProvenHead:
         answer = await self._ask(KeyQuery(origin=origin, audience=audience))
-        return await self._verified(answer, origin, audience)
+        return await self.verified(answer, origin, audience)
 
     async def _once(self, wanted: UnprovenError) -> ProvenRecord:
         origin, audience = wanted.origin, wanted.audience
@@ -131,7 +132,7 @@ class KeyChecks:
             bits = max(0, proven.head.size_bucket.bit_length() - 1 - CROWD_BITS)
             prefix = lookup_prefix(wanted.identity_key, bits)
             answer = await self._ask(KeyQuery(origin=origin, audience=audience, prefix=prefix, bits=bits))
-            proven = await self._verified(answer, origin, audience)
+            proven = await self.verified(answer, origin, audience)
             now = self._core.now()
             found = find_entry(answer.entries, proven, identity_key=wanted.identity_key, now=now)
         except UnverifiedError as error:
@@ -148,8 +149,11 @@ class KeyChecks:
         except MissingError:
             raise NotListedYetError("the key directory is not proven yet: try again in a moment") from None
 
-    async def _verified(self, answer: KeyAnswer, origin: str, audience: str) -> ProvenHead:
-        """Return the head of an answer, verified with pinned keys; looked at twice if keys may have been renewed."""
+    async def verified(self, answer: KeyAnswer | DirectoryPage, origin: str, audience: str) -> ProvenHead:
+        """Return the head of an answer, verified with pinned keys; looked at twice if keys may have been renewed.
+
+        Raises: UnverifiedError; NotListedYetError: it is older than one seen before.
+        """
         state, now = self._core.state(), self._core.now()
         try:
             proven = verify_head(answer.head, circle_of(state, audience, origin, answer), origin=origin, now=now)
@@ -189,21 +193,26 @@ async def _patiently(look: Callable[[], Awaitable[T]], patience_s: float) -> T:
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def circle_of(state: ClientState, audience: str, origin: str, answer: KeyAnswer) -> Circle:
-    """Return the audience as this device knows it: a pair and the own organization by their ids, others by pins.
+def members_of(state: ClientState, audience: str) -> tuple[str, ...]:
+    """Return who is in an audience as this device knows it: oneself first; a pair or itself by its id, others by pins.
+
+    Just oneself: no other organization meets the own one there.
+    """
+    own = state.signed_in.entity
+    others = [one.entity for one in state.pins.values() if not one.own]
+    pair = next(((own, one) for one in others if audience == audience_id(own, one)), None)
+    if audience == audience_id(own) or pair:
+        return pair or (own,)
+    found = (pin.entity for pin in state.pins.values() if audience in map(audience_id, pin.registries))
+    return tuple(dict.fromkeys((own, *found)))
+
+
+def circle_of(state: ClientState, audience: str, origin: str, answer: KeyAnswer | DirectoryPage) -> Circle:
+    """Return the audience as this device knows it, with the documents that it pinned.
 
     Raises: UnverifiedError: no audience in which the two organizations meet.
     """
-    own = state.signed_in.entity
-    if audience == audience_id(own):
-        members: tuple[str, ...] = (own,)
-    else:
-        others = [one.entity for one in state.pins.values() if not one.own]
-        members = next(((own, one) for one in others if audience == audience_id(own, one)), ())
-        members = members or (
-            own,
-            *(pin.entity for pin in state.pins.values() if audience in map(audience_id, pin.registries)),
-        )
+    members = members_of(state, audience)
     if origin not in members:
         raise UnverifiedError("no audience of these two organizations", code="wrong-audience")
     documents = {}
@@ -212,7 +221,7 @@ def circle_of(state: ClientState, audience: str, origin: str, answer: KeyAnswer)
             documents[entity] = document_of(state, entity)
         except MeshError:
             continue  # a key that changed counts for nothing until it is believed
-    return Circle(audience=audience, members=tuple(dict.fromkeys(members)), named=answer.named, documents=documents)
+    return Circle(audience=audience, members=members, named=answer.named, documents=documents)
 
 
 def _followed(state: ClientState, proven: ProvenHead) -> ClientState:

@@ -1,6 +1,7 @@
 """One person with their device: the whole client in one async object, used by the commands and by the demo.
 
-Everything private stays in the vault; the person's own node is the only machine it talks to.
+Everything private stays in the vault; it talks to the person's own node, and once a day to another organization's, to
+see what is held there of its own keys.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
+from federation.resolver import GuardedResolver
 from protocol.bodies import CancelReason, DeclineReason
 from protocol.e2ee.frames import Chat, Close, Content, Retract
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
@@ -33,6 +35,7 @@ from .ownwords import frames_of, said_last, with_private
 from .records import ThreadRecord
 from .recovery import Passphrase, Recovery, Words
 from .requesting import Requesting
+from .selfcheck import SelfCheck
 from .session import view, with_frame
 from .state import ClientState
 from .vault import ClientVault
@@ -52,6 +55,7 @@ class Person:
     def __init__(self, vault: ClientVault, *, clock: Callable[[], int] | None = None) -> None:
         """Take an unlocked vault; `clock` gives Unix seconds, the system's by default."""
         self._core: Final = Core(vault, Http(), clock)
+        self._foreign: Final = Http(GuardedResolver())
         self.accounts: Final = Accounts(self._core)
         self.recovery: Final = Recovery(self._core, self.accounts)
         self.archive: Final = Archive(self._core)
@@ -60,16 +64,19 @@ class Person:
         self._requesting: Final = Requesting(self._core, self._asking, self._checks)
         self._mentoring: Final = Mentoring(self._core, self._checks)
         self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting, self._checks)
+        self.self_check: Final = SelfCheck(self._core, self._checks, self._foreign)
 
     async def __aenter__(self) -> Self:
-        """Open the connection; nothing is sent yet."""
+        """Open the connections; nothing is sent yet."""
         await self._core.http.__aenter__()
+        await self._foreign.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connection."""
+        """Close all connections."""
+        await self._foreign.__aexit__(kind, error, trace)
         await self._core.http.__aexit__(kind, error, trace)
 
     @property
@@ -191,7 +198,7 @@ class Person:
         """Take in what waits in the mailbox (waiting `wait_s` for the first entry), act on it, and return it."""
         happened = await self._loop.turn(wait_s=wait_s)
         await self._archived(happened)
-        return happened
+        return (*happened, *await self.self_check.due())
 
     async def _archived(self, happened: tuple[Event, ...]) -> None:
         """Bring the archive up to date when something happened; what fails is done at the next time."""
@@ -207,7 +214,7 @@ class Person:
         pause = 0.0
         while True:
             try:
-                happened = await self._loop.turn(wait_s=wait_s)
+                happened = await self.poll(wait_s=wait_s)
             except UnavailableError as error:
                 if not pause:
                     yield Problem(thread="", code=error.code, sentence=str(error))

@@ -22,6 +22,7 @@ from .records import (
     RecoveryRecord,
     SealingRecord,
     Seed,
+    SelfCheckRecord,
     SessionRecord,
     TakeawayRecord,
     ThreadRecord,
@@ -51,6 +52,9 @@ class ClientState(Record, frozen=True, kw_only=True):
     parked: tuple[ParkedRecord, ...] = ()
     recovery: RecoveryRecord | None = None
     archive: ArchiveRecord = ArchiveRecord()
+    self_checks: dict[str, SelfCheckRecord] = msgspec.field(default_factory=dict)
+    #: When to look for oneself next; 0: not planned yet.
+    self_check_at: int = 0
 
     @property
     def account_secret(self) -> AccountSecret:

@@ -123,6 +123,7 @@ def _add_peers(app: web.Application, node: Node) -> None:
         lookup=node.directories.lookup,
         attesting=node.directories.attesting,
         erasures=node.directories.erasures,
+        foreign=node.directories.foreign,
     )
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,

@@ -9,11 +9,12 @@ from typing import Annotated, Final
 
 import msgspec
 
-from federation.attesting import KIND, AttesterBook, Documents, enclosed, proven_head, usable_proof
+from federation.attesting import KIND, AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
 from federation.ports import Clock, Reader, Store, Writer, where
 from federation.rows import HeadProofRow, MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
 from federation.sets import Source
 from protocol.commitments import commit
+from protocol.directorypages import DirectoryPage, page_answer
 from protocol.encoding import b64
 from protocol.errors import LimitError, MalformedError, MissingError, UnverifiedError
 from protocol.heads import ENTRY_PURPOSE, SetHead
@@ -72,20 +73,39 @@ class KeyLookup:
             prefix is too short for a directory of this size. MalformedError: bits of the prefix that do not count.
         """
         async with self._store.read() as rows:
-            row = await usable_proof(rows, query.origin, query.audience)
-            if row is None:
-                raise MissingError("this directory is not proven yet: try again in a moment", code="not-proven")
+            row = await _usable(rows, query.origin, query.audience)
             proof = await enclosed(rows, row)
             pages = await self._pages(rows, row) if query.prefix is not None else ()
         attesters = sorted(await self._book.attesters(query.audience))
-        texts = [self._documents.text(one) for one in sorted({query.origin, *attesters})]
-        head = HeadProof(
-            head=row.head, log=row.log, attestations=proof.attestations, documents=tuple(filter(None, texts))
-        )
+        head = self._head(proof, attesters)
         if query.prefix is None:
             return KeyAnswer(head=head, named=tuple(attesters))
         shelf = self._shelf(query, proven_head(row), pages)
         return KeyAnswer(head=head, named=tuple(attesters), entries=_placed(shelf, query.prefix, query.bits))
+
+    async def page(self, origin: str, audience: str, number: int) -> DirectoryPage:
+        """Return one whole page of an origin's newest proven directory, with the proof of its head.
+
+        Raises: MissingError: no such page, or no directory that is proven yet.
+        """
+        async with self._store.read() as rows:
+            row = await _usable(rows, origin, audience)
+            proof = await enclosed(rows, row)
+            pages = await self._pages(rows, row)
+        if number >= len(pages):
+            raise MissingError("this directory has no such page", code="no-page")
+        attesters = sorted(await self._book.attesters(audience))
+        return page_answer(self._head(proof, attesters), pages[number], tuple(attesters))
+
+    def _head(self, proof: EnclosedProof, attesters: Sequence[str]) -> HeadProof:
+        """Return a stored proof with the documents of its origin and of who attests."""
+        texts = [self._documents.text(one) for one in sorted({proof.row.origin, *attesters})]
+        return HeadProof(
+            head=proof.row.head,
+            log=proof.row.log,
+            attestations=proof.attestations,
+            documents=tuple(filter(None, texts)),
+        )
 
     async def _pages(self, rows: Reader, row: HeadProofRow) -> Sequence[bytes]:
         """Return the pages held of a directory. Raises: MissingError: it is not held whole."""
@@ -114,6 +134,13 @@ class KeyLookup:
         """Return the number of this node's newest head of an audience that people's devices may rely on, else 0."""
         row = await usable_proof(tx, self._own, audience)
         return row.seq if row else 0
+
+
+async def _usable(rows: Reader, origin: str, audience: str) -> HeadProofRow:
+    row = await usable_proof(rows, origin, audience)
+    if row is None:
+        raise MissingError("this directory is not proven yet: try again in a moment", code="not-proven")
+    return row
 
 
 def _take_apart(pages: Sequence[Page]) -> _Shelf:

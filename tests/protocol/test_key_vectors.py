@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from protocol.attestation import check_quorum, open_attestation, quorum_of
-from protocol.encoding import encode, unb64
+from protocol.directorypages import AskDirectoryPage, check_token, make_token
+from protocol.encoding import decode, encode, unb64
 from protocol.erasure import open_receipts, open_request
 from protocol.errors import MalformedError, MeshError, UnverifiedError
 from protocol.heads import SetHead, head_hash
@@ -17,10 +18,10 @@ from protocol.keyentries import KeyEntry, VouchOpening, check_successor, check_v
 from protocol.keyproof import Circle, enclosed_documents, parse_proof, verify_proof
 from protocol.peers import open_document
 from protocol.signing import VerifyKey
-from tests.vectors.generate import keyproofs, keys
+from tests.vectors.generate import directorytokens, keyproofs, keys
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-MADE = {**keys.files(), **keyproofs.files()}
+MADE = {**keys.files(), **keyproofs.files(), **directorytokens.files()}
 FILES = sorted(MADE)
 KINDS: dict[str, type[MeshError]] = {"malformed": MalformedError, "unverified": UnverifiedError}
 
@@ -134,3 +135,21 @@ def test_erasures(case: dict[str, Any]) -> None:
             )
         ),
     )
+
+
+@pytest.mark.parametrize("case", cases("directory-tokens"))
+def test_directory_tokens(case: dict[str, Any]) -> None:
+    def checked() -> int:
+        asked = decode(case["input"].encode(), AskDirectoryPage, what="question")
+        check_token(asked, VerifyKey.parse(case["key"]), now=case["now"])
+        return asked.page
+
+    judge(case, checked)
+
+
+def test_everybody_of_an_organization_gets_the_same_token_all_day() -> None:
+    made = {
+        make_token(keys.AUDIENCE, keys.key("aurora attest"), issuer=keys.AURORA, now=directorytokens.MIDNIGHT + second)
+        for second in (0, 1, 86_399)
+    }
+    assert made == {directorytokens.token()}
