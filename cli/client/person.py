@@ -28,11 +28,11 @@ from .asking import Asking, shortlist_of
 from .board import restarted
 from .core import Core
 from .http import Http
-from .keychecks import KeyChecks
+from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .ownwords import frames_of, said_last, with_private
-from .records import ThreadRecord
+from .records import ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
 from .requesting import Requesting
 from .selfcheck import SelfCheck
@@ -129,6 +129,13 @@ class Person:
         """
         for audience in self._core.state().audiences:
             await self._checks.own(audience)
+
+    async def prove(self, wanted: UnprovenError, *, patience_s: float = PATIENCE_S) -> ProvenRecord:
+        """Look up in a directory what proves somebody's keys; the loop does it whenever they are to be used.
+
+        Raises: NotListedYetError: they are not listed; UnverifiedError: the proof is wrong.
+        """
+        return await self._checks.prove(wanted, patience_s=patience_s)
 
     async def sign_out(self) -> None:
         """End this sign-in; the vault stays."""

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from protocol.addresses import parse_loopback
 from protocol.directorypages import DAY_S, DIRECTORY_PAGES_PATH, AskDirectoryPage, DirectoryPage
 from protocol.encoding import b64
-from protocol.errors import LimitError, MeshError, UnavailableError
+from protocol.errors import LimitError, MeshError, MissingError, UnavailableError
 from protocol.heads import ForkError
 from protocol.keyentries import KeyEntry, OpenedEntry, open_entry
 from protocol.keyproof import HeadProof, KeyProof, PlacedEntry, ProvenHead
@@ -106,8 +106,8 @@ class SelfCheck:
             read = await self._read(audience, own, mirror)
         except NotListedYetError as error:
             check = KeyCheck(audience=audience, entity=mirror, outcome="unreached", sentence=f"{org}: {error}")
-        except (UnavailableError, LimitError) as error:
-            sentence = f"{org} could not be asked: {error}"
+        except (UnavailableError, LimitError, MissingError) as error:
+            sentence = f"{org} has no answer now: {error}"
             check = KeyCheck(audience=audience, entity=mirror, outcome="unreached", sentence=sentence)
         except ForkError as error:
             sentence = f"{org} holds another directory of your organization than your own node showed you: {error}"

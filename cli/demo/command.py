@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--attack",
-    type=click.Choice(["equivocation", "read-as-admin"]),
+    type=click.Choice(["equivocation", "read-as-admin", "key-swap"]),
     help="Instead of the story: one company tells two others two stories; or two administrators try to read a "
-    "session. Exit code 0 when the attack fails or is caught.",
+    "session; or one shows another key as that of a colleague. Exit code 0 when the attack fails or is caught.",
 )
 @json_option
 @click.pass_context

@@ -87,6 +87,22 @@ class ReadingSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class SwapSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The last line when an employer's node showed another key as its member's; `caught` decides the exit code.
+
+    `looks` is what the member's looks at the other company came to, in order; `evidence` the file that verifies.
+    """
+
+    attack: str
+    caught: bool
+    by: str
+    looks: tuple[str, ...]
+    evidence: str
+    missed: str
+    folder: str
+    seconds: float
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a run; every figure is read from what happened.
 
@@ -116,7 +132,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Said = NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary | ReadingSummary
+Said = NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary | ReadingSummary | SwapSummary
 
 
 class JsonLines:

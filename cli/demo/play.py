@@ -19,7 +19,8 @@ from .actors import PASSPHRASE, Actor
 from .attack import Attack
 from .companies import Count, World, make_world
 from .consortium import Consortium
-from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Step, Summary
+from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Said, Step, Summary
+from .keyswap import KeySwap
 from .nodes import NodeProcess, start_all, stop_all
 from .prompt import given, typed
 from .reading import Reading
@@ -136,6 +137,33 @@ async def _equivocate(options: Options, ending: Ending) -> int:
 
 async def _read(options: Options, ending: Ending) -> int:
     """Let two administrators try to read a session; return 0 when they cannot, 1 when they can."""
+
+    async def play_it(setting: Setting, telling: Telling, screen: Screen) -> tuple[Said, bool]:
+        summary = await Reading(setting, telling).run()
+        screen.say("\nNot a word was read." if summary.unread else "\nREAD.", "green" if summary.unread else "bold red")
+        return summary, summary.unread
+
+    return await _two_companies(options, ending, play_it)
+
+
+async def _swap(options: Options, ending: Ending) -> int:
+    """Let an employer's node show another key as its member's; return 0 when that is caught, 1 when not."""
+
+    async def play_it(setting: Setting, telling: Telling, screen: Screen) -> tuple[Said, bool]:
+        summary = await KeySwap(setting, telling).run()
+        caught = summary.caught
+        screen.say("\nCaught." if caught else f"\nNOT CAUGHT: {summary.missed}.", "green" if caught else "bold red")
+        return summary, caught
+
+    return await _two_companies(options, ending, play_it)
+
+
+async def _two_companies(
+    options: Options,
+    ending: Ending,
+    play_it: Callable[[Setting, Telling, Screen], Coroutine[None, None, tuple[Said, bool]]],
+) -> int:
+    """Play an attack between two companies and their people; return 0 when it came to nothing."""
     folder = make_folder(options.folder)
     world = make_world(options.seed, 2)
     screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
@@ -149,15 +177,14 @@ async def _read(options: Options, ending: Ending) -> int:
                 for node in nodes:
                     lines.tell(NodeReady(name=node.plan.name, url=node.url))
                 setting = await prepare(stack, world, folder, nodes, watch=_unwatched, progress=screen.step)
-            summary = await Reading(setting, Telling(_teller(screen, lines, world))).run()
-        screen.say("\nNot a word was read." if summary.unread else "\nREAD.", "green" if summary.unread else "bold red")
+            summary, is_good = await play_it(setting, Telling(_teller(screen, lines, world)), screen)
         ending.finish()
         lines.tell(summary)
         if options.keep:
             await ending.told.wait()
     finally:
         await stop_all(nodes)
-    return 0 if summary.unread else 1
+    return 0 if is_good else 1
 
 
 def _unwatched(_actor: Actor, _event: Event) -> None:
@@ -198,6 +225,7 @@ async def _play(options: Options, ending: Ending) -> int:
 _ATTACKS: Final[dict[str | None, Callable[[Options, Ending], Coroutine[None, None, int]]]] = {
     "equivocation": _equivocate,
     "read-as-admin": _read,
+    "key-swap": _swap,
 }
 
 

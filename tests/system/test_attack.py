@@ -126,6 +126,24 @@ def test_no_node_holds_a_word_in_its_files_or_its_memory(tmp_path: Path) -> None
     assert summary["memory_bytes"] > 100_000_000
 
 
+def test_a_key_put_in_the_place_of_a_colleagues_is_seen_by_her_and_proved(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    with playing(folder, "--once", "--attack", "key-swap", "--seed", "7") as process:
+        raw, errors = process.communicate(timeout=WHOLE_RUN_S)
+    assert process.returncode == 0, errors.decode()
+    assert processes_of(folder) == []
+    *before, summary = [json.loads(line) for line in raw.splitlines()]
+    assert (summary["caught"], summary["missed"], summary["by"]) == (True, "", "https://aurora.example")
+    assert summary["looks"] == ["clean", "unreached", "hidden", "swapped"]
+    proof = json.loads(Path(summary["evidence"]).read_bytes())
+    assert (proof["type"], len(proof["head"]["attestations"])) == ("mentormesh/key-proof/v1", 1)
+    told = [f"{line['who']}: {line['text']}" for line in before if line["event"] == "step"]
+    assert sum(line.startswith("ana: RED: ") for line in told) == 2
+    assert any("attested by his own company. By itself it cannot tell." in line for line in told)
+    numbers = [line.partition("would show")[2].strip() for line in told if "would show" in line]
+    assert len(numbers) == len(set(numbers)) == 2
+
+
 def test_a_signal_in_the_middle_of_the_attack_stops_everything(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with playing(folder, "--attack", "equivocation") as process:
