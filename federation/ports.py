@@ -179,3 +179,10 @@ class Store(Protocol):
         Raises: UnavailableError: the disk is full or failing; nothing of this transaction is kept.
         """
         ...
+
+    def changes(self, *kinds: type[Row]) -> int:
+        """Return a number that is another one once a commit that changed rows of `kinds` is acknowledged.
+
+        What was read after asking for the number holds as long as it is the same.
+        """
+        ...

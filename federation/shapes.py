@@ -16,12 +16,15 @@ from msgspec import inspect
 from .ports import Condition, Row, Term, Value
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_INT64: Final = range(-(2**63), 2**63)
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**63 - 1
+_INT64: Final = range(_LEAST, _MOST + 1)
 MAX_VALUES: Final = 4096
 #: From so many rows on, looking at whole columns is worth it.
 _MANY: Final = 16
-#: Types all of whose values fit.
+#: Types all of whose values fit, and the others.
 _UNBOUNDED: Final = frozenset({str, bytes, bool})
+_BOUNDED: Final = frozenset({int, float})
 
 _TYPES: Final[dict[type[inspect.Type], type]] = {
     inspect.IntType: int,
@@ -97,9 +100,26 @@ def _type(name: str, declared: inspect.Type) -> type:
 
 def check_row(row: Row) -> None:
     """Return if every value of `row` fits its column. Raises: TypeError, ValueError: one does not."""
-    for column, value in zip(shape(type(row)).columns, msgspec.structs.astuple(row), strict=True):
-        if type(value) is not column.type or column.type not in _UNBOUNDED:
-            _check_value(column, value, optional=column.optional)
+    values = msgspec.structs.astuple(row)
+    known = _fitting(type(row))
+    types = tuple(map(type, values))
+    bounded = known.get(types)
+    if bounded is not None and all(_fits(values[place]) for place in bounded):
+        return
+    columns = shape(type(row)).columns
+    for column, value in zip(columns, values, strict=True):
+        _check_value(column, value, optional=column.optional)
+    known[types] = tuple(place for place, kind in enumerate(types) if kind in _BOUNDED)
+
+
+@cache
+def _fitting(_kind: type[Row]) -> dict[tuple[type, ...], tuple[int, ...]]:
+    """Return the types that rows of one kind were found to have, each with the places whose values are bounded."""
+    return {}
+
+
+def _fits(value: Value) -> bool:
+    return type(value) is int and _LEAST <= value <= _MOST
 
 
 def check_rows(rows: Sequence[Row]) -> None:

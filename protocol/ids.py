@@ -4,7 +4,6 @@ Source: docs/protocol/02-identifiers.md.
 """
 
 import re
-import uuid
 from collections.abc import Sequence
 from typing import Annotated, Final
 
@@ -90,4 +89,5 @@ def message_id(now_ms: int, entropy: bytes) -> str:
     raw = bytearray(now_ms.to_bytes(6, "big") + entropy)
     raw[6] = 0x70 | (raw[6] & 0x0F)
     raw[8] = 0x80 | (raw[8] & 0x3F)
-    return str(uuid.UUID(bytes=bytes(raw)))
+    digits = raw.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -22,6 +22,14 @@ T = TypeVar("T")
 _encoder: Final = msgspec.json.Encoder()
 
 
+def _distinct(pairs: list[tuple[str, object]]) -> None:
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise MalformedError("body repeats a key")
+
+
+_repeats: Final = json.JSONDecoder(object_pairs_hook=_distinct)
+
+
 class BodyLimits:
     """How much and how long; counts the bytes of all bodies that are in memory now.
 
@@ -111,15 +119,10 @@ def parse_json(raw: bytes, kind: type[T]) -> T:
         raise MalformedError("body must not contain NUL characters")
     try:
         # msgspec keeps the last of two equal keys; a proxy or log may have looked at the first.
-        json.loads(raw, object_pairs_hook=_distinct)
+        _repeats.decode(raw.decode("utf-8"))
     except RecursionError:
         raise MalformedError("body is nested too deep") from None
     return value
-
-
-def _distinct(pairs: list[tuple[str, object]]) -> None:
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise MalformedError("body repeats a key")
 
 
 def read_query(request: web.Request, kind: type[T]) -> T:

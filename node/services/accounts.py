@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, at_most, where
-from node.rows import DeviceRow, EnrolmentRow, MailRow, MemberRow, SignInLinkRow, SignInRow
+from node.rows import DeviceRow, EnrolmentRow, LabelRow, MailRow, MemberRow, SignInLinkRow, SignInRow
 from protocol.authorization import sign_in_name
 from protocol.encoding import b64, label, sha256, unb64
 from protocol.errors import MalformedError, MissingError, UnverifiedError
@@ -30,6 +30,11 @@ DAY_S: Final = 86_400
 OPEN_LINKS: Final = 3
 #: Clients that one member can have signed in; one more ends the oldest.
 MAX_SIGN_INS: Final = 10
+
+#: Clients whose sign-in is kept in memory, so that not every request reads it.
+_REMEMBERED: Final = 4096
+#: Tables from which a token is answered.
+_SIGN_IN: Final = (SignInRow, MemberRow, LabelRow)
 
 _MAIL: Final = re.compile(r"[^\s@]{1,64}@[^\s@]{3,189}")
 
@@ -57,6 +62,15 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     mailbox: str | None = None
 
 
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store said of a token, good while `changes` of the tables it came from stays the same."""
+
+    changes: int
+    row: SignInRow
+    active: bool
+    mailbox: str | None
+
+
 class Redeemed(msgspec.Struct, frozen=True, kw_only=True):
     """What a link was exchanged for; `token` is shown here only. `first_device`: the account has none yet."""
 
@@ -75,6 +89,8 @@ class Accounts:
         self._settings = settings
         self._wishes = Allowance(clock, most=settings.per_address, per_s=600)
         self._tries = Allowance(clock, most=settings.per_address, per_s=600)
+        #: Sign-ins by name, the one that was read last at the end.
+        self._known: Final[dict[str, _Known]] = {}
 
     async def request_link(self, mail: str, *, address: str) -> None:
         """Mail a link to `mail` if an active member has that address; the caller cannot tell.
@@ -171,17 +187,32 @@ class Accounts:
             name = sign_in_name(token)
         except MalformedError:
             raise UnverifiedError("the bearer token is not one of this node", code="token") from None
+        known = self._known.get(name)
+        if known is None or known.changes != self._store.changes(*_SIGN_IN):
+            known = await self._read(name)
+        now = self._clock.now()
+        if known is None or not known.active or known.row.expires_at <= now:
+            raise UnverifiedError("signed out: sign in again", code="token")
+        row = known.row
+        if row.expires_at != self._idle_end(now):
+            await self._stay(row)
+        return Person(member=row.member, sign_in=name, device=row.device, mailbox=known.mailbox)
+
+    async def _read(self, name: str) -> _Known | None:
+        """Return what the store says of a sign-in, and remember it."""
+        changes = self._store.changes(*_SIGN_IN)
         async with self._store.read() as reader:
-            row = await reader.get(SignInRow, _token_hash(token))
+            row = await reader.get(SignInRow, unb64(name))
             member = await reader.get(MemberRow, row.member) if row else None
             # In the same snapshot, because nearly every request of a device is about the mailbox.
             mailbox = await label_for(reader, row.member, MAILBOX) if row else None
-        now = self._clock.now()
-        if row is None or member is None or not member.active or row.expires_at <= now:
-            raise UnverifiedError("signed out: sign in again", code="token")
-        if row.expires_at != self._idle_end(now):
-            await self._stay(row)
-        return Person(member=row.member, sign_in=name, device=row.device, mailbox=mailbox)
+        self._known.pop(name, None)
+        if row is None or member is None:
+            return None
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[name] = known = _Known(changes=changes, row=row, active=member.active, mailbox=mailbox)
+        return known
 
     async def _stay(self, row: SignInRow) -> None:
         """Note today's first use, to the day: presence is nobody's business."""

@@ -9,7 +9,6 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from federation.lanes import AT_ONCE
 from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
 from protocol.bodies import Agreement
@@ -26,11 +25,11 @@ from protocol.envelope import (
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
 from protocol.handshake import Side, State
 from protocol.ids import MessageId
-from protocol.messages import KIND_HANDSHAKE
 from protocol.session import LIFE_S, SessionState, session_state
-from protocol.threads import MAX_MESSAGES, Book
+from protocol.threads import Book
 
 from .mailbox import Mailboxes
+from .pace import Pace
 from .queue import Queue
 
 OPEN: Final = "OPEN"
@@ -40,8 +39,6 @@ CLOSED: Final = "CLOSED"
 OVER: Final = frozenset({"missing", "session-over", "expired"})
 #: Answer to an envelope of an epoch that most devices have forgotten.
 STALE: Final = "stale-epoch"
-#: Envelopes that one person may have waiting on the way to the other side.
-MAX_WAITING: Final = 2000
 DELIVER_S: Final = LIFE_S
 #: A session that both sides have closed is erased so long afterwards.
 CLOSED_S: Final = 3600
@@ -64,6 +61,7 @@ class Sessions:
         self._store: Final = store
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
+        self._pace: Final = Pace()
 
     async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> SessionRow:
         """Return the session of a thread that is agreed now, open and stored."""
@@ -125,8 +123,7 @@ class Sessions:
             session = await self._own(tx, label, thread, side)
             if await self._is_repeat(tx, label, sent):
                 return
-            if await tx.count(OutboxRow, where(thread=thread, side=side.value)) >= MAX_WAITING:
-                raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
+            await self._pace.require_room(tx, session)
             header = EnvelopeHeader(
                 mid=sent.id,
                 id=sent.id,
@@ -235,20 +232,10 @@ class Sessions:
                 seq=session.sent,
                 item=render_envelope(Envelope(header=header, ciphertext=envelope.ciphertext)),
                 created_ms=now_ms,
-                due_ms=await self._due_ms(tx, session),
+                due_ms=await self._pace.due_ms(tx, session),
                 expires_at=now_ms // 1000 + DELIVER_S,
             ),
         )
-
-    async def _due_ms(self, tx: Reader, session: SessionRow) -> int:
-        """Return when an envelope may leave: at once, but not before the agreement, which waits for its beat."""
-        mine = where(thread=session.thread, side=session.side)
-        first = await tx.find(OutboxRow, mine, at_most("seq", MAX_MESSAGES), order="seq")
-        beats = [row.due_ms for row in first if row.item[0] == KIND_HANDSHAKE]
-        if not beats:
-            return AT_ONCE
-        thread = await tx.get(ThreadRow, session.thread, session.side)
-        return max(beats) if thread is not None and thread.state == State.AGREED.value else AT_ONCE
 
     async def _show(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
         await self._mailboxes.add(

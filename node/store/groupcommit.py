@@ -8,7 +8,8 @@ has just been quick, a small commit of a lone writer is done on the spot: the wa
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -27,11 +28,13 @@ FEW: Final = 64
 class Group:
     """Transactions that share one commit.
 
-    `calls` belong to the group, not to who waits for it: they run even if all of those have been cancelled.
+    `calls` belong to the group, not to who waits for it: they run even if all of those have been cancelled. `kinds` are
+    the tables that it changes, by whatever its users know them by.
     """
 
     def __init__(self) -> None:
         self.size = 0
+        self.kinds: set[Hashable] = set()
         self.calls: list[Callable[[], None]] = []
         self.failure: Exception | None = None
         self._ended = False
@@ -79,6 +82,8 @@ class GroupCommit:
         self._took_s = float("inf")
         self._changes = 0
         self.commits = 0
+        #: How many commits have changed a table.
+        self.changes: Final[Counter[Hashable]] = Counter()
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[Group]:
@@ -226,6 +231,7 @@ class GroupCommit:
 
     def _committed(self, group: Group) -> None:
         self.commits += 1
+        self.changes.update(group.kinds)
         for call in group.calls:
             asyncio.get_running_loop().call_soon(call)
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-from federation.ports import Clock, Reader, Writer
+from federation.ports import Clock, Reader, Row, Writer
 from node.rows import MetaRow
 from protocol.errors import UnavailableError
 
@@ -98,6 +98,11 @@ class SqliteStore:
             finally:
                 transaction.open = False
             group.calls += transaction.calls
+            group.kinds |= transaction.kinds
+
+    def changes(self, *kinds: type[Row]) -> int:
+        """Return a number that is another one after every commit that changed rows of `kinds`."""
+        return sum(self._commits.changes[kind] for kind in kinds)
 
     async def size_bytes(self) -> int:
         """Return what the database file and the files beside it take."""

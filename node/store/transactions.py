@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import cache
 from itertools import groupby
@@ -116,6 +116,8 @@ class Transaction(Snapshot):
         self._commits = commits
         self._group = group
         self.calls: list[Callable[[], None]] = []
+        #: Kinds of rows that were written, also by parts that were undone.
+        self.kinds: set[Hashable] = set()
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Run `call` once the transaction is durable."""
@@ -145,11 +147,13 @@ class Transaction(Snapshot):
     async def delete(self, kind: type[Row], *conditions: Condition) -> int:
         """Remove rows and return how many."""
         check_query(kind, conditions)
+        self.kinds.add(kind)
         forms, values = statements.split(conditions)
         return self._run(statements.delete(kind, forms), values).rowcount
 
     def _store(self, rows: tuple[Row, ...], text: Callable[[type[Row]], str]) -> None:
         check_rows(rows)
+        self.kinds.update(map(type, rows))
         self._check()
         try:
             if len(rows) == 1:  # one statement is atomic by itself

@@ -109,6 +109,20 @@ class StoreContract:
         async with store.read() as view:
             assert await view.get(LargeRow, 1) == row
 
+    async def test_the_number_of_changes_moves_with_commits_to_the_tables_asked_for(self, store: Store) -> None:
+        await fill(store, SampleRow(id=1))
+        samples, both = store.changes(SampleRow), store.changes(SampleRow, PairRow)
+        await fill(store, PairRow(first="a", second=1))
+        assert store.changes(SampleRow) == samples
+        assert store.changes(SampleRow, PairRow) != both
+        async with store.write() as change:
+            await change.put(SampleRow(id=1, name="b"))
+            assert store.changes(SampleRow) == samples, "nobody else sees the row before the commit"
+        put = store.changes(SampleRow)
+        async with store.write() as change:
+            await change.delete(SampleRow, where(id=1))
+        assert len({samples, put, store.changes(SampleRow)}) == 3
+
     async def test_a_key_of_two_columns_is_asked_in_their_order(self, store: Store) -> None:
         await fill(store, PairRow(first="a", second=1), PairRow(first="a", second=2))
         async with store.read() as view:

@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -36,6 +37,11 @@ class MemoryStore:
         self._readers = 0
         self._turn = asyncio.Lock()
         self._holder: asyncio.Task[Any] | None = None
+        self._changes: Counter[type[Row]] = Counter()
+
+    def changes(self, *kinds: type[Row]) -> int:
+        """Return how many commits have changed these tables."""
+        return sum(self._changes[kind] for kind in kinds)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
@@ -68,6 +74,7 @@ class MemoryStore:
         await asyncio.sleep(0)
 
     def _commit(self, change: "_Change") -> None:
+        self._changes.update(change.overlays.keys())
         for kind, overlay in change.overlays.items():
             rows = self.tables.get(kind, {})
             if self._readers:

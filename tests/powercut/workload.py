@@ -234,6 +234,10 @@ class _Told:
         """Return a reader."""
         return self._store.read()
 
+    def changes(self, *kinds: type[Row]) -> int:
+        """Return what the store says."""
+        return self._store.changes(*kinds)
+
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Writer]:
         """Yield a transaction; what it leaves is the state of its number."""
