@@ -50,7 +50,11 @@ def batch_of(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
 
 
 async def overtaking(
-    tx: Reader, due: Sequence[OutboxRow], everything: Sequence[OutboxRow] | None = None
+    tx: Reader,
+    due: Sequence[OutboxRow],
+    everything: Sequence[OutboxRow] | None = None,
+    *,
+    gone: Collection[str] = (),
 ) -> list[OutboxRow]:
     """Return those of `due` whose lane has an earlier item that was put off, to be put off as long.
 
@@ -58,6 +62,7 @@ async def overtaking(
 
     Args:
         everything: all rows of the peer if they have been read; otherwise the store is asked.
+        gone: ids of items that the peer has: they hold up nothing.
     """
     lanes: dict[Lane, OutboxRow] = {}
     for row in due:
@@ -69,7 +74,8 @@ async def overtaking(
         before = everything
         if before is None:
             before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
-        until = [row.due_ms for row in before if row.seq == first.seq - 1 and lane_of(row) == lane]
+        earlier = [row for row in before if row.seq == first.seq - 1 and lane_of(row) == lane]
+        until = [row.due_ms for row in earlier if row.mid not in gone]
         if until:
             held += [replace(row, due_ms=until[0]) for row in due if lane_of(row) == lane]
     return held

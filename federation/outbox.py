@@ -8,21 +8,22 @@ thread does never holds up another. Source: docs/protocol/33-delivery.md.
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from protocol.delivery import Cursor
+from protocol.envelope import KIND_SESSION
 from protocol.errors import MalformedError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_ITEMS, Outcome, join_batch
 
 from .delivery import count_sent
 from .inbox import read_answer
-from .lanes import AT_ONCE, Lane, batch_of, due_ms, free, lane_of, overtaking
+from .lanes import AT_ONCE, batch_of, due_ms, free, lane_of, overtaking
+from .line import Line
 from .pauses import LEAST_BETWEEN_S, LONGEST_PAUSE_S, PeerStatus, note_failure
-from .ports import Clock, Entropy, Store, Writer, above, where
+from .ports import Clock, Entropy, Store, Writer, above, is_in, where
 from .rows import OutboxRow
 from .waiting import sleep_or_wake
 
@@ -30,6 +31,8 @@ from .waiting import sleep_or_wake
 THREAD_PAUSE_MS: Final = 1000
 #: Transfers to one peer that may be under way at once, if the configuration says nothing else.
 IN_FLIGHT: Final = 4
+#: Items that leave the outbox while those behind them travel; beyond that, lanes wait for the disk.
+MOST_LEAVING: Final = 4 * MAX_BATCH_ITEMS
 #: While a transfer is under way, what comes in waits so long to travel together.
 LINGER_S: Final = 0.02
 
@@ -53,7 +56,7 @@ class Results(Protocol):
     """What happens with the answers, in the transaction that removes the row from the outbox."""
 
     async def on_delivered(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> None:
-        """The peer stored the item (or had it); the outcome's receipt is still to be verified."""
+        """The peer stored the message (or had it); its receipt is still to be verified. Envelopes have none."""
         ...
 
     async def on_undelivered(self, tx: Writer, row: OutboxRow, code: str) -> None:
@@ -67,36 +70,6 @@ class Results(Protocol):
     def on_mistake(self, error: Exception) -> None:
         """Report that sending failed by a mistake of ours; it is tried again."""
         ...
-
-
-class _Line:
-    """The way to one peer: what wakes its sender, and which lanes have an item under way."""
-
-    def __init__(self) -> None:
-        #: Something to send, or a transfer has ended; and the latter alone.
-        self.stir: Final = asyncio.Event()
-        self.landed: Final = asyncio.Event()
-        self.back: Final = asyncio.Event()
-        self.busy: Final[set[Lane]] = set()
-        self.under_way = 0
-        #: The last look found more than one transfer takes.
-        self.more = False
-        #: There may be something to send that the last look did not take.
-        self.unseen = True
-
-    @contextmanager
-    def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[None]:
-        """Keep the lanes of `rows` for one transfer."""
-        lanes = {lane_of(row) for row in rows}
-        self.busy.update(lanes)
-        self.under_way += 1
-        try:
-            yield
-        finally:
-            self.busy.difference_update(lanes)
-            self.under_way -= 1
-            self.landed.set()
-            self.stir.set()
 
 
 class Outbox:
@@ -118,7 +91,7 @@ class Outbox:
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._in_flight: Final = in_flight
-        self._lines: Final[dict[str, _Line]] = {}
+        self._lines: Final[dict[str, Line]] = {}
         self._new_peer: Final = asyncio.Event()
         self.status: Final[dict[str, PeerStatus]] = {}
         #: When each peer last answered us or asked us something.
@@ -155,8 +128,8 @@ class Outbox:
                 self._new_peer.clear()
                 await self._new_peer.wait()
 
-    def _line(self, peer: str) -> _Line:
-        return self._lines.setdefault(peer, _Line())
+    def _line(self, peer: str) -> Line:
+        return self._lines.setdefault(peer, Line())
 
     async def _wake_all(self) -> None:
         """Wake every peer that has rows, without reading them all."""
@@ -184,7 +157,7 @@ class Outbox:
                 else:
                     await line.stir.wait()
 
-    async def _launch(self, peer: str, line: _Line, transfers: asyncio.TaskGroup) -> None:
+    async def _launch(self, peer: str, line: Line, transfers: asyncio.TaskGroup) -> None:
         found = await self._guarded(peer, self._look(peer, line))
         if isinstance(found, list):
             transfers.create_task(self._carry(peer, line, found))
@@ -196,14 +169,14 @@ class Outbox:
         elif found > 0 and not self._status(peer).pausing:
             await self._until(line.stir, found)
 
-    async def _gather(self, line: _Line) -> None:
+    async def _gather(self, line: Line) -> None:
         """Wait until the transfer has ended, or for something new and then a little longer for its company."""
         if line.under_way:
             await line.stir.wait()
         if line.under_way:
             await self._until(line.landed, LINGER_S)
 
-    async def _sit_out(self, line: _Line, status: PeerStatus) -> None:
+    async def _sit_out(self, line: Line, status: PeerStatus) -> None:
         # Whoever asks us something and never takes our items must not set the pace of our tries.
         await self._clock.sleep(min(status.wait_s, LEAST_BETWEEN_S))
         await self._until(line.back, status.wait_s - LEAST_BETWEEN_S)
@@ -220,12 +193,12 @@ class Outbox:
         found = await self._look(peer, line)
         if not isinstance(found, list):
             return found
-        with line.carrying(found):
-            return await self._send(peer, status, found)
+        with line.carrying(found) as release:
+            return await self._send(line, status, found, release)
 
-    async def _carry(self, peer: str, line: _Line, rows: list[OutboxRow]) -> None:
-        with line.carrying(rows):
-            await self._guarded(peer, self._send(peer, self._status(peer), rows))
+    async def _carry(self, peer: str, line: Line, rows: list[OutboxRow]) -> None:
+        with line.carrying(rows) as release:
+            await self._guarded(peer, self._send(line, self._status(peer), rows, release))
 
     async def _guarded(self, peer: str, work: Coroutine[Any, Any, T]) -> T | float:
         """Return what `work` returns, or how long to wait after a mistake: the other peers go on."""
@@ -235,15 +208,18 @@ class Outbox:
             self._results.on_mistake(error)
             return self._paused(self._status(peer), error)
 
-    async def _look(self, peer: str, line: _Line) -> _Found:
+    async def _look(self, peer: str, line: Line) -> _Found:
         """Return the next transfer to `peer`, after what is due for other reasons was done."""
         now_ms = self._clock.now_ms()
         line.unseen = False
+        gone = set(line.leaving)
         async with self._store.read() as tx:
-            most = MAX_BATCH_ITEMS * (1 + line.under_way)
-            waiting = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=most)
+            most = MAX_BATCH_ITEMS * (1 + line.under_way) + len(gone)
+            found = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=most)
+            gone |= line.leaving  # some may have begun to leave while the rows were read, and some may have left
+            waiting = [row for row in found if row.mid not in gone]
             due = free(waiting, line.busy, now_ms)
-            held = await overtaking(tx, due, waiting if len(waiting) < most else None)
+            held = await overtaking(tx, due, waiting if len(found) < most else None, gone=gone)
         line.unseen = line.unseen or len(due) < len(waiting)
         idle = [row for row in waiting if lane_of(row) not in line.busy]
         line.more = False
@@ -257,7 +233,7 @@ class Outbox:
             await self._put_off(held)
         else:
             batch = _batch(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
-            line.more = len(batch) < len(due) or len(waiting) == most
+            line.more = len(batch) < len(due) or len(found) == most
             return batch
         return 0
 
@@ -269,7 +245,8 @@ class Outbox:
         async with self._store.write() as tx:
             await tx.put(*[row for row in rows if await tx.get(OutboxRow, row.peer, row.mid) is not None])
 
-    async def _send(self, peer: str, status: PeerStatus, rows: list[OutboxRow]) -> float:
+    async def _send(self, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None]) -> float:
+        peer = rows[0].peer
         try:
             sent = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
         except MalformedError as error:
@@ -281,8 +258,12 @@ class Outbox:
         except MalformedError as error:
             return self._paused(status, error)
         self._answered(peer, status, len(rows))
-        async with self._store.write() as tx:
-            await self._settle_all(tx, peer, list(zip(rows, answer.outcomes, strict=True)), cursor=answer.cursor)
+        settled = list(zip(rows, answer.outcomes, strict=True))
+        with line.settling(rows):
+            if all(_is_plain(row, outcome) for row, outcome in settled) and len(line.leaving) <= MOST_LEAVING:
+                release()
+            async with self._store.write() as tx:
+                await self._settle_all(tx, peer, settled, cursor=answer.cursor)
         return 0
 
     def _answered(self, peer: str, status: PeerStatus, items: int) -> None:
@@ -318,8 +299,11 @@ class Outbox:
         self, tx: Writer, peer: str, settled: Sequence[tuple[OutboxRow, Outcome]], *, cursor: Cursor | None
     ) -> None:
         """Do what the outcomes ask for, and count them."""
-        ends = [await self._settle(tx, row, outcome) for row, outcome in settled]
-        stored, dead = ends.count("stored"), ends.count("dead")
+        plain = [row.mid for row, outcome in settled if _is_plain(row, outcome)]
+        stored = await tx.delete(OutboxRow, where(peer=peer), is_in("mid", plain)) if plain else 0
+        others = [(row, outcome) for row, outcome in settled if not _is_plain(row, outcome)]
+        ends = [await self._settle(tx, row, outcome) for row, outcome in others]
+        stored, dead = stored + ends.count("stored"), ends.count("dead")
         await count_sent(tx, peer, stored=stored, dead=dead, cursor=cursor, now=self._clock.now())
 
     async def _settle(self, tx: Writer, row: OutboxRow, outcome: Outcome) -> _End:
@@ -366,6 +350,11 @@ class Outbox:
     def _later(self, row: OutboxRow) -> OutboxRow:
         wait_ms = min(THREAD_PAUSE_MS * 2 ** min(row.attempts, 20), round(LONGEST_PAUSE_S * 1000))
         return replace(row, attempts=row.attempts + 1, due_ms=self._clock.now_ms() + wait_ms)
+
+
+def _is_plain(row: OutboxRow, outcome: Outcome) -> bool:
+    """Return whether nothing is left to do but to take the item off: an envelope that the peer has."""
+    return row.item[0] == KIND_SESSION and outcome.status in ("stored", "duplicate")
 
 
 def _given_up(row: OutboxRow, code: str) -> Outcome:

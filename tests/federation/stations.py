@@ -153,7 +153,7 @@ class Station:
             key=keys.http,
             clock=clock,
             entropy=self.entropy,
-            settings=ClientSettings(development=development, connect_s=1, read_s=0.3, total_s=2, answer_bytes=65536),
+            settings=ClientSettings(development=development, connect_s=1, read_s=5, total_s=10, answer_bytes=65536),
             resolver=resolver,
         )
         self.peering: Final = PeeringService(

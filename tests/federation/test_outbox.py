@@ -44,7 +44,7 @@ def stored(one: str) -> Outcome:
     return Outcome(mid=one, status="stored")
 
 
-def row(number: int, *, thread: str = "t", peer: str = PEER, kind: int = 2, size: int = 100) -> OutboxRow:
+def row(number: int, *, thread: str = "t", peer: str = PEER, kind: int = 1, size: int = 100) -> OutboxRow:
     """Return a row whose item says its own id; `kind` 1 is a handshake message, 2 an envelope."""
     return OutboxRow(
         peer=peer,
@@ -197,7 +197,7 @@ async def test_a_thread_that_is_put_off_again_and_again_is_asked_ever_more_rarel
 
 
 async def test_a_handshake_message_does_not_wait_for_an_envelope_of_its_thread(sender: Sender) -> None:
-    await sender.put(row(1), replace(row(2, kind=1), seq=2))
+    await sender.put(row(1, kind=2), replace(row(2), seq=2))
     sender.peers.replies[mid(1)] = answer("later")
     await sender.steps()
     assert sender.peers.delivered == [mid(2)]
@@ -513,3 +513,45 @@ def test_the_pause_after_a_failure_is_jittered_below_a_cap_that_grows(
     status = PeerStatus(failures=failures, down_since=1000)
     assert pause(status, now=1000 + away_s, jitter=0.0) == 0.25
     assert longest * 0.9 < pause(status, now=1000 + away_s, jitter=0.999) <= longest
+
+
+@pytest.mark.parametrize(("kind", "transfers"), [(2, 2), (1, 1)], ids=["envelopes", "messages"])
+async def test_what_has_no_receipt_is_followed_before_it_has_left_the_outbox(
+    sender: Sender, kind: int, transfers: int
+) -> None:
+    await sender.put(row(1, kind=kind))
+    held = Held(sender)
+    task = await _run(sender)
+    await sender.put(row(2, kind=kind))
+    sender.outbox.wake(PEER)
+    async with sender.store.write():  # nobody else writes meanwhile
+        held.gates[0].set()
+        await _turns()
+        assert len(held.gates) == transfers
+    await _turns()
+    assert len(held.gates) == 2
+    held.gates[1].set()
+    await _turns()
+    assert sender.peers.batches == [(PEER, [mid(1)]), (PEER, [mid(2)])]
+    assert await sender.left() == []
+    await _stop(task)
+
+
+async def test_an_envelope_that_could_not_leave_the_outbox_is_sent_again(sender: Sender) -> None:
+    await sender.put(row(1, kind=2))
+    commit = sender.store._commit
+
+    def fail(_change: object) -> None:
+        sender.store._commit = commit  # type: ignore[method-assign]
+        raise UnavailableError("the disk is full")
+
+    sender.store._commit = fail  # type: ignore[method-assign, assignment]
+    task = await _run(sender)
+    assert sender.peers.batches == [(PEER, [mid(1)])]
+    assert len(await sender.left()) == 1
+    sender.peers.replies[mid(1)] = answer("duplicate")
+    await sender.clock.elapse(5)
+    await _turns()
+    assert sender.peers.batches == [(PEER, [mid(1)])] * 2
+    assert await sender.left() == []
+    await _stop(task)
