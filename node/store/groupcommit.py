@@ -82,7 +82,7 @@ class GroupCommit:
         self._took_s = float("inf")
         self._changes = 0
         self.commits = 0
-        #: How many commits have changed a table.
+        #: How many commits have changed a table, or have failed to.
         self.changes: Final[Counter[Hashable]] = Counter()
 
     @asynccontextmanager
@@ -216,6 +216,7 @@ class GroupCommit:
             failure = error
             self._connection.rollback()
         finally:
+            self.changes.update(group.kinds)
             group.end(failure)
 
     def _on_the_spot(self, group: Group) -> bool:
@@ -231,7 +232,6 @@ class GroupCommit:
 
     def _committed(self, group: Group) -> None:
         self.commits += 1
-        self.changes.update(group.kinds)
         for call in group.calls:
             asyncio.get_running_loop().call_soon(call)
 

@@ -13,6 +13,7 @@ from federation import inbox, mirror_store, outbox, witness
 from federation.directory import PeerDirectory, Seat
 from federation.evidence import EvidenceService
 from federation.inbox import Guard, Inbox, Item
+from federation.line import Line
 from federation.logwatch import LogWatch
 from federation.outbox import Outbox
 from federation.pauses import PeerStatus
@@ -170,11 +171,13 @@ async def _queue_after_commit(self: Queue, tx: Writer, row: OutboxRow) -> None:
     tx.on_commit(lambda: _by_itself(put()))
 
 
-async def _delete_then_send(self: Outbox, peer: str, status: PeerStatus, rows: list[OutboxRow]) -> float:
+async def _delete_then_send(
+    self: Outbox, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None]
+) -> float:
     async with self._store.write() as tx:
         for row in rows:
             await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-    return await _SEND(self, peer, status, rows)
+    return await _SEND(self, line, status, rows, release)
 
 
 async def _forget_one(self: Outbox) -> None:

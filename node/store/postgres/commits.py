@@ -7,7 +7,8 @@ wait for each other anyway share one commit: each is a savepoint, as in `node.st
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -51,6 +52,9 @@ class Commits:
         fail: Callable[[Exception], NoReturn],
     ) -> None:
         self.session = session
+        #: How many commits may have changed a table; the last one failed, perhaps only as far as we know.
+        self.changes: Final[Counter[Hashable]] = Counter()
+        self.in_doubt = False
         self._connect = connect
         self._window_s = window_s
         self._fail = fail
@@ -199,12 +203,15 @@ class Commits:
         try:
             await self._write_or_ask()
             self.commits += 1
+            self.in_doubt = False
             for call in group.calls:
                 asyncio.get_running_loop().call_soon(call)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the group must hear of it
             failure = error
+            self.in_doubt = True
             self.session.drop()
         finally:
+            self.changes.update(group.kinds)
             group.end(failure)
 
     async def _write_or_ask(self) -> None:

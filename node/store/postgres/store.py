@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
-from federation.ports import Clock, Reader, Writer
+from federation.ports import Clock, Reader, Row, Writer
 from node.rows import MetaRow
 from node.store import migrations
 
@@ -52,6 +52,7 @@ class PostgresStore:
         self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise)
         self._readers = Readers(server, most=sessions, fail=self._raise)
         self._closed = False
+        self._asked = 0
         self.meta = meta
 
     @classmethod
@@ -125,6 +126,17 @@ class PostgresStore:
             finally:
                 transaction.open = False
             group.calls += transaction.calls
+            group.kinds |= transaction.kinds
+
+    def changes(self, *kinds: type[Row]) -> int:
+        """Return a number that is another one after every commit that changed rows of `kinds`.
+
+        Where another process, or a commit of unknown fate, may change rows unseen, it is another one at every call.
+        """
+        if not self._alone or self._commits.in_doubt:
+            self._asked += 1
+            return -self._asked
+        return sum(self._commits.changes[kind] for kind in kinds)
 
     async def size_bytes(self) -> int:
         """Return what the tables and their indexes take in the database."""

@@ -1,6 +1,6 @@
 """Reading and changing rows in one session: what `store.read()` and `store.write()` hand out."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final, NoReturn, TypeVar
@@ -82,6 +82,8 @@ class Transaction(Snapshot):
         self._commits = commits
         self._group = group
         self.calls: list[Callable[[], None]] = []
+        #: Kinds of rows that were written, also by parts that were undone.
+        self.kinds: set[Hashable] = set()
 
     def on_commit(self, call: Callable[[], None]) -> None:
         """Run `call` once the transaction is durable."""
@@ -104,6 +106,7 @@ class Transaction(Snapshot):
     async def insert(self, *rows: Row) -> None:
         """Add rows, all or none."""
         check_rows(rows)
+        self.kinds.update(map(type, rows))
         if len(rows) == 1:
             # One round trip, and a key that is taken leaves the transaction as it is.
             text = statements.insert(type(rows[0])) + " ON CONFLICT DO NOTHING"
@@ -114,6 +117,7 @@ class Transaction(Snapshot):
     async def put(self, *rows: Row) -> None:
         """Add or replace rows, all or none."""
         check_rows(rows)
+        self.kinds.update(map(type, rows))
         if len(rows) == 1 and not rows[0].unique:  # nothing that another row could hold
             await self._run(statements.put(type(rows[0])), msgspec.structs.astuple(rows[0]))
         else:
@@ -122,6 +126,7 @@ class Transaction(Snapshot):
     async def delete(self, kind: type[Row], *conditions: Condition) -> int:
         """Remove rows and return how many."""
         check_query(kind, conditions)
+        self.kinds.add(kind)
         forms, values = statements.split(conditions)
         return await self._run(statements.delete(kind, forms), values)
 
