@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "request": "cli.ask:request",
     "restore": "cli.backup:restore",
     "serve": "cli.serve:serve",
-    "session": "cli.session:session",
+    "session": "cli.files:session",
     "status": "cli.status:status",
     "threads": "cli.ask:threads",
     "vocabulary": "cli.vocabulary:vocabulary",

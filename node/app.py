@@ -209,6 +209,7 @@ class Node:
             lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
             handshakes.links.sweep,
             handshakes.sessions.sweep,
+            handshakes.blobs.sweep,
             lambda: forget_nonces(base.store, base.clock),
             lambda: forget_ledger(base.store, base.clock, days=base.config.delivery.ledger_days),
             lambda: forget_old_rows(

@@ -22,6 +22,7 @@ from .keys import KeyRing
 from .sections import Config
 from .services.answer_links import AnswerLinks
 from .services.answering import Answering
+from .services.blobs import MIB, BlobLimits, Blobs
 from .services.consumer import Consumer, ConsumerSettings
 from .services.exchange import Carrier, Exchange
 from .services.handshake_mail import HandshakeMail
@@ -39,6 +40,7 @@ from .services.recovery import Recovery
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
+from .store.blobs import BlobFiles
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     refetch: Refetch
     vocabulary: Callable[[], Vocabulary]
     page_base: Callable[[], str]
+    blobs: BlobFiles
 
 
 class Exchanging:
@@ -72,6 +75,15 @@ class Exchanging:
         self.desk: Final = Desk(own, queue, clock, ThreadSettings(flush_s=config.handshake.flush_s))
         self.mailboxes: Final = Mailboxes(store, clock)
         self.sessions: Final = Sessions(store=store, mailboxes=self.mailboxes, queue=queue, clock=clock)
+        self.blobs: Final = Blobs(
+            store=store,
+            files=around.blobs,
+            sessions=self.sessions,
+            peers=peers,
+            clock=clock,
+            own=own.entity,
+            limits=_blob_limits(config),
+        )
         self.views: Final = ThreadViews(store, self.sessions)
         mentors = MentorDesk(clock)
         mail = HandshakeMail(
@@ -165,7 +177,19 @@ class Exchanging:
         await self.consumer.sweep()
         await self.consumer.send_backups()
         await self.sessions.sweep()
+        await self.blobs.sweep()
         await self.links.sweep()
+
+
+def _blob_limits(config: Config) -> BlobLimits:
+    files = config.files
+    return BlobLimits(
+        largest=files.largest_mib * MIB,
+        of_person=files.person_mib * MIB,
+        of_session=files.session_mib * MIB,
+        of_node=files.node_mib * MIB,
+        days=files.days,
+    )
 
 
 def _provider_settings(config: Config) -> ProviderSettings:

@@ -292,6 +292,7 @@ class Handshakes(Exchanging):
                 refetch=peering.discovery.refresh,
                 vocabulary=lambda: vocabulary.vocabulary,
                 page_base=lambda: base.page_base,
+                blobs=outside.blob_files(base.directory, base.config, base.clock),
             )
         )
         base.on_new_keys(self.rekey)
@@ -310,13 +311,14 @@ class People:
             link_s=privacy.sign_in_link_minutes * 60,
             idle_days=privacy.session_days,
         )
-        leave = (LeaveThreads(handshakes.answering, handshakes.consumer).leave, directory.leave)
+        leave = (LeaveThreads(handshakes.answering, handshakes.consumer, handshakes.blobs).leave, directory.leave)
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
         self.devices: Final = Devices(store, clock, entropy, changed=directory.wake)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
         self.safe: Final = Safe(store, clock)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)
-        self.erasure: Final = Erasure(store, clock, scrub=store.scrub, on_leave=leave)
+        self.erasure: Final = Erasure(store, clock, scrub=self._scrub, on_leave=leave)
+        self._store, self._blobs = store, handshakes.blobs
         self.mail: Final = MailPump(
             store, clock, outside.mail_transport(base.directory, base.config, clock), sender=outside.sender(base.config)
         )
@@ -326,3 +328,8 @@ class People:
             development=base.config.development.enabled,
         )
         self.operations: Final = MemberOperations(self.members, self.accounts, self.erasure, rules)
+
+    async def _scrub(self) -> None:
+        """Let nothing of what was erased stay on the disk: the bytes of files, and the write-ahead file."""
+        await self._blobs.sweep()
+        await self._store.scrub()

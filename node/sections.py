@@ -161,6 +161,16 @@ class HandshakeSection(Section, frozen=True, kw_only=True):
     sweep_s: Annotated[float, doc("Deadlines are looked at this often.", gt=0, le=60)] = 5.0
 
 
+class FilesSection(Section, frozen=True, kw_only=True):
+    """Encrypted files that people send each other in sessions, while they wait for the other person."""
+
+    largest_mib: Annotated[int, doc("Largest file, in MiB of ciphertext.", ge=1, le=1025)] = 100
+    person_mib: Annotated[int, doc("All waiting files of one person.", ge=1)] = 1024
+    session_mib: Annotated[int, doc("All waiting files of one person in one session.", ge=1)] = 512
+    node_mib: Annotated[int, doc("All waiting files of this node.", ge=1)] = 10_240
+    days: Annotated[int, doc("Days a file waits, but no longer than its session is kept.", ge=1, le=90)] = 30
+
+
 class PrivacySection(Section, frozen=True, kw_only=True):
     """What is shown inside the organization, and how long things are kept."""
 
@@ -263,6 +273,7 @@ class Config(Section, frozen=True, kw_only=True):
     directory: DirectorySection = DirectorySection()
     handshake: HandshakeSection = HandshakeSection()
     delivery: DeliverySection = DeliverySection()
+    files: FilesSection = FilesSection()
     privacy: PrivacySection = PrivacySection()
     keys: KeysSection = KeysSection()
     egress: EgressSection = EgressSection()

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from node.api.accounts import EraseMe, GiveConsent, Me, Mentoring, RedeemLink, WantLink
+from node.api.blobs import StoredBlobs
 from node.api.exchange import (
     Accept,
     Accepted,
@@ -22,6 +23,7 @@ from node.api.exchange import (
 from node.api.search import Labels, OfferPreview, SearchNeed, Suggestions, SuggestTopics, WantLabels
 from node.matching.typeahead import Suggestion
 from node.services.accounts import Redeemed
+from node.services.blobs import StoredBlob
 from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
 from node.services.devices import DeviceView, EnrolDevice
@@ -47,6 +49,8 @@ T = TypeVar("T")
 
 #: A quote round waits for several other nodes.
 QUOTES_S: Final = 90.0
+#: A mebibyte over a slow line, perhaps through two nodes.
+PORTION_S: Final = 120.0
 
 
 class NodeApi:
@@ -61,7 +65,7 @@ class NodeApi:
         self,
         method: str,
         path: str,
-        body: msgspec.Struct | None = None,
+        body: msgspec.Struct | bytes | None = None,
         *,
         query: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
@@ -209,6 +213,29 @@ class NodeApi:
         """Send one encrypted session message."""
         command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, epoch=sent.epoch, ciphertext=b64(sent.ciphertext))
         await self._do("POST", f"/threads/{thread}/envelopes", command)
+
+    # Files
+
+    async def put_blob(
+        self, thread: str, side: SideName, blob: str, data: bytes, *, offset: int, size: int
+    ) -> StoredBlob:
+        """Store the next portion of an encrypted file."""
+        query = {"side": side, "offset": str(offset), "size": str(size)}
+        raw = await self._do("PUT", f"/threads/{thread}/blobs/{blob}", data, query=query, timeout_s=PORTION_S)
+        return parse_answer(raw, StoredBlob)
+
+    async def blob(self, thread: str, side: SideName, blob: str, *, offset: int) -> bytes:
+        """Return the next portion of an encrypted file."""
+        query = {"side": side, "offset": str(offset)}
+        return await self._do("GET", f"/threads/{thread}/blobs/{blob}", query=query, timeout_s=PORTION_S)
+
+    async def blobs(self) -> tuple[StoredBlob, ...]:
+        """Return the person's own files that wait at the node."""
+        return parse_answer(await self._do("GET", "/blobs"), StoredBlobs).blobs
+
+    async def delete_blob(self, thread: str, blob: str) -> None:
+        """Delete an own file."""
+        await self._do("DELETE", f"/threads/{thread}/blobs/{blob}")
 
     async def threads(self) -> tuple[ThreadView, ...]:
         """Return the person's threads as the node sees them."""

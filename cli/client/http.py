@@ -117,23 +117,23 @@ class Http:
         url: str,
         *,
         token: str = "",
-        body: msgspec.Struct | None = None,
+        body: msgspec.Struct | bytes | None = None,
         query: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> bytes:
-        """Return the body of a good answer.
+        """Return the body of a good answer; a `body` of bytes is sent as it is, another one as JSON.
 
         Raises: MeshError: the problem that the node answered with; UnavailableError: no answer; LimitError: too long.
         """
         assert self._session is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         try:
             async with self._session.request(
                 method,
                 url + (f"?{urlencode(query)}" if query else ""),
-                data=None if body is None else msgspec.json.encode(body),
+                data=body if body is None or isinstance(body, bytes) else msgspec.json.encode(body),
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),

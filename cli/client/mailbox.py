@@ -35,6 +35,7 @@ from .agreeing import AGREED, take_agreed, take_private, take_verified
 from .asking import take_offer
 from .core import Core
 from .epochs import renewed, too_old, wants_turn
+from .files import sweep_files
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import SAID_YES, WAITING, forgotten, take_request
 from .needs import ENDED, ended
@@ -169,7 +170,8 @@ class MailboxLoop:
 
     def tidy(self) -> None:
         """Let go of what is over: sessions, briefs nobody answered, what was left of old threads."""
-        self._core.vault.update(partial(_let_go, now=self._core.now()))
+        state = self._core.vault.update(partial(_let_go, now=self._core.now()))
+        sweep_files(self._core.vault.folder, state)
 
     async def _cancel(self) -> None:
         for record in self._core.state().threads.values():

@@ -27,6 +27,7 @@ from .archive import Archive
 from .asking import Asking, shortlist_of
 from .board import restarted
 from .core import Core
+from .files import Files
 from .http import Http
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .mailbox import MailboxLoop, called_off
@@ -65,6 +66,7 @@ class Person:
         self._mentoring: Final = Mentoring(self._core, self._checks)
         self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting, self._checks)
         self.self_check: Final = SelfCheck(self._core, self._checks, self._foreign)
+        self.files: Final = Files(self._core, self._loop.flush)
 
     async def __aenter__(self) -> Self:
         """Open the connections; nothing is sent yet."""

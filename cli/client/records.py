@@ -226,6 +226,23 @@ class FrameRecord(Record, frozen=True, kw_only=True):
     taken_at: int = 0
 
 
+class UploadRecord(Record, frozen=True, kw_only=True):
+    """A file that is on its way to the own node: how it is opened, and which file of this machine it was.
+
+    Without `hash` its encryption was interrupted, and begins again with other keys.
+    """
+
+    blob: str
+    name: str
+    media_type: str
+    key: Seed
+    header: str
+    source: str
+    size: int = 0
+    changed_ns: int = 0
+    hash: str = ""
+
+
 class PrivateNote(Record, frozen=True, kw_only=True):
     """A person's own note about a session, which never leaves the vault."""
 
@@ -255,6 +272,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     commit: Outgoing | None = None
     ahead: int = 0
     private: tuple[PrivateNote, ...] = ()
+    uploads: tuple[UploadRecord, ...] = ()
 
 
 class RecoveryRecord(Record, frozen=True, kw_only=True):

@@ -150,6 +150,20 @@ class Board(View, frozen=True, kw_only=True):
     slot: tuple[int, ...] = ()
 
 
+class FileView(View, frozen=True, kw_only=True):
+    """One file of a session; `number` and `name` name it."""
+
+    number: int
+    name: str
+    size: int
+    media_type: str
+    mine: bool
+    at: int
+    expires_at: int
+    expired: bool
+    blob: str
+
+
 class Private(View, frozen=True, kw_only=True):
     """A note that stands in this device's vault and nowhere else."""
 

@@ -10,6 +10,7 @@ from node.keys import operator_token
 
 from .accounts import PEOPLE, People, device_guard
 from .answers import ANSWERS
+from .blobs import BLOBS
 from .bodies import BODY_LIMITS, BodyLimits
 from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
@@ -93,6 +94,7 @@ def _add_people(app: web.Application, node: Node) -> None:
     )
     app[SAFE] = people.safe
     app[ANSWERS] = handshakes.links
+    app[BLOBS] = handshakes.blobs
     app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)
 
 

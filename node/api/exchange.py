@@ -191,7 +191,7 @@ async def ask_quotes(request: web.Request) -> web.Response:
     services = request.app[EXCHANGE]
     if len({ask.thread for ask in command.asks}) != len(command.asks):
         raise MalformedError("asks must each have a thread id of their own")
-    results = await services.consumer.ask(await _label(request), command.asks)
+    results = await services.consumer.ask(await label_of(request), command.asks)
     answers = tuple(
         QuoteAnswer(thread=one.thread, peer=one.peer, item=b64(one.item), reason=one.reason) for one in results
     )
@@ -200,27 +200,27 @@ async def ask_quotes(request: web.Request) -> web.Response:
 
 async def accept(request: web.Request) -> web.Response:
     """Choose one candidate: the request goes to that mentor."""
-    thread = _thread(request)
+    thread = named(request, "thread")
     command = await read_body(request, Accept)
     body = AcceptedBody(choice=command.choice, brief=command.brief)
-    message = await request.app[EXCHANGE].consumer.accept(await _label(request), thread, body, command.backups)
+    message = await request.app[EXCHANGE].consumer.accept(await label_of(request), thread, body, command.backups)
     return reply(Accepted(hash=message.hash, item=b64(message.item)))
 
 
 async def answer(request: web.Request) -> web.Response:
     """Answer a request as its mentor."""
-    thread = _thread(request)
+    thread = named(request, "thread")
     command = await read_body(request, GiveAnswer)
-    label = await _label(request)
+    label = await label_of(request)
     await request.app[EXCHANGE].answering.answer(label, thread, command.answer)
     return reply(await request.app[EXCHANGE].views.one(label, thread, "provider"))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """Step back, or call off the session."""
-    thread = _thread(request)
+    thread = named(request, "thread")
     command = await read_body(request, Cancel)
-    label, services = await _label(request), request.app[EXCHANGE]
+    label, services = await label_of(request), request.app[EXCHANGE]
     role = services.consumer if command.side == "consumer" else services.answering
     await role.cancel(label, thread, command.reason)
     return reply(await services.views.one(label, thread, command.side))
@@ -228,29 +228,29 @@ async def cancel(request: web.Request) -> web.Response:
 
 async def send_envelope(request: web.Request) -> web.Response:
     """Send one encrypted session message."""
-    thread = _thread(request)
+    thread = named(request, "thread")
     command = await read_body(request, SendEnvelope)
     ciphertext = unb64(command.ciphertext, what="ciphertext")
     sent = Sent(id=command.id, kind=command.kind, epoch=command.epoch, ciphertext=ciphertext)
-    await request.app[EXCHANGE].sessions.submit(await _label(request), thread, Side(command.side), sent)
+    await request.app[EXCHANGE].sessions.submit(await label_of(request), thread, Side(command.side), sent)
     return reply(status=202)
 
 
 async def threads(request: web.Request) -> web.Response:
     """List the person's threads."""
-    return reply(Threads(threads=await request.app[EXCHANGE].views.all(await _label(request))))
+    return reply(Threads(threads=await request.app[EXCHANGE].views.all(await label_of(request))))
 
 
 async def thread(request: web.Request) -> web.Response:
     """Show one thread."""
     query = read_query(request, ThreadQuery)
-    return reply(await request.app[EXCHANGE].views.one(await _label(request), _thread(request), query.side))
+    return reply(await request.app[EXCHANGE].views.one(await label_of(request), named(request, "thread"), query.side))
 
 
 async def mailbox(request: web.Request) -> web.Response:
     """Wait for entries of the mailbox."""
     query = read_query(request, MailboxQuery)
-    rows = await request.app[EXCHANGE].mailboxes.wait(await _label(request), query.after, query.wait_s)
+    rows = await request.app[EXCHANGE].mailboxes.wait(await label_of(request), query.after, query.wait_s)
     entries = tuple(
         Entry(
             cursor=row.cursor,
@@ -272,7 +272,7 @@ async def acknowledge(request: web.Request) -> web.Response:
     if person.device is None:
         raise RefusedError("enrol this device first", code="no-device")
     enrolled = [one.device for one in await services.devices.views(person)]
-    await services.mailboxes.acknowledge(await _label(request), person.device, command.cursor, devices=enrolled)
+    await services.mailboxes.acknowledge(await label_of(request), person.device, command.cursor, devices=enrolled)
     return reply()
 
 
@@ -294,13 +294,14 @@ async def peers(request: web.Request) -> web.Response:
     return reply(Peers(peers=(own, *others)))
 
 
-def _thread(request: web.Request) -> str:
-    text = request.match_info["thread"]
-    id_bytes(text, what="thread")
+def named(request: web.Request, what: str) -> str:
+    """Return the id that a part of the address is. Raises: MalformedError."""
+    text = request.match_info[what]
+    id_bytes(text, what=what)
     return text
 
 
-async def _label(request: web.Request) -> str:
+async def label_of(request: web.Request) -> str:
     """Return the mailbox of the person who asks; the first call makes it."""
     services, person = request.app[EXCHANGE], signed_in(request)
     if person.mailbox is not None:

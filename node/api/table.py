@@ -4,6 +4,7 @@ from typing import Final
 
 from .accounts import ACCOUNT_ROUTES
 from .answers import ANSWER_ROUTES
+from .blobs import BLOB_ROUTES
 from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
 from .gossip import GOSSIP_ROUTES
@@ -25,6 +26,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *SAFE_ROUTES,
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
+    *BLOB_ROUTES,
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,
     *RELAY_ROUTES,

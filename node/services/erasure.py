@@ -25,6 +25,7 @@ from federation.rows import (
     ThreadRow,
 )
 from node.rows import (
+    BlobRow,
     ConsentRow,
     DeviceRow,
     EnrolmentRow,
@@ -71,6 +72,8 @@ HOLDINGS: Final = (
     Holding(kind=MailboxRow, column="label", by="label"),
     Holding(kind=MailboxHeadRow, column="label", by="label"),
     Holding(kind=MailboxAckRow, column="label", by="label"),
+    # Its bytes are ciphertext that nobody here can read; `sweep` removes them with the row.
+    Holding(kind=BlobRow, column="label", by="label"),
     Holding(kind=CandidateRow, column="label", by="label"),
     Holding(kind=PlaceRow, column="label", by="label"),
     Holding(kind=MissRow, column="label", by="label"),

@@ -69,6 +69,12 @@ class PeerBook:
         if entity != self._own.entity:
             self._directory.get(entity).require("request", now=self._clock.now())
 
+    async def get(self, peer: str, path: str, *, limit: int) -> bytes:
+        """Return the body of a peer's signed answer to a GET, of at most `limit` bytes. Raises: MeshError."""
+        found = self._directory.get(peer)
+        found.require("continue", now=self._clock.now())
+        return (await self._calls.get(found, path, limit=limit)).body
+
     async def post(self, peer: str, path: str, body: bytes, content_type: str) -> bytes:
         """Return the body of a peer's signed answer. Raises: MeshError."""
         found = self._directory.get(peer)

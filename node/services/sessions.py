@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
+from node.rows import BlobRow
 from protocol.bodies import Agreement
 from protocol.encoding import b64, decode, sha256
 from protocol.envelope import (
@@ -120,7 +121,7 @@ class Sessions:
         if len(sent.ciphertext) > MAX_CIPHERTEXT_BYTES:
             raise LimitError(f"a session message holds at most {MAX_CIPHERTEXT_BYTES} bytes")
         async with self._store.write() as tx:
-            session = await self._own(tx, label, thread, side)
+            session = await self.open_of(tx, label, thread, side)
             if await self._is_repeat(tx, label, sent):
                 return
             await self._pace.require_room(tx, session)
@@ -141,7 +142,8 @@ class Sessions:
             else:
                 await self._send(tx, session, envelope)
 
-    async def _own(self, tx: Reader, label: str, thread: str, side: Side) -> SessionRow:
+    async def open_of(self, tx: Reader, label: str, thread: str, side: Side) -> SessionRow:
+        """Return a person's own session. Raises: MissingError: there is none; RefusedError: it is over."""
         session = await tx.get(SessionRow, thread, side.value)
         if session is None or session.label != label:
             raise MissingError("no such session")
@@ -258,7 +260,7 @@ class Sessions:
         if session.state == CLOSED and now < last and await tx.count(OutboxRow, mine):
             await tx.put(replace(session, destroy_at=min(now + CLOSED_S, last)))
             return
-        for kind in (MailboxRow, OutboxRow, SessionRow):
+        for kind in (MailboxRow, OutboxRow, BlobRow, SessionRow):
             await tx.delete(kind, mine)
 
 

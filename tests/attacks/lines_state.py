@@ -159,6 +159,7 @@ LINES: Final[dict[int, Line]] = {
             "the_thread_of_ones_own_exists",
             "the_set_of_another_audience_does_not_exist",
             "the_thread_of_another_organization_does_not_exist",
+            "a_file_of_another_organizations_thread_does_not_exist",
         ),
     ),
     64: Line(

@@ -165,6 +165,8 @@ OBJECTS: Final[Mapping[str, str]] = {
     "/api/v1/threads/{thread}/answer": "a person's",
     "/api/v1/threads/{thread}/cancel": "a person's",
     "/api/v1/threads/{thread}/envelopes": "a person's",
+    "/api/v1/threads/{thread}/blobs/{blob}": "a person's",
+    "/federation/v1/blobs/{thread}/{blob}/{offset}": "the other organization's of the thread",
     "/answer/{token}": "whoever knows the token",
     "/federation/v1/sets/{audience}/{kind}/head": "an audience's",
     "/federation/v1/sets/{audience}/{kind}/snapshots/{seq}/{page}": "an audience's",
@@ -214,11 +216,13 @@ def bodies(route: Route) -> dict[str, object] | None:
 async def about(world: World, who: Somebody, route: Route, value: str) -> RawAnswer:
     """Ask about one object as a person."""
     body = bodies(route)
-    path = filled(route, value) + ("?side=provider" if route.path.endswith("{thread}") else "")
+    data = json.dumps(body).encode() if body else b"blob" if route.method == "PUT" else b""
+    query = {"GET": "?side=provider", "PUT": f"?side=provider&offset=0&size={len(data)}"}
+    path = filled(route, value) + (query.get(route.method, "") if route.query is not None else "")
     headers = [HOST, ("Authorization", await world.token(who))]
-    if body is not None:
-        headers.append(("Content-Type", "application/json"))
-    return await world.send(route.method, path, headers, json.dumps(body).encode() if body else b"")
+    if data:
+        headers.append(("Content-Type", route.request_content_type))
+    return await world.send(route.method, path, headers, data)
 
 
 @pytest.mark.parametrize("route", PERSONAL, ids=name_of)
@@ -242,6 +246,12 @@ async def test_the_set_of_another_audience_does_not_exist(world: World, route: R
     path = path.replace(NOTHING, "offers", 1).replace(NOTHING, "1")
     async with world.unchanged():
         assert problem_of(await world.ask(world.birch, route.method, path)).status == 404
+
+
+async def test_a_file_of_another_organizations_thread_does_not_exist(world: World, thread: str) -> None:
+    for name in (thread, NOTHING):
+        answer = problem_of(await world.ask(world.birch, "GET", f"/federation/v1/blobs/{name}/{NOTHING}/0"))
+        assert (answer.status, answer.code) == (404, "missing")
 
 
 async def test_the_thread_of_another_organization_does_not_exist(world: World, thread: str) -> None:

@@ -1,6 +1,7 @@
 """A mentee's company and a mentor's company that know each other."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -43,9 +44,9 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.fixture
-async def town(vocabulary: Vocabulary) -> Town:
+async def town(vocabulary: Vocabulary, tmp_path: Path) -> Town:
     """Return two companies, a mentee and a mentor with one place."""
-    clock, network = SteppedClock(START), Network()
+    clock, network = SteppedClock(START), Network(tmp_path)
     aurora = TestNode("aurora", network, vocabulary, clock, MemoryStore(), 1)
     cobalt = TestNode("cobalt", network, vocabulary, clock, MemoryStore(), 2)
     aurora.meet(cobalt)

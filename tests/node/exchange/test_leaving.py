@@ -32,7 +32,7 @@ DAY_S = 86_400
 
 def hook(site: Site) -> LeaveThreads:
     """Return the hook of one node."""
-    return LeaveThreads(site.exchanging.answering, site.exchanging.consumer)
+    return LeaveThreads(site.exchanging.answering, site.exchanging.consumer, site.exchanging.blobs)
 
 
 async def leave(person: Somebody) -> None:

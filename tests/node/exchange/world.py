@@ -1,6 +1,7 @@
 """Whole exchanges in one process: real services and stores, real sealing, a network that is a function call."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -16,11 +17,13 @@ from node.exchanging import Exchanging, Surroundings
 from node.keys import KeyRing
 from node.rows import DeviceRow, EnrolmentRow, LabelRow, MemberRow, MentorRow
 from node.sections import Config, HandshakeSection, NodeSection, OrgSection
+from node.services.blobs import BLOBS_PATH
 from node.services.catalogs import dump_catalog
 from node.services.exchange import MESSAGES_PATH
 from node.services.peers import public_keys
 from node.services.profile import Availability, MentorProfile, ProfileTopic, WeeklyWindow
 from node.services.recovery import HEADS_PATH
+from node.store.blobs import BlobFiles
 from node.telemetry import Metrics, make_log
 from protocol.addresses import audience_id
 from protocol.concepts import Vocabulary
@@ -54,7 +57,9 @@ AT_ONCE: Final = HandshakeSection(tick_ms=0, flush_s=0, quota_least=50)
 class Network:
     """Carries calls between the nodes of a world; a node can be cut off, and what it answers can be changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = Path("/dev/null")) -> None:
+        #: Where files of sessions stand, a folder for each node; by default nowhere.
+        self.folder: Final = folder
         #: Given the body of a call before it is made, and the answer before it is handed back.
         self.before: Callable[[bytes], Awaitable[None]] | None = None
         self.tamper: Callable[[bytes], bytes] | None = None
@@ -97,8 +102,13 @@ class Calls:
     async def get(
         self, peer: Peer, target: str, *, limit: int | None = None, etag: str | None = None, signed: bool = True
     ) -> Answer:
-        """Nothing is fetched in an exchange."""
-        raise AssertionError((peer, target, limit, etag, signed))
+        """Return a portion of a file: nothing else is fetched in an exchange."""
+        del limit, etag, signed
+        if self._network.down & {peer.entity, self._sender}:
+            raise UnavailableError("peer is down", code="peer-down")
+        thread, blob, offset = target.removeprefix(f"{BLOBS_PATH}/").split("/")
+        blobs = self._network.nodes[peer.entity].exchanging.blobs
+        return Answer(status=200, headers={}, body=await blobs.give(self._sender, thread, blob, int(offset)))
 
     async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:
         """Nothing is fetched in an exchange."""
@@ -268,6 +278,7 @@ class TestNode(Site):
             refetch=_no_news,
             vocabulary=lambda: vocabulary,
             page_base=lambda: f"http://{name}.localhost",
+            blobs=BlobFiles(network.folder / name, least_free_bytes=0, now=clock.now),
         )
         exchanging = Exchanging(self.around)
         super().__init__(entity, clock=clock, store=store, entropy=entropy, keys=keys, exchanging=exchanging)
