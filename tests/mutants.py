@@ -22,6 +22,8 @@ from typing import Final
 
 import msgspec
 
+from tests.e2ee.test_mls_vectors import DIRECTORY
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 COPIED: Final = ("node", "protocol", "federation", "cli", "tests", "docs", "pyproject.toml", "README.md")
 FAST: Final = "not slow and not long and not system"
@@ -201,7 +203,7 @@ def tests_for(path: str) -> Iterator[str]:
 def passes(tree: Path, tests: str, *, timeout_s: float) -> bool:
     """Return whether these tests pass in a tree; what takes too long has failed."""
     # First on the path, before the tree that the environment was made for.
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"MLS_VECTORS": str(DIRECTORY), **os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
             [*PYTEST, tests], cwd=tree, env=environment, timeout=timeout_s, capture_output=True, check=False

@@ -1,6 +1,8 @@
 """What is written down of the engine: codes, names and numbers that others rely on, and the edges of its forms."""
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from msgspec.structs import replace
 
 from protocol.e2ee.mls.codec import FormError, Reader, vector, vector_of, whole
@@ -18,7 +20,7 @@ from protocol.e2ee.mls.errors import (
 from protocol.e2ee.mls.nodes import Extension, read_extensions, write_extensions
 from protocol.e2ee.mls.profile import AGREEMENT, PRODUCT
 from protocol.e2ee.mls.state import alone, message_name
-from protocol.e2ee.mls.suites import SUITES, X25519
+from protocol.e2ee.mls.suites import SUITES, X25519, Suite
 from protocol.e2ee.mls.tree import check_leaf, read_tree
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 
@@ -80,6 +82,27 @@ def test_a_message_is_known_again_by_its_name() -> None:
     names = {message_name(data) for data in (b"", b"a", b"b", b"\x00a")}
     assert len(names) == 4
     assert {len(name) for name in names} == {32}
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=repr)
+def test_secrets_of_any_length_are_those_of_hkdf(suite: Suite) -> None:
+    """RFC 9420 §8 expands by HKDF-Expand, also beyond one block of the hash."""
+    algorithm = hashes.SHA256() if suite.hash_bytes == 32 else hashes.SHA512()
+    secret = drawn("secret") * 2
+    for size in (1, suite.hash_bytes, suite.hash_bytes + 1, 3 * suite.hash_bytes + 7):
+        info = size.to_bytes(2, "big") + vector(b"MLS 1.0 label") + vector(b"context")
+        expected = HKDFExpand(algorithm, size, info).derive(secret)
+        assert suite.expand(secret, b"label", b"context", size) == expected
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=repr)
+def test_a_ciphertext_of_nothing_but_its_tag_opens_and_a_shorter_one_does_not(suite: Suite) -> None:
+    key, nonce = drawn("key")[: suite.key_bytes], drawn("nonce")[:12]
+    tag = suite.encrypt(key, nonce, b"", b"aad")
+    assert suite.decrypt(key, nonce, tag, b"aad") == b""
+    for size in (0, 1, 15):
+        with pytest.raises(DecryptError):
+            suite.decrypt(key, nonce, tag[:size], b"aad")
 
 
 @pytest.mark.parametrize("data", ["4000", "403f", "80000000", "80003fff", "c0", "ff", "40", "800000", ""])
