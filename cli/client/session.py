@@ -65,6 +65,8 @@ TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
 }
 #: Frames of one session that a device keeps; far more than two people say in an hour.
 MAX_FRAMES: Final = 5_000
+#: The vault is written whole at each message: nobody makes it large from outside.
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 
 
 def with_frame(
@@ -143,8 +145,8 @@ def _said(
     *,
     now: int,
 ) -> tuple[ClientState, list[Event]]:
-    if len(session.frames) >= MAX_FRAMES:
-        raise RefusedError(f"this session has {MAX_FRAMES} messages: close it and begin another", code="full")
+    if len(session.frames) >= MAX_FRAMES or sum(len(one.frame) for one in session.frames) >= MAX_FRAME_BYTES:
+        raise RefusedError("this session holds no more messages: close it and begin another", code="full")
     frame, header = decode_frame(received.frame), envelope.header
     if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
         return state.with_session(session), []

@@ -388,6 +388,22 @@ def test_the_epoch_before_is_read_for_a_minute_and_its_keys_are_forgotten_then()
     assert ENGINE.forget(forgotten, now=NOW + 61) is forgotten
 
 
+def test_a_device_set_back_to_an_older_state_repeats_no_nonce_and_is_heard_again_after_a_renewal() -> None:
+    cem, older = group(ADA)
+    _, first = say(older, b"one and the same")
+    cem, _ = hear(cem, first)
+    set_back, second = say(older, b"one and the same")
+    assert second != first
+    refused(cem, second, "replayed")
+    set_back, commit = change(set_back)
+    cem, _ = hear(cem, commit)
+    set_back, _ = hear(set_back, commit)
+    assert read(cem, say(set_back, b"here again")[1])[1] == b"here again"
+    caught_up, text = read(older, first)
+    assert text == b"one and the same"
+    refused(caught_up, first, "replayed")
+
+
 # Renewal
 
 

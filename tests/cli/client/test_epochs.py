@@ -6,11 +6,11 @@ from msgspec.structs import replace
 from cli.client.core import ENGINE
 from cli.client.epochs import PATIENCE_S, renewed, too_old, wants_turn
 from cli.client.mailbox import problem_of, take_entry
-from cli.client.session import view, with_frame
+from cli.client.session import MAX_FRAME_BYTES, view, with_frame
 from cli.client.views import Alarm, Event, Problem, Shown
 from node.api.exchange import Entry
-from protocol.e2ee.frames import Chat
-from protocol.encoding import b64
+from protocol.e2ee.frames import Chat, Frame, Note
+from protocol.encoding import b64, encode
 from protocol.envelope import MAX_EPOCH, Envelope, render_envelope
 from protocol.errors import MeshError, UnverifiedError
 
@@ -224,6 +224,20 @@ def test_a_refusal_is_told_with_its_reason() -> None:
     told = problem_of(entry, caught.value)
     assert isinstance(told, Alarm)
     assert told.code == "mls-decrypt"
+
+
+def test_a_session_takes_in_no_more_than_a_vault_can_bear() -> None:
+    pair = opened()
+    session = pair.mentee.sessions[pair.thread]
+    large = encode(Frame(id=b64(bytes(16)), at=NOW, content=Note(note=b64(bytes(16)), text="x" * 12_000)))
+    many = (replace(session.frames[0], frame=large),) * (MAX_FRAME_BYTES // len(large) + 1)
+    for frames, told in ((many[:-1], ["fits"]), (many, [])):
+        pair.mentee = pair.mentee.with_session(replace(session, frames=frames))
+        write(pair, "fits", by_mentor=True)
+        (envelope,) = pair.outgoing(by_mentor=True)
+        events = deliver(pair, [envelope], to=(False,))
+        assert texts(events) == told
+        assert [event.code for event in events if isinstance(event, Problem)] == ([] if told else ["full"])
 
 
 def test_a_closed_session_renews_nothing() -> None:
