@@ -1,5 +1,7 @@
 """`mentormesh person`: sign in with this device, look after its keys, take or erase what the node holds."""
 
+import asyncio
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,7 @@ from cli.client.unlock import (
     given_passphrase,
 )
 from cli.client.vault import FILE_NAME
-from cli.client.views import KeyCheck, Synced, View
+from cli.client.views import KeyCheck, LinkCode, Synced, View
 from protocol.errors import MissingError, RefusedError
 
 from .archive import archive
@@ -106,6 +108,75 @@ def sign_in(
     finally:
         if not known and vault.read().account is None:  # a vault that nobody signed in with is nothing to keep
             discard(vault)
+
+
+@person.command()
+@click.argument("link", required=False, default="")
+@click.option("--name", default="", help="Your name, if another one than on your other device.")
+@click.option("--hint", default="", help="What this device is called in your list of devices.")
+@click.option("--keyring", is_flag=True, help="Keep the vault's key in the keyring of this machine, not a passphrase.")
+@home_options
+def link(
+    *,
+    link: str,
+    name: str,
+    hint: str,
+    home: Path | None,
+    passphrase_file: Path | None,
+    language: str,
+    keyring: bool,
+    as_json: bool,
+) -> None:
+    """Add this device to your account that has one already, with the LINK that was mailed to you.
+
+    Shows a code of eight digits; type it on your other device: mentormesh person approve CODE.
+    """
+    terminal = Terminal(as_json=as_json, language=language)
+    if link:
+        parse_link(link)
+    folder = home or default_home()
+    known = (folder / FILE_NAME).exists()
+    vault = vault_of(folder, given_passphrase(passphrase_file), keyring=keyring)
+
+    async def run() -> None:
+        async with Person(vault) as me:
+            linking = await me.link(link, name=name, hint=hint)
+            _show_code(terminal, linking.code)
+            try:
+                done = await linking.finish()
+            except asyncio.CancelledError:
+                await linking.give_up()
+                raise
+            lines = [f"This device is now one of yours at {name_of(me.state, done.entity)} ({done.url})."]
+            _report(terminal, done, lines, done.synced)
+
+    try:
+        run_until_interrupted(run())
+    finally:
+        if not known and vault.read().account is None:  # a vault that nobody signed in with is nothing to keep
+            discard(vault)
+
+
+def _show_code(terminal: Terminal, shown: LinkCode) -> None:
+    if terminal.as_json:
+        terminal.result(shown, "")
+        return
+    import segno
+
+    segno.make(shown.qr, error="m", micro=False).terminal(out=sys.stderr, compact=True)
+    code = f"{shown.code[:4]} {shown.code[4:]}"
+    terminal.result(
+        shown, [f"Code: {code}", f"On your other device, within ten minutes: mentormesh person approve {code}"]
+    )
+
+
+@person.command()
+@click.argument("code", nargs=-1, required=True)
+@person_command
+async def approve(me: Person, terminal: Terminal, code: tuple[str, ...]) -> None:
+    """Let the device into your account that shows this CODE, because you hold it in your hands."""
+    done = await me.approve("".join(code))
+    terminal.result(done, "The new device is one of yours now. `mentormesh person devices` lists all of them.")
 
 
 async def _want_link(terminal: Terminal, url: str | None, mail: str | None) -> None:

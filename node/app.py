@@ -206,6 +206,7 @@ class Node:
             base.clock,
             RETENTION_EVERY_S,
             self.people.accounts.sweep,
+            self.people.linkings.sweep,
             lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
             handshakes.links.sweep,
             handshakes.sessions.sweep,

@@ -43,6 +43,7 @@ from .services.erasure import Erasure
 from .services.key_directory import KeyDirectory
 from .services.key_lookup import KeyContents
 from .services.leaving import LeaveThreads
+from .services.linking import Linkings
 from .services.mail import MailPump
 from .services.member_operations import MemberOperations, OperatorRules
 from .services.members import Members
@@ -314,6 +315,7 @@ class People:
         leave = (LeaveThreads(handshakes.answering, handshakes.consumer, handshakes.blobs).leave, directory.leave)
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
         self.devices: Final = Devices(store, clock, entropy, changed=directory.wake)
+        self.linkings: Final = Linkings(store, clock, entropy)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
         self.safe: Final = Safe(store, clock)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)

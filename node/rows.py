@@ -181,6 +181,34 @@ class EnrolmentRow(Row, frozen=True, kw_only=True):
     expires_at: int
 
 
+class LinkingRow(Row, frozen=True, kw_only=True):
+    """Four messages by which a person's devices link another one, opaque to this node; one linking a person."""
+
+    table = "linking"
+    key = ("member",)
+    purpose: ClassVar = {
+        "member": "service: whose devices meet",
+        "linking": "service: tell this linking from an earlier one, random",
+        "sign_in": "security: which sign-in is to become a device",
+        "opening": "service: first message, of the new device",
+        "reply": "service: second message, of a device of the account",
+        "proof": "service: third message, sealed",
+        "given": "service: fourth message, sealed",
+        "expires_at": "retention: end of the linking",
+        "ended": "service: tell both devices why it ended",
+    }
+
+    member: str
+    linking: str
+    sign_in: bytes
+    opening: bytes
+    reply: bytes = b""
+    proof: bytes = b""
+    given: bytes = b""
+    expires_at: int
+    ended: str = ""
+
+
 class LabelRow(Row, frozen=True, kw_only=True):
     """Whose mailbox a random label is: the only place where a thread or a directory entry leads to a person.
 

@@ -4,6 +4,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec.structs import replace
 
 from node.api.exchange import PeerView
@@ -44,6 +45,21 @@ def parse_link(link: str) -> tuple[str, str]:
     except MalformedError:
         raise MalformedError("this is no sign-in link: copy the whole line from the mail, in quotes") from None
     return parse_url(text), token
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device of the account made for another one: its certificate, and the word for it."""
+
+    certificate: str
+    authorization: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a device comes into an account: nothing needed, the account secret, a grant, or else its own word."""
+
+    first: bool = False
+    regain: bool = False
+    granted: Granted | None = None
 
 
 class Accounts:
@@ -99,18 +115,25 @@ class Accounts:
         self._core.vault.update(forget)
 
     async def sync(
-        self, *, renew_own: bool = False, hint: str = "", first: bool = False, regain: bool = False
+        self,
+        *,
+        renew_own: bool = False,
+        hint: str = "",
+        first: bool = False,
+        regain: bool = False,
+        granted: Granted | None = None,
     ) -> Synced:
         """Pin new organizations, notice changed keys, and enrol where keys are missing or end soon.
 
         Args:
             renew_own: enrol for the own organization in any case, which ties a new sign-in to this device.
             regain: come in by the account secret, because every device of the account is lost.
+            granted: come in by what a device of the account made for this one.
         Raises: ChangedKeyError: the own node's key changed: nothing goes on.
         """
         api = self._core.api()
-        if not (first or regain):
-            _require_device(self._core.state())
+        if not (first or regain or granted):
+            require_device(self._core.state())
         views = (await api.peers()).peers
         state = self._core.vault.update(lambda state: _pinned(state, views))
         own = state.signed_in.entity
@@ -123,8 +146,9 @@ class Accounts:
             wanted = renew_own and entity == own
             for audience in audiences_with(state, entity):
                 if audience not in fresh and (wanted or self._ends_soon(state, audience)):
-                    alone = first and entity == own
-                    await self._enrol(api, audience, hint=hint, first=alone, regain=regain and entity == own)
+                    # From the second audience on this device's own word counts.
+                    entry = Entry(first=first, regain=regain, granted=granted) if not fresh else Entry()
+                    await self._enrol(api, audience, hint=hint, entry=entry)
                     fresh.add(audience)
             if fresh.intersection(audiences_with(state, entity)):
                 enrolled.append(name_of(state, entity))
@@ -158,7 +182,7 @@ class Accounts:
         spread = int.from_bytes(sha256(newest.hash.encode())[:4], "big") % SPREAD_S
         return newest.expires_at < self._core.now() + RENEW_S + spread
 
-    async def _enrol(self, api: NodeApi, audience: str, *, hint: str, first: bool, regain: bool) -> None:
+    async def _enrol(self, api: NodeApi, audience: str, *, hint: str, entry: Entry) -> None:
         """Publish fresh sealing keys for `audience`; they are stored before anybody can seal to them."""
         now = self._core.now()
         keys = tuple(PersonSealingKey(fresh_secret()) for _ in range(KEYS))
@@ -178,12 +202,20 @@ class Accounts:
 
         state = self._core.vault.update(keep)
         enrolment = enrol(
-            state.account_secret, state.device_secret, keys, audience=audience, now=now, name=state.signed_in.name
+            state.account_secret,
+            state.device_secret,
+            keys,
+            audience=audience,
+            now=now,
+            name=state.signed_in.name,
+            certificate=entry.granted.certificate if entry.granted else "",
         )
         command = EnrolDevice(audience=audience, enrolment=enrolment, hint=hint)
-        if regain:
+        if entry.granted:
+            command = replace(command, authorization=entry.granted.authorization)
+        elif entry.regain:
             command = replace(command, regain=_regain(state, audience, enrolment, now=now))
-        elif not first:
+        elif not entry.first:
             command = replace(command, authorization=_authorization(state, enrolment, now=now))
         await api.enrol(command)
 
@@ -218,10 +250,10 @@ def _require_same(state: ClientState, member: str, *, may_enrol: bool) -> None:
     if state.account is not None and state.account.member != member:
         raise RefusedError("this folder belongs to another account: name another --home")
     if not may_enrol:
-        _require_device(state)
+        require_device(state)
 
 
-def _require_device(state: ClientState) -> None:
+def require_device(state: ClientState) -> None:
     """Return when this folder may be a device of the account: it told, or began to tell, some keys."""
     if not state.sealing:
         raise RefusedError(

@@ -30,6 +30,7 @@ from node.services.devices import DeviceView, EnrolDevice
 from node.services.erasure import ErasureReceipt
 from node.services.foreign_checks import DirectoryTokenGiven, WantDirectoryToken
 from node.services.key_lookup import KeyAnswer, KeyQuery
+from node.services.linking import Ended, EndLinking, LinkingView, OpenLinking, SayLinking
 from node.services.mentor_side import Answer
 from node.services.mentors import MentorView
 from node.services.offer_words import TopicPreview
@@ -94,6 +95,24 @@ class NodeApi:
     async def enrol(self, command: EnrolDevice) -> DeviceView:
         """Add this device, or renew what it told for one audience."""
         return parse_answer(await self._do("POST", "/me/devices", command), DeviceView)
+
+    async def open_linking(self, opening: bytes) -> LinkingView:
+        """Begin to link this client to the account."""
+        raw = await self._do("POST", "/me/linking", OpenLinking(message=b64(opening)))
+        return parse_answer(raw, LinkingView)
+
+    async def linking(self) -> LinkingView:
+        """Return the linking that is under way."""
+        return parse_answer(await self._do("GET", "/me/linking"), LinkingView)
+
+    async def say_linking(self, linking: str, number: int, message: bytes) -> LinkingView:
+        """Say the next message of a linking."""
+        command = SayLinking(number=number, message=b64(message))
+        return parse_answer(await self._do("POST", f"/me/linking/{linking}/messages", command), LinkingView)
+
+    async def end_linking(self, linking: str, reason: Ended) -> None:
+        """Let no more messages into a linking."""
+        await self._do("POST", f"/me/linking/{linking}/end", EndLinking(reason=reason))
 
     async def remove_device(self, device: str) -> None:
         """Remove one device of the account."""

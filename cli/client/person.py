@@ -30,6 +30,7 @@ from .core import Core
 from .files import Files
 from .http import Http
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
+from .linking import Linking, approve, begin_linking
 from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .ownwords import frames_of, said_last, with_private
@@ -40,7 +41,7 @@ from .selfcheck import SelfCheck
 from .session import view, with_frame
 from .state import ClientState
 from .vault import ClientVault
-from .views import Event, Problem, Requested, Restored, SessionView, Shortlist, SignedIn, Synced, Waiting
+from .views import Approved, Event, Problem, Requested, Restored, SessionView, Shortlist, SignedIn, Synced, Waiting
 
 #: Pauses while the own node is away.
 SHORTEST_PAUSE_S: Final = 0.5
@@ -114,6 +115,18 @@ class Person:
         await self.archive.pull()
         told = replace(done.synced, warnings=(*done.synced.warnings, *self.archive.warnings))
         return replace(done, synced=told)
+
+    async def link(self, link: str = "", *, name: str = "", hint: str = "") -> Linking:
+        """Begin to add this device to an account that has one: show the result's `code`, then await its `finish`.
+
+        Args:
+            link: a mailed sign-in link; may be left out where this folder is signed in already.
+        """
+        return await begin_linking(self._core, self.accounts, link, name=name, hint=hint)
+
+    async def approve(self, code: str) -> Approved:
+        """Let the device into the account that shows this code, or this text of a QR code."""
+        return await approve(self._core, code)
 
     async def sync(self) -> Synced:
         """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""

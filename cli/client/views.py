@@ -54,6 +54,20 @@ class Restored(View, frozen=True, kw_only=True):
     synced: Synced
 
 
+class LinkCode(View, frozen=True, kw_only=True):
+    """What a device that waits to be linked shows: eight digits, the same as text of a QR code, and until when."""
+
+    code: str
+    qr: str
+    expires_at: int
+
+
+class Approved(View, frozen=True, kw_only=True):
+    """A new device was let into the account; `device_key` is its key inside one's own organization."""
+
+    device_key: str
+
+
 class Proposal(View, frozen=True, kw_only=True):
     """One person proposed: `number` is how to choose them, `thread` where, `valid_until` until when."""
 

@@ -17,6 +17,7 @@ from .federation import FEDERATION, Federation, peer_guard
 from .gossip import GOSSIP
 from .hosts import HOSTS, Hosts
 from .keys import KEYS, KeyServices
+from .linking import LINKINGS
 from .log import LOG, LogServices
 from .members import MEMBERS, MemberServices
 from .middleware import Edge, hide_software
@@ -78,6 +79,7 @@ def _add_people(app: web.Application, node: Node) -> None:
         mentors=people.mentors,
         erasure=people.erasure,
     )
+    app[LINKINGS] = people.linkings
     app[EXCHANGE] = ExchangeServices(
         entity=base.entity,
         store=base.store,

@@ -9,6 +9,7 @@ from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
 from .gossip import GOSSIP_ROUTES
 from .keys import KEY_ROUTES
+from .linking import LINKING_ROUTES
 from .log import LOG_ROUTES
 from .members import MEMBER_ROUTES
 from .operations import OPERATION_ROUTES
@@ -24,6 +25,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *OPERATOR_ROUTES,
     *ACCOUNT_ROUTES,
     *SAFE_ROUTES,
+    *LINKING_ROUTES,
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *BLOB_ROUTES,

@@ -173,15 +173,17 @@ def enrol(
     audience: str,
     now: int,
     name: str = "",
+    certificate: str = "",
 ) -> Enrolment:
     """Return what the device tells its own node for `audience`: label, identity key, certificate, 1–32 sealing keys.
 
-    `name` is committed to in the vouch, and told to the other person of an agreement only.
+    `name` is committed to in the vouch, and told to the other person of an agreement only. `certificate` is one that
+    another device of the person made, if there is one.
     """
     return Enrolment(
         label=account.label(audience),
         identity_key=account.identity(audience).public.text,
-        certificate=certify(account, device, audience=audience, now=now),
+        certificate=certificate or certify(account, device, audience=audience, now=now),
         sealing=tuple(state_key(key, device.key(audience), now=now) for key in keys),
         vouch=make_vouch(account.open_vouch(audience, name)),
     )

@@ -3,14 +3,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.client import unlock
+from cli.client import linking, unlock
+from cli.client.person import Person
 from cli.main import main
+from protocol.errors import MissingError, RefusedError
 
 from .world import PASSPHRASE, QUICK, Company, company
 
@@ -249,3 +252,28 @@ async def test_a_link_is_mailed_on_request(aurora: Company) -> None:
     for mail in ("aurora1@aurora.example", "nobody@aurora.example"):
         said = await Home(aurora, "aurora1").done("person", "sign-in", "--url", url, "--mail", mail)
         assert said == "If this is a member's address, a link was mailed there; use it soon.\n"
+
+
+async def test_a_second_device_is_linked_by_its_code(aurora: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linking, "code_of", lambda _: "00420042")
+    monkeypatch.setattr(linking, "LOOK_EVERY_S", 0.02)
+    laptop, phone = await Home(aurora, "aurora1").sign_in(), Home(aurora, "phone")
+    assert "no new device waits" in (await laptop.type("person", "approve", "0042", "0042")).stderr
+    # One command at a time: the runner changes the standard output of the whole process.
+    shown = asyncio.create_task(phone.type("person", "link", await aurora.link("aurora1"), "--hint", "phone"))
+    async with Person(unlock.open_vault(laptop.folder, passphrase=PASSPHRASE, ask=str)) as me:
+        while not shown.done():
+            with suppress(MissingError, RefusedError):
+                await me.approve("0042 0042")
+    assert (await shown).exit_code == 0
+    assert "Code: 0042 0042" in shown.result().stdout
+    assert "█" in shown.result().stderr
+    assert {one["hint"] for one in await phone.read("person", "devices")} == {"", "phone"}
+    refused = await phone.type("person", "link")
+    assert "a device of an account already" in refused.stderr
+    tablet = unlock.create_vault(aurora.folder / "tablet", unlock.new_state(), passphrase=PASSPHRASE, cost=QUICK)
+    async with Person(tablet) as third:
+        waiting = await third.link(await aurora.link("aurora1"))
+        done = asyncio.create_task(waiting.finish())
+        assert (await phone.read("person", "approve", "00420042"))["device_key"]
+        assert (await done).entity == aurora.entity

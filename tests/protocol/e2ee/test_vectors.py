@@ -20,6 +20,7 @@ from protocol.e2ee.consent import consent_hash, open_consent
 from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
+from protocol.e2ee.linking import Account, LinkKey, NewDevice, NewSide, OldSide, parse_code
 from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
 from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
@@ -216,6 +217,18 @@ def safety(case: Case) -> object:
     return safety_number(VerifyKey.parse(case["one"]), VerifyKey.parse(case["other"]))
 
 
+def linking(case: Case) -> object:
+    account = Account(entity=case["entity"], member=case["member"])
+    keys = LinkKey(unb64(case["seed_new"])), LinkKey(unb64(case["seed_old"]))
+    new = NewSide(account, case["digits"], run=case["run"], key=keys[0], entropy=unb64(case["entropy_new"]))
+    typed = parse_code(str(case.get("typed") or case["digits"]))
+    old = OldSide(account, typed, new.opening, key=keys[1], entropy=unb64(case["entropy_old"]))
+    reply = encode({**json.loads(old.reply), **case.get("changed", {})})
+    device = NewDevice(device_id=b64(bytes(16)), device_key=b64(bytes(32)), sign_in=b64(bytes(32)))
+    assert old.check(new.prove(reply, device)) == device
+    return {"opening": new.opening.decode(), "reply": reply.decode()}
+
+
 def container(case: Case) -> object:
     data = unb64(case["input"])
     if "key" in case:
@@ -247,6 +260,7 @@ READERS = {
     "devices/identity": identity,
     "devices/certificates": certificate,
     "devices/sealing-keys": sealing_key,
+    "devices/linking": linking,
     "devices/safety": safety,
     "frames/content": frame,
     "frames/newer": newer,

@@ -14,7 +14,9 @@ from protocol.devices import (
     sealing_key_hash,
     sign_sealing_key,
 )
+from protocol.e2ee import pake
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, certify
+from protocol.e2ee.linking import Account, LinkKey, NewSide, OldSide
 from protocol.e2ee.safety import safety_number
 from protocol.encoding import b64, encode, sha256
 from protocol.signing import SigningKey
@@ -47,6 +49,13 @@ def files() -> dict[str, bytes]:
         "devices/sealing-keys.json": file(
             "43-devices §5", "`input` is opened with the device key `key` at `now`.", _sealing_keys()
         ),
+        "devices/linking.json": file(
+            "46-own-devices §3, §4",
+            "A run of both sides: their X-Wing keys are made from `seed_new` and `seed_old`, their scalars from "
+            "`entropy_new` and `entropy_old`. `typed` is what is typed at the old device if it differs from `digits`, "
+            "`changed` what becomes of fields of the reply on the way. `result` are opening and reply.",
+            _linking(),
+        ),
         "devices/safety.json": file(
             "43-devices §7", "`result` is the safety number of two people with these master keys.", _safety()
         ),
@@ -66,6 +75,42 @@ def _safety() -> list[Case]:
         {"name": "the other of the two", "one": other.text, "other": one.text, "result": safety_number(one, other)},
         {"name": "a key of 31 bytes", "one": b64(bytes(31)), "other": other.text, "error": "malformed"},
         {"name": "a key of small order", "one": one.text, "other": b64(bytes(32)), "error": "malformed"},
+    ]
+
+
+def _linking() -> list[Case]:
+    account = Account(entity="https://aurora.example", member="member-1")
+    run, seeds = b64(sha256(b"run")[:16]), (sha256(b"new"), sha256(b"old"))
+    entropy = sha256(b"n1") + sha256(b"n2"), sha256(b"o1") + sha256(b"o2")
+
+    def case(name: str, code: str, **more: object) -> Case:
+        ends = {"seed_new": seeds[0], "seed_old": seeds[1], "entropy_new": entropy[0], "entropy_old": entropy[1]}
+        given = {"entity": account.entity, "member": account.member, "digits": code, "run": run}
+        return {"name": name, **given, **{key: b64(value) for key, value in ends.items()}, **more}
+
+    def right(name: str, code: str, **more: object) -> Case:
+        new = NewSide(account, code, run=run, key=LinkKey(seeds[0]), entropy=entropy[0])
+        old = OldSide(account, code, new.opening, key=LinkKey(seeds[1]), entropy=entropy[1])
+        return case(name, code, **more, result={"opening": new.opening.decode(), "reply": old.reply.decode()})
+
+    def wrong(name: str, error: str, field: str, value: str) -> Case:
+        return case(name, "12345678", changed={field: value}, error=error)
+
+    stranger = LinkKey(sha256(b"stranger")).public.text
+    other = pake.begin(b"12345678", b"another run", entropy=entropy[1])
+    return [
+        right("eight digits", "12345678"),
+        right("a code with zeros before", "00000007"),
+        right("as a person types it", "12345678", typed="1234 56-78"),
+        right("as a QR code says it", "12345678", typed="mentormesh:link/1/12345678"),
+        case("another code at the old device", "12345678", typed="12345679", error="unverified"),
+        case("seven digits", "12345678", typed="1234567", error="malformed"),
+        wrong("another key on the way", "unverified", "key", stranger),
+        wrong("another share on the way", "unverified", "share", b64(other.share)),
+        wrong("another confirmation", "unverified", "confirm", b64(sha256(b"another"))),
+        wrong("a share of small order", "malformed", "share", b64(b"\x01" + bytes(31))),
+        wrong("a share that is no point", "malformed", "share", b64(b"\x02" + bytes(31))),
+        wrong("a share of 31 bytes", "malformed", "share", b64(bytes(31))),
     ]
 
 
