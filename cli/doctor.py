@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from node import lock as locking
 from node.checks import (
     Check,
     check_clock,
+    check_clock_beside,
     check_configuration,
     check_database,
     check_disk,
@@ -131,15 +133,23 @@ async def _check_peers(node: NodeAccess) -> list[Check]:
         return [green("peers", "there are none yet")]
     turn = asyncio.Semaphore(AT_ONCE)
 
-    async def examine(entity: str) -> list[Check]:
+    async def examine(entity: str) -> tuple[Finding, ...]:
         async with turn:
-            findings = await node.call("peer.doctor", ExaminePeer(address=entity), tuple[Finding, ...])
-        bad = [
-            red("peers", f"{entity}: {one.detail}", one.fix or "see its administrator")
-            for one in findings
-            if not one.ok
-        ]
-        return bad or [green("peers", f"{entity} is well")]
+            return await node.call("peer.doctor", ExaminePeer(address=entity), tuple[Finding, ...])
 
-    examined = await asyncio.gather(*(examine(peer.entity) for peer in known[:MOST_PEERS]))
-    return [check for checks in examined for check in checks]
+    entities = [peer.entity for peer in known[:MOST_PEERS]]
+    examined = await asyncio.gather(*map(examine, entities))
+    ahead = [one.ahead_s for findings in examined for one in findings if one.ahead_s is not None]
+    clock = check_clock_beside(ahead)
+    ours = clock is not None and clock.level == "red"
+    checks = [clock] if clock is not None else []
+    for entity, findings in zip(entities, examined, strict=True):
+        checks += _of_peer(entity, [one for one in findings if not (ours and one.check == "clock")])
+    return checks
+
+
+def _of_peer(entity: str, findings: Sequence[Finding]) -> list[Check]:
+    bad = [
+        red("peers", f"{entity}: {one.detail}", one.fix or "see its administrator") for one in findings if not one.ok
+    ]
+    return bad or [green("peers", f"{entity} is well")]

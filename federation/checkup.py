@@ -32,12 +32,16 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One step: what was examined, whether it is well, what was found, and what to do when it is not."""
+    """One step: what was examined, whether it is well, what was found, and what to do when it is not.
+
+    `ahead_s` says of a clock how far it is before ours, negative when it is behind.
+    """
 
     check: str
     ok: bool
     detail: str
     fix: str = ""
+    ahead_s: int | None = None
 
 
 class Checkup:
@@ -103,6 +107,7 @@ class Checkup:
             ok=abs(offset) <= CLOCK_WARNING_S,
             detail=f"the other clock is {abs(offset)} s {'ahead' if offset > 0 else 'behind'}",
             fix="" if abs(offset) <= CLOCK_WARNING_S else "let both machines follow network time (NTP)",
+            ahead_s=offset,
         )
 
     def _pin(self, peer: Peer, text: str) -> Finding:

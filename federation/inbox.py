@@ -118,14 +118,14 @@ class Inbox:
 
         Args:
             guard: runs first inside the transaction and may raise (the request's nonce).
-        Raises: MalformedError: an item has no readable head; UnavailableError: the disk fails. Nothing of the batch has
-            happened then. LimitError: the peer has sent too much that cannot be taken.
+        Raises: MalformedError: an item has no readable head; LimitError: an item is too long, or the peer has sent too
+            much that cannot be taken; UnavailableError: the disk fails. Nothing of the batch has happened then.
         """
         now = self._clock.now()
         self.breaker.check(peer, now=now)
         try:
             items = [_parse(item) for item in split_batch(batch)]
-        except MalformedError:
+        except (MalformedError, LimitError):
             self.breaker.fault(peer, MALFORMED_FAULTS, now=now)
             raise
         if keyids := {item.keyid for item in items if not isinstance(item, Envelope)}:

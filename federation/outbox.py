@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from protocol.delivery import Cursor
 from protocol.envelope import KIND_SESSION
-from protocol.errors import MalformedError, MeshError, UnavailableError
+from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_ITEMS, Outcome, join_batch
 
 from .delivery import count_sent
@@ -37,6 +37,8 @@ MOST_LEAVING: Final = 4 * MAX_BATCH_ITEMS
 LINGER_S: Final = 0.02
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
+#: Codes of a refused batch that may speak of an item; other codes of their kinds speak of the request.
+_OF_AN_ITEM: Final = frozenset({MalformedError.code, "too-large"})
 #: A transfer to send now, or the seconds until the next look, None if nothing waits.
 _Found = list[OutboxRow] | float | None
 #: What became of an item.
@@ -249,9 +251,9 @@ class Outbox:
         peer = rows[0].peer
         try:
             sent = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
-        except MalformedError as error:
-            return await self._not_understood(status, rows, error)
         except MeshError as error:
+            if error.code in _OF_AN_ITEM and isinstance(error, MalformedError | LimitError):
+                return await self._not_taken(status, rows, error)
             return self._paused(status, error)
         try:
             answer = read_answer(sent, [row.mid for row in rows])
@@ -272,13 +274,11 @@ class Outbox:
         self.status[peer] = PeerStatus(singly=status.singly - 1 if alone else status.singly)
         self.back(peer)
 
-    async def _not_understood(self, status: PeerStatus, rows: list[OutboxRow], error: MalformedError) -> float:
-        """Find the item that the peer cannot read, by sending one at a time; it alone is given up.
+    async def _not_taken(self, status: PeerStatus, rows: list[OutboxRow], error: MeshError) -> float:
+        """Find the item that the peer cannot read or that is too large for it, by sending one at a time.
 
-        Other codes of this kind speak of the request, not of an item.
+        It alone is given up.
         """
-        if error.code != MalformedError.code:
-            return self._paused(status, error)
         if len(rows) > 1:
             status.singly = len(rows)
             self._look_again(rows[0].peer)

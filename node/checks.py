@@ -6,13 +6,15 @@ What can be checked without opening the node stands here; peers are asked throug
 import os
 import shutil
 import stat
+import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
+from federation.checkup import CLOCK_WARNING_S
 from protocol.errors import MeshError
 
 from . import config as configuration
@@ -126,7 +128,25 @@ def check_clock(directory: Path, config: Config, *, now: int) -> Check:
     written = max((int(path.stat().st_mtime) for path in data.glob("*")), default=0)
     if now < EARLIEST_NOW or now + SKEW_S < written:
         return red("clock", "the clock is behind", "set it, and keep it right with a time service (chrony, timesyncd)")
-    return green("clock", "not behind what the node has written; `peer doctor` compares it with a peer's")
+    return green("clock", "not behind what the node has written")
+
+
+def check_clock_beside(others: Sequence[int]) -> Check | None:
+    """Return whether this clock is right beside those of peers, or None when fewer than two of them have said.
+
+    Half of the peers decide nothing: their clocks may be wrong, or lie.
+
+    Args:
+        others: seconds by which each peer's clock is ahead of this one.
+    """
+    if len(others) < 2:
+        return None
+    low, high = statistics.median_low(others), statistics.median_high(others)
+    if low <= CLOCK_WARNING_S and high >= -CLOCK_WARNING_S:
+        return green("clock", f"no more than {CLOCK_WARNING_S} s from the clocks of most of {len(others)} peers")
+    said = f"{low} s behind" if low > 0 else f"{-high} s ahead of"
+    fix = "set it, and keep it right with a time service (chrony, timesyncd)"
+    return red("clock", f"{said} the clocks of most of {len(others)} peers", fix)
 
 
 async def check_database(directory: Path, config: Config, *, now: int) -> list[Check]:

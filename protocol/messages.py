@@ -23,7 +23,7 @@ from .bodies import (
 )
 from .delivery import Cursor
 from .encoding import Wire, b64, decode, encode, sha256
-from .errors import MalformedError, UnverifiedError
+from .errors import LimitError, MalformedError, UnverifiedError
 from .handshake import Side, State, Verb
 from .ids import Bytes32, Entity, MessageId, RandomId, Seconds
 from .signing import Signer, SigningKey
@@ -256,14 +256,19 @@ def join_batch(items: list[bytes]) -> bytes:
 
 
 def split_batch(data: bytes) -> list[bytes]:
-    """Return the items of a batch. Raises: MalformedError: none, too many, too long, cut short."""
+    """Return the items of a batch.
+
+    Raises: MalformedError: none, an empty one, too many, cut short. LimitError (code `too-large`): an item is too long.
+    """
     items: list[bytes] = []
     at = 0
     while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
         end = at + 4 + size
-        if not 1 <= size <= MAX_ITEM_BYTES or end > len(data) or len(items) == MAX_BATCH_ITEMS:
+        if not size or end > len(data) or len(items) == MAX_BATCH_ITEMS:
             raise MalformedError(f"batch takes 1 to {MAX_BATCH_ITEMS} whole items of up to {MAX_ITEM_BYTES} bytes")
+        if size > MAX_ITEM_BYTES:
+            raise LimitError(f"item {len(items) + 1} of the batch exceeds {MAX_ITEM_BYTES} bytes", code="too-large")
         items.append(data[at + 4 : end])
         at = end
     if not items:

@@ -66,6 +66,7 @@ class Peers:
         self.replies: dict[str, Reply] = {}
         self.fails: dict[str, Exception | None] = {}
         self.unreadable: set[str] = set()
+        self.complaint: MeshError = MalformedError("an item is not in canonical form")
         self.batches: list[tuple[str, list[str]]] = []
         self.delivered: list[str] = []
         self.undelivered: list[tuple[str, str]] = []
@@ -80,7 +81,7 @@ class Peers:
         if error := self.fails.get(peer):
             raise error
         if self.unreadable & set(mids):
-            raise MalformedError("an item is not in canonical form")
+            raise self.complaint
         return encode(Outcomes(outcomes=tuple(self.replies.get(one, stored)(one) for one in mids)))
 
     async def on_delivered(self, tx: Writer, row: OutboxRow, _outcome: Outcome) -> None:
@@ -266,11 +267,17 @@ async def test_a_peers_words_do_not_reach_people_or_logs(sender: Sender, code: s
     assert sender.peers.undelivered[0][1] in ("refused", "x" * 40)
 
 
-async def test_one_item_that_a_peer_cannot_read_is_given_up_alone(sender: Sender) -> None:
+@pytest.mark.parametrize(
+    "complaint",
+    [MalformedError("an item is not in canonical form"), LimitError("item 3 is too long", code="too-large")],
+    ids=lambda error: error.code,
+)
+async def test_one_item_that_a_peer_cannot_take_is_given_up_alone(sender: Sender, complaint: MeshError) -> None:
+    sender.peers.complaint = complaint
     await sender.put(*(row(number, thread=f"t{number}") for number in range(1, 6)))
     sender.peers.unreadable.add(mid(3))
     assert await sender.steps() is None
-    assert sender.peers.undelivered == [(mid(3), "malformed")]
+    assert sender.peers.undelivered == [(mid(3), complaint.code)]
     assert sender.peers.delivered == [mid(number) for number in (1, 2, 4, 5)]
     await sender.put(row(7, thread="t7"), row(8, thread="t8"))
     await sender.steps()

@@ -15,7 +15,7 @@ from protocol.bodies import Agreement, Choice, Quote, Request
 from protocol.delivery import Cursor, Heads, HeadsAnswer, Returned
 from protocol.encoding import Wire, b64, decode, encode, sha256, unb64
 from protocol.envelope import parse_envelope, render_envelope
-from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MeshError, RefusedError, UnverifiedError
 from protocol.handshake import Handshake, Side, State, advance
 from protocol.messages import (
     BODIES,
@@ -40,6 +40,7 @@ KINDS: dict[str, type[MeshError]] = {
     "malformed": MalformedError,
     "unverified": UnverifiedError,
     "refused": RefusedError,
+    "limit": LimitError,
 }
 PARTS: dict[str, type[Any]] = {"Request": Request, "Quote": Quote, "Choice": Choice}
 

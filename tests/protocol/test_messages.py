@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from protocol.bodies import AcceptedBody, CancelledBody, OfferedBody, RequestBody, SealedBrief, Wrapped
 from protocol.encoding import b64, decode, encode, sha256
-from protocol.errors import MalformedError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, UnverifiedError
 from protocol.handshake import VERBS, Side, State
 from protocol.messages import (
     BODIES,
@@ -219,8 +219,9 @@ def test_a_batch_of_no_or_too_many_items_is_a_programming_mistake(count: int) ->
 
 def test_an_item_larger_than_any_is_refused() -> None:
     assert split_batch(join_batch([bytes(MAX_ITEM_BYTES)])) == [bytes(MAX_ITEM_BYTES)]
-    with pytest.raises(MalformedError):
-        split_batch(join_batch([bytes(MAX_ITEM_BYTES + 1)]))
+    with pytest.raises(LimitError, match="item 2 of the batch") as refusal:
+        split_batch(join_batch([b"one", bytes(MAX_ITEM_BYTES + 1)]))
+    assert refusal.value.code == "too-large"
 
 
 def test_the_sample_thread_is_the_one_of_the_samples() -> None:

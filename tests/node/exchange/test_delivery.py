@@ -6,10 +6,12 @@ from msgspec.structs import replace
 from federation.inbox import outcomes_of
 from federation.ports import where
 from federation.rows import EvidenceRow, InboxRow, MessageRow, OutboxRow, PlaceRow, RevokedKeyRow, ThreadRow
+from node.api.problems import problem_of
 from node.services.exchange import MESSAGES_PATH
 from protocol.bodies import CancelledBody
-from protocol.errors import MalformedError
+from protocol.errors import LimitError, MalformedError
 from protocol.messages import (
+    MAX_ITEM_BYTES,
     MessageHead,
     Outcome,
     body_hash,
@@ -144,6 +146,17 @@ async def test_a_damaged_item_refuses_the_whole_batch_before_any_effect(town: To
     damaged = accepted.item[:-1] + b"\x01"
     with pytest.raises(MalformedError, match="padding"):
         await town.cobalt.exchanging.inbox.receive(town.aurora.entity, join_batch([accepted.item, damaged]), unguarded)
+    assert await states(town, mentee.thread) == ("ACCEPTED", "OFFERED")
+
+
+async def test_an_item_that_is_too_long_is_named_and_refuses_the_whole_batch(town: Town) -> None:
+    mentee = town.mentee()
+    await mentee.accept(await mentee.quote())
+    (_, accepted) = await own_messages(town, mentee.thread)
+    long = accepted.item + bytes(MAX_ITEM_BYTES)
+    with pytest.raises(LimitError, match="item 2 of the batch") as refusal:
+        await town.cobalt.exchanging.inbox.receive(town.aurora.entity, join_batch([accepted.item, long]), unguarded)
+    assert problem_of(refusal.value).status == 413
     assert await states(town, mentee.thread) == ("ACCEPTED", "OFFERED")
 
 

@@ -121,7 +121,7 @@ def _batches() -> list[Case]:
         case("a byte left over", small, "aa"),
         case("a length in the other byte order", "01000000aa"),
         case("the largest length", "ffffffffaa"),
-        case("an item of one byte more than an item may have", "00018001", ("aa", 98_305)),
+        case("an item larger than any, cut short", "00018001", ("aa", 98_304)),
     ]
     return [
         case("one item", small, result=[1]),
@@ -129,6 +129,7 @@ def _batches() -> list[Case]:
         case("64 items", (small, 64), result=[1] * 64),
         case("the largest item", largest, ("aa", 98_304), result=[98_304]),
         *(one | {"error": "malformed"} for one in refused),
+        case("an item of one byte more than an item may have", "00018001", ("aa", 98_305), error="limit"),
     ]
 
 
