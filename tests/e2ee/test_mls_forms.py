@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from msgspec.structs import replace
 
 from protocol.e2ee.mls.codec import FormError, Reader, vector, vector_of, whole
+from protocol.e2ee.mls.commits import apply
 from protocol.e2ee.mls.errors import (
     CommitError,
     ContextError,
@@ -24,7 +25,7 @@ from protocol.e2ee.mls.suites import SUITES, X25519, Suite
 from protocol.e2ee.mls.tree import check_leaf, read_tree
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 
-from .groups import AGREED, begun, device, drawn, said
+from .groups import AGREED, begun, device, drawn, rules, said, staged
 
 
 @pytest.mark.parametrize(
@@ -150,8 +151,11 @@ def test_two_groups_of_one_device_have_different_names_and_secrets() -> None:
 
 def test_what_holds_secrets_does_not_show_them() -> None:
     group = begun("ana", "ben")[0]
-    hidden = (group.seed, group.epoch_secrets.exporter, *group.secrets.values())
-    for value in (group, group.epoch_secrets, group.keys, device("ana")):
+    change = staged(group)
+    draft = apply(group, X25519, [], group.me, rules())
+    hidden = (group.seed, group.epoch_secrets.exporter, *group.secrets.values(), *change.fresh.secrets.values())
+    hidden += (change.joiner, change.welcome_secret, change.fresh.commit_secret, change.next.epoch_secrets.init)
+    for value in (group, group.epoch_secrets, group.keys, device("ana"), change, change.fresh, draft):
         assert not any(repr(secret)[2:-1] in repr(value) for secret in hidden)
     spoke, _ = said(group, b"hello")
     assert repr(spoke) == "Group(epoch=1, me=0)"

@@ -35,6 +35,9 @@ class Draft(msgspec.Struct, frozen=True):
     removed: tuple[int, ...] = ()
     psks: tuple[bytes, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Draft(joined={self.joined}, removed={self.removed})"
+
 
 class Rules(msgspec.Struct, frozen=True):
     """What a commit is judged by: bounds, the time, and who was checked."""
@@ -58,6 +61,9 @@ class Staged(msgspec.Struct, frozen=True):
     welcome_secret: bytes
     fresh: Fresh
     joined: tuple[tuple[int, KeyPackage], ...]
+
+    def __repr__(self) -> str:
+        return f"Staged({self.next!r})"
 
 
 def check_package(package: KeyPackage, group_suite: Suite, context: GroupContext, rules: Rules) -> None:

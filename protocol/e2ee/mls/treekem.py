@@ -63,6 +63,9 @@ class Fresh(msgspec.Struct, frozen=True):
     path_secrets: tuple[tuple[int, bytes], ...]
     commit_secret: bytes
 
+    def __repr__(self) -> str:
+        return "Fresh(…)"
+
 
 def secrets_above(suite: Suite, path_secret: bytes, nodes: tuple[int, ...]) -> tuple[list[tuple[int, bytes]], bytes]:
     """Return the path secret of each of `nodes` from below, the first given, and the commit secret above them."""
