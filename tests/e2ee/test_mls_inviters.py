@@ -137,6 +137,13 @@ def test_an_epoch_that_no_session_reaches_is_refused(epoch: int) -> None:
     _refused_context(ProfileError, epoch=epoch)
 
 
+@pytest.mark.parametrize("suite", [0x0002, 0xF00D])
+def test_a_group_of_another_suite_than_its_welcome_is_refused(suite: int) -> None:
+    ana, change = prepared()
+    with pytest.raises(TreeError, match="another cipher suite"):
+        join(invited(ana, change, suite=suite))
+
+
 @pytest.mark.parametrize("size", [0, 15, 17, 70_000])
 def test_a_group_id_of_another_size_is_refused(size: int) -> None:
     _refused_context(ProfileError, group_id=bytes(size))
