@@ -1,5 +1,6 @@
 """`mentormesh backup` and `mentormesh restore`."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import msgspec
 from node import config as configuration
 from node import lock as locking
 from node.clock import SystemClock
+from node.rows import MetaRow
+from node.sections import StoreSection
 from protocol.errors import RefusedError
 
+from .bar import Bar
 from .node_access import directory_option
 from .output import Output, json_option
 
@@ -40,12 +44,20 @@ def backup(file: Path, directory: Path, *, as_json: bool) -> None:
     configuration in a backup of their own: without the keys a database is of little use, and the keys alone can
     speak for the organization.
     """
-    from node.store.backup import backup as copy
+    settings, now = configuration.load(directory, os.environ).store, SystemClock().now()
+    output = Output(as_json=as_json)
+    if settings.url:
+        from node.store.database_backup import back_up
+        from node.store.opening import database
 
-    source = directory / _file(directory)
-    size = copy(source, file, now=SystemClock().now())
+        with Bar(output, "Copying") as bar:
+            size = asyncio.run(back_up(database(directory, settings), file, now=now, progress=bar.show))
+    else:
+        from node.store.backup import backup as copy
+
+        size = copy(directory / settings.path, file, now=now)
     file.chmod(0o600)
-    Output(as_json=as_json).result(BackedUp(file=str(file), size_bytes=size), f"Wrote {file} ({size:,} bytes).")
+    output.result(BackedUp(file=str(file), size_bytes=size), f"Wrote {file} ({size:,} bytes).")
 
 
 @click.command()
@@ -58,33 +70,41 @@ def restore(file: Path, directory: Path, *, replace: bool, as_json: bool) -> Non
 
     The restored node refuses requests signed before the restore, because it may have forgotten which it had seen.
     """
-    from node.store.backup import restore as put_back
-
-    target = directory / _file(directory)
-    now = SystemClock().now()
+    settings, now = configuration.load(directory, os.environ).store, SystemClock().now()
+    output = Output(as_json=as_json)
     with locking.hold(directory):
-        aside = _set_aside(target, now) if replace else None
-        try:
-            meta = put_back(file, target, now=now)
-        except BaseException:
-            if aside is not None:
-                _move(aside, target)
-            raise
+        if settings.url:
+            meta, aside = _restore_database(file, directory, settings, now=now, replace=replace, output=output), None
+        else:
+            meta, aside = _restore_file(file, directory / settings.path, now=now, replace=replace)
     restored = Restored(generation=meta.generation, set_aside=str(aside or ""))
     note = f" The database it replaced is {aside}." if aside else ""
-    Output(as_json=as_json).result(restored, f"Restored {file} as generation {meta.generation}.{note}")
+    output.result(restored, f"Restored {file} as generation {meta.generation}.{note}")
 
 
-def _file(directory: Path) -> str:
-    """Return where the database file is. Raises: RefusedError: the node keeps its rows in PostgreSQL."""
-    store = configuration.load(directory, os.environ).store
-    if store.url:
-        raise RefusedError(
-            "this node keeps its rows in PostgreSQL: back it up and restore it with the tools of the database, "
-            "such as pg_dump or an archive; docs/how-to/use-postgresql.md says what a restore needs beside",
-            code="postgresql",
-        )
-    return store.path
+def _restore_database(
+    file: Path, directory: Path, settings: StoreSection, *, now: int, replace: bool, output: Output
+) -> MetaRow:
+    from node.store.database_backup import bring_back
+    from node.store.opening import database
+
+    if replace:
+        raise RefusedError("a PostgreSQL schema is not replaced: name an empty one in [store] url", code="postgresql")
+    server, folder = database(directory, settings), directory / Path(settings.path).parent
+    with Bar(output, "Restoring") as bar:
+        return asyncio.run(bring_back(file, server, folder, now=now, progress=bar.show))
+
+
+def _restore_file(file: Path, target: Path, *, now: int, replace: bool) -> tuple[MetaRow, Path | None]:
+    from node.store.backup import restore as put_back
+
+    aside = _set_aside(target, now) if replace else None
+    try:
+        return put_back(file, target, now=now), aside
+    except BaseException:
+        if aside is not None:
+            _move(aside, target)
+        raise
 
 
 def _set_aside(target: Path, now: int) -> Path | None:

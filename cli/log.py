@@ -1,8 +1,5 @@
 """`mentormesh log`: show and check the node's own log, verify any node's log over HTTP, start a successor."""
 
-from types import TracebackType
-from typing import Any, Final, Self
-
 import click
 import msgspec
 
@@ -20,6 +17,7 @@ from protocol.tlog.lines import base64_text
 from protocol.tlog.note import MAX_NOTE_BYTES, LogKey, parse_vkey
 from protocol.tlog.tiles import MAX_BUNDLE_BYTES, Bundle, Tile, tile_path
 
+from .bar import Bar
 from .evidence import evidence, when
 from .log_reader import LogReader
 from .node_access import NodeAccess, operator_command
@@ -55,7 +53,7 @@ async def check(node: NodeAccess, output: Output) -> None:
     if not (await node.call("log.show", ShowLog(), LogStatus)).size:
         raise RefusedError("the log has no checkpoint yet: start the node, then check again")
     start = 0
-    with _Bar(output, "Checking") as bar:
+    with Bar(output, "Checking") as bar:
         while True:
             found = await node.call("log.check", CheckLog(start=start), LogChecked)
             bar.show(found.checked, found.size)
@@ -150,7 +148,7 @@ def _verified(reader: LogReader, key: LogKey, output: Output) -> Verified:
     checkpoint = open_checkpoint(parse_checkpoint(note), [key]).checkpoint
     audit = LogAudit(checkpoint)
     tiles: dict[Tile, bytes] = {}
-    with _Bar(output, "Verifying") as bar:
+    with Bar(output, "Verifying") as bar:
         while (wanted := audit.next) is not None:
             # The tiles of higher levels come up in every portion, those of the lowest in one.
             tiles = {name: data for name, data in tiles.items() if name.level and name in wanted.tiles}
@@ -169,33 +167,3 @@ def _status_lines(found: LogStatus) -> list[str]:
     if found.problem:
         lines.append(f"not signed: {found.problem}; `mentormesh log check` looks closer, `log successor` starts anew")
     return lines
-
-
-class _Bar:
-    """A progress bar on standard error, for people at a terminal only."""
-
-    def __init__(self, output: Output, what: str) -> None:
-        self._shown: Final = not output.as_json
-        self._what: Final = what
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> Self:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        console = Console(stderr=True)
-        if self._shown and console.is_terminal:
-            self._bar = Progress(console=console, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self._what, total=None)
-        return self
-
-    def show(self, done: int, total: int) -> None:
-        """Move the bar, if there is one."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, str]] = {
     "serve": "cli.serve:serve",
     "session": "cli.files:session",
     "status": "cli.status:status",
+    "store": "cli.store:store",
     "threads": "cli.ask:threads",
     "vocabulary": "cli.vocabulary:vocabulary",
 }
@@ -69,6 +70,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "serve": "Run the node until it is stopped.",
     "session": "Talk in a session: `session THREAD` is a chat, the commands below say one thing each.",
     "status": "Show how the node is.",
+    "store": "Move the node's rows into a PostgreSQL database, or back into a file.",
     "threads": "List your requests and sessions, after taking in what is new.",
     "vocabulary": "Bring, list, remove and search vocabularies of topics.",
 }

@@ -28,6 +28,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "config": "Correct it, then run `mentormesh config check`; docs/reference/configuration.md lists all settings.",
     "disk-full": "Make room on the disk, then run the command again; nothing was half-written.",
     "locked": "Wait for the other command, or stop the node, then try again.",
+    "database-in-use": "Wait for the other command, or stop the node, then try again.",
     "directory-in-use": "Wait for the other command, or stop the node, then try again.",
     "unavailable": "Try again later; `mentormesh doctor` says what is wrong.",
     "limit": "Wait a little, then try again.",

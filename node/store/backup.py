@@ -34,10 +34,10 @@ def backup(source: Path, target: Path, *, now: int) -> int:
         UnverifiedError: the copy does not pass SQLite's check, or `source` is no database of a node.
         UnavailableError: a file is missing or cannot be read or written.
     """
-    _refuse_existing(target)
-    with _copied(source, target.parent, now=now) as copy:
+    refuse_existing(target)
+    with copied(source, target.parent, now=now) as copy:
         size = copy.stat().st_size
-        _place(copy, target)
+        place(copy, target)
     return size
 
 
@@ -55,35 +55,46 @@ def restore(source: Path, target: Path, *, now: int, folder: Path = migrations.F
     lock = DirectoryLock.take(target.parent)
     try:
         for path in (target, target.with_name(target.name + "-wal")):
-            _refuse_existing(path)
-        with _copied(source, target.parent, now=now) as copy:
+            refuse_existing(path)
+        with copied(source, target.parent, now=now) as copy:
             meta = _mark(copy, now=now, folder=folder)
-            _place(copy, target)
+            place(copy, target)
         return meta
     finally:
         lock.release()
 
 
-def _refuse_existing(target: Path) -> None:
+def refuse_existing(target: Path) -> None:
+    """Return if nothing is at `target`. Raises: RefusedError."""
     if target.exists():
         raise RefusedError(f"{target} exists already; choose a new place")
 
 
 @contextmanager
-def _copied(source: Path, directory: Path, *, now: int) -> Iterator[Path]:
-    """Yield a checked copy of `source` in a file in `directory` that goes away if nobody moves it."""
+def passing_file(directory: Path) -> Iterator[Path]:
+    """Yield a new, empty file in `directory` that goes away if nobody moves it. Raises: UnavailableError."""
     try:
         descriptor, name = tempfile.mkstemp(dir=directory, prefix=".copy-", suffix=".db")
         os.close(descriptor)
-        copy = Path(name)
         try:
-            _copy(source, copy)
-            yield copy
+            yield Path(name)
         finally:
-            copy.unlink(missing_ok=True)
-            Path(f"{copy}-journal").unlink(missing_ok=True)
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                Path(name + suffix).unlink(missing_ok=True)
     except OSError as error:
         raise UnavailableError(f"cannot write in {directory}: {error.strerror}") from error
+
+
+@contextmanager
+def copied(source: Path, directory: Path, *, now: int) -> Iterator[Path]:
+    """Yield a checked copy of `source` in a file in `directory` that goes away if nobody moves it.
+
+    Raises: as `backup`.
+    """
+    try:
+        with passing_file(directory) as copy:
+            _copy(source, copy)
+            yield copy
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
             raise UnverifiedError(f"{source} is damaged or not a database of a node", code="damaged") from error
@@ -128,7 +139,7 @@ def _mark(copy: Path, *, now: int, folder: Path) -> MetaRow:
     return MetaRow(generation=found[0], created_at=found[1], restored_at=now)
 
 
-def _place(copy: Path, target: Path) -> None:
+def place(copy: Path, target: Path) -> None:
     """Give the copy its name once its bytes are on the disk, so that the name never stands for half a file."""
     sync(copy)
     copy.rename(target)

@@ -24,6 +24,18 @@ class SchemaError(RefusedError):
     code = "schema"
 
 
+class MovedError(RefusedError):
+    """The rows of this database were moved elsewhere, or have not all arrived here."""
+
+    code = "moved"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this database was moved to another place, or a move into it is not finished: set [store] to where the "
+            "rows are, or run the same `mentormesh store move` again"
+        )
+
+
 RETRY_S: Final = 30
 
 # SQLite's primary result codes that come from the machine rather than from our statements.

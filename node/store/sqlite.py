@@ -12,7 +12,7 @@ from protocol.errors import UnavailableError
 
 from . import migrations
 from .connection import DirectoryLock, open_reader, open_writer
-from .errors import raise_explained
+from .errors import MovedError, raise_explained
 from .groupcommit import GroupCommit
 from .transactions import Snapshot, Transaction
 
@@ -172,6 +172,8 @@ def _meta(writer: sqlite3.Connection, now: int) -> MetaRow:
     if found is None:
         found = (1, now, None)
         writer.execute("INSERT INTO meta (id, generation, created_at, restored_at) VALUES (1, ?, ?, ?)", found)
+    if found[0] < 1:
+        raise MovedError
     return MetaRow(generation=found[0], created_at=found[1], restored_at=found[2])
 
 

@@ -43,6 +43,9 @@ class Connection(Protocol):
     def execute(self, query: str, *args: Value) -> Coroutine[Any, Any, str]: ...  # noqa: D102 -- asyncpg's own
     def executemany(self, command: str, args: Iterable[Cells]) -> Coroutine[Any, Any, None]: ...  # noqa: D102
     def fetch(self, query: str, *args: Value) -> Coroutine[Any, Any, Sequence[Cells]]: ...  # noqa: D102
+    def copy_records_to_table(  # noqa: D102
+        self, table_name: str, *, columns: Sequence[str], records: Iterable[Cells]
+    ) -> Coroutine[Any, Any, str]: ...
     def is_closed(self) -> bool: ...  # noqa: D102
     def terminate(self) -> None: ...  # noqa: D102
     def close(self, *, timeout: float) -> Coroutine[Any, Any, None]: ...  # noqa: D102
@@ -91,6 +94,10 @@ class Session:
     async def run_many(self, text: str, rows: Iterable[Cells]) -> None:
         """Run one statement for each of `rows`."""
         await self._ask(lambda: self._connection.executemany(text, rows))
+
+    async def load(self, table: str, columns: Sequence[str], rows: Iterable[Cells]) -> None:
+        """Add rows by COPY, all or none."""
+        await self._ask(lambda: self._connection.copy_records_to_table(table, columns=columns, records=rows))
 
     async def rows(self, text: str, values: Cells = ()) -> Sequence[Cells]:
         """Return the rows of one question."""

@@ -5,7 +5,8 @@ from typing import Final
 
 from node.rows import MetaRow
 from node.store import migrations
-from node.store.errors import SchemaError
+from node.store.errors import MovedError, SchemaError
+from node.store.migrations import Migration
 from protocol.errors import RefusedError
 
 from .connection import Session
@@ -37,13 +38,27 @@ async def check_server(session: Session) -> None:
         raise RefusedError("search_path in [store] url names no schema of the database: create it", code="store")
 
 
-async def migrate(session: Session, *, now: int, folder: Path) -> MetaRow:
-    """Make or complete the tables, in the transaction that `session` has open; return what the database says of itself.
+async def require_current(session: Session) -> None:
+    """Return if the tables are those of this program. Raises: SchemaError: newer, older or none of a node's."""
+    if await _missing(session, migrations.load()):
+        raise SchemaError("the tables are older than this program: start the node with it once")
+
+
+async def migrate(session: Session, *, now: int, folder: Path) -> None:
+    """Make or complete the tables, in the transaction that `session` has open.
 
     Raises:
         SchemaError: the database is newer than this program, changed, or another program's.
         One of `errors.FAILURES`.
     """
+    for migration in await _missing(session, migrations.load(folder)):
+        for statement in migrations.statements(migration.text):
+            await session.script(declared(statement))
+        await session.run(_NOTE, (migration.number, migration.name, migration.sha256, now))
+
+
+async def _missing(session: Session, known: tuple[Migration, ...]) -> tuple[Migration, ...]:
+    """Return the changes that the schema has not been through. Raises: SchemaError: as `migrate`."""
     tables = {name for (name,) in await session.rows(_TABLES)}
     if tables and "migration" not in tables:
         raise SchemaError(
@@ -55,14 +70,11 @@ async def migrate(session: Session, *, now: int, folder: Path) -> MetaRow:
         assert isinstance(name, str)
         assert isinstance(sha256, str)
         done[number] = (name, sha256)
-    for migration in migrations.not_in(done, migrations.load(folder)):
-        for statement in migrations.statements(migration.text):
-            await session.script(declared(statement))
-        await session.run(_NOTE, (migration.number, migration.name, migration.sha256, now))
-    return await _meta(session, now)
+    return migrations.not_in(done, known)
 
 
-async def _meta(session: Session, now: int) -> MetaRow:
+async def meta(session: Session, *, now: int) -> MetaRow:
+    """Return what the database says of itself, which is made if need be. Raises: MovedError: it must not be used."""
     found = await session.rows(_META)
     if not found:
         await session.run(_BORN, (1, now, None))
@@ -70,5 +82,7 @@ async def _meta(session: Session, now: int) -> MetaRow:
     ((generation, created_at, restored_at),) = found
     assert isinstance(generation, int)
     assert isinstance(created_at, int)
+    if generation < 1:
+        raise MovedError
     assert restored_at is None or isinstance(restored_at, int)
     return MetaRow(generation=generation, created_at=created_at, restored_at=restored_at)

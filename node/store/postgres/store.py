@@ -86,7 +86,7 @@ class PostgresStore:
             writer = await server.session()
             try:
                 await schema.check_server(writer)
-                await _own(writer, alone=alone)
+                await own(writer, alone=alone)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
             except BaseException:
                 writer.drop()
@@ -178,13 +178,13 @@ class PostgresStore:
 
     async def _writer(self) -> Session:
         """Return a new writing session. Raises: DatabaseInUseError: another process has the database by now."""
-        return await _own(await self._server.session(), alone=self._alone)
+        return await own(await self._server.session(), alone=self._alone)
 
     def _raise(self, error: Exception) -> NoReturn:
         raise_explained(error, now=self._clock.now())
 
 
-async def _own(session: Session, *, alone: bool) -> Session:
+async def own(session: Session, *, alone: bool) -> Session:
     """Return `session` as the one that keeps other processes out. Raises: DatabaseInUseError."""
     try:
         if alone and await session.rows(_OWN) != [(True,)]:
@@ -196,7 +196,12 @@ async def _own(session: Session, *, alone: bool) -> Session:
 
 
 async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
+    await prepare(writer, now=now, folder=folder)
+    return await schema.meta(writer, now=now)
+
+
+async def prepare(writer: Session, *, now: int, folder: Path) -> None:
+    """Bring the schema to this program's tables, in one transaction. Raises: as `schema.migrate`."""
     await writer.script(_BEGIN)
-    meta = await schema.migrate(writer, now=now, folder=folder)
+    await schema.migrate(writer, now=now, folder=folder)
     await writer.script("COMMIT")
-    return meta
