@@ -57,6 +57,7 @@ def parse_window(text: str) -> Window:
 @click.option("--experience", multiple=True, type=click.Choice(get_args(Experience)), help="Up to two.")
 @click.option("--approach", multiple=True, type=click.Choice(get_args(Approach)), help="Up to two.")
 @click.option("--exclude", multiple=True, metavar="ENTITY", help="Organization that is not asked; may be repeated.")
+@click.option("--again", "contact", metavar="CONTACT", help="Ask somebody you have met, and nobody else.")
 @click.option("--no-own", is_flag=True, help="Do not ask colleagues in your own company.")
 @person_command
 async def ask(
@@ -71,6 +72,7 @@ async def ask(
     length: str,
     windows: tuple[str, ...],
     exclude: tuple[str, ...],
+    contact: str | None,
     no_own: bool,
     **wishes: object,
 ) -> None:
@@ -89,7 +91,10 @@ async def ask(
         windows=sorted(({"start": one.start, "end": one.end} for one in map(parse_window, windows)), key=_start),
         **wishes,
     )
-    shortlist = await me.ask(need, exclude=exclude, own=not no_own)
+    if contact is not None:
+        shortlist = await me.ask_again(need, contact)
+    else:
+        shortlist = await me.ask(need, exclude=exclude, own=not no_own)
     terminal.result(shortlist, shortlist_lines(shortlist, terminal.language))
 
 

@@ -24,6 +24,7 @@ from cli.client.views import KeyCheck, LinkCode, Synced, View
 from protocol.errors import MissingError, RefusedError
 
 from .archive import archive
+from .contacts import contacts
 from .person_access import (
     Terminal,
     default_home,
@@ -56,6 +57,7 @@ def person() -> None:
     """Sign in with this device and look after what is yours."""
 
 
+person.add_command(contacts)
 person.add_command(recovery)
 person.add_command(archive)
 

@@ -207,6 +207,7 @@ class Node:
             RETENTION_EVERY_S,
             self.people.accounts.sweep,
             self.people.linkings.sweep,
+            self.people.contacts.sweep,
             lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
             handshakes.links.sweep,
             handshakes.sessions.sweep,

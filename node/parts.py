@@ -38,6 +38,7 @@ from .meeting import Meeting
 from .sections import Config
 from .services.accounts import Accounts, SignInSettings
 from .services.catalogs import Catalogs
+from .services.contacts import ContactTokens
 from .services.devices import Devices
 from .services.erasure import Erasure
 from .services.key_directory import KeyDirectory
@@ -318,6 +319,7 @@ class People:
         self.linkings: Final = Linkings(store, clock, entropy)
         self.members: Final = Members(store, clock, entropy, on_leave=leave)
         self.safe: Final = Safe(store, clock)
+        self.contacts: Final = ContactTokens(store, clock)
         self.mentors: Final = Mentors(store, clock, lambda: vocabulary.vocabulary)
         self.erasure: Final = Erasure(store, clock, scrub=self._scrub, on_leave=leave)
         self._store, self._blobs = store, handshakes.blobs

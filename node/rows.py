@@ -292,6 +292,22 @@ class SafeRow(Row, frozen=True, kw_only=True):
     stored_on: int
 
 
+class ContactTokenRow(Row, frozen=True, kw_only=True):
+    """A hash of a token by which somebody whom this person met may ask them again; not who holds it."""
+
+    table = "contact_token"
+    key = ("commitment",)
+    purpose: ClassVar = {
+        "commitment": "service: recognize the token without being able to use it",
+        "member": "service: whom it lets somebody ask",
+        "expires_at": "retention: end of the token",
+    }
+
+    commitment: bytes
+    member: str
+    expires_at: int
+
+
 # Vocabulary
 
 

@@ -28,6 +28,7 @@ from protocol.encoding import unb64
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 
+from .contacts import of_token
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
 from .members import checked
@@ -155,6 +156,7 @@ def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: S
     try:
         private = open_agreed(sealed, record.answer_key, record.context, ref=record.ref, audience=record.audience)
         mentor = check_agreed(private.proof, _proposed(state, record, private), record.sent, now=core.now())
+        _require_met(state, record, mentor)
         context = contexts.session(thread=record.thread, accepted=record.accepted, consent=mentor.consent)
         devices = tuple(device.text for device in mentor.devices)
         proven = require_listed(
@@ -191,6 +193,17 @@ def _proposed(state: ClientState, record: ThreadRecord, private: AgreedPrivate) 
     if agreement.attested == "node" and agreement.consent is None:
         return replace(agreement, attested="device", consent=consent_hash(private.proof.consent))
     return agreement
+
+
+def _require_met(state: ClientState, record: ThreadRecord, mentor: Mentor) -> None:
+    """Return when whoever said yes to somebody asked again is the person whom one has met. Raises: UnverifiedError."""
+    if record.target is None or record.target.type != "contact":
+        return
+    met = of_token(state.contacts, record.target.id)
+    if met is not None and met.master_key != mentor.master_key.text:
+        raise UnverifiedError(
+            f"somebody else than {met.name} said yes: another master key than when you met", code="other-person"
+        )
 
 
 def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:

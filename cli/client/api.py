@@ -26,6 +26,7 @@ from node.services.accounts import Redeemed
 from node.services.blobs import StoredBlob
 from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
+from node.services.contacts import GiveToken
 from node.services.devices import DeviceView, EnrolDevice
 from node.services.erasure import ErasureReceipt
 from node.services.foreign_checks import DirectoryTokenGiven, WantDirectoryToken
@@ -148,6 +149,16 @@ class NodeApi:
     async def delete_sealed(self, name: str) -> None:
         """Erase one sealed thing."""
         await self._do("DELETE", f"/me/safe/{name}")
+
+    # Contacts
+
+    async def give_token(self, commitment: str, expires_at: int) -> None:
+        """Let whoever holds the token of this hash ask this person again."""
+        await self._do("PUT", f"/me/contact-tokens/{commitment}", GiveToken(expires_at=expires_at))
+
+    async def revoke_token(self, commitment: str) -> None:
+        """End a token that this person gave."""
+        await self._do("DELETE", f"/me/contact-tokens/{commitment}")
 
     # Mentoring
 

@@ -6,7 +6,7 @@ Source: docs/protocol/49-recovery.md §9.
 from collections.abc import Iterable
 from typing import Final
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from protocol.e2ee.archive import (
     MAX_GONE,
@@ -70,20 +70,7 @@ def sessions_of(state: ClientState) -> tuple[KeptSession, ...]:
 
 def book_of(state: ClientState) -> bytes:
     """Return the document of contacts and what stays of sessions."""
-    contacts = (
-        KeptContact(
-            thread=one.thread,
-            name=one.name,
-            entity=one.entity,
-            label=one.label,
-            master_key=one.master_key,
-            met_at=one.met_at,
-            again=one.again,
-            token=one.token,
-            token_until=one.token_until,
-        )
-        for one in state.contacts
-    )
+    contacts = (KeptContact(**asdict(one)) for one in state.contacts)
     lines = (
         KeptLine(thread=one.thread, kind=one.kind, text=one.text, at=one.at, done=one.done, id=one.id)
         for one in state.takeaways
@@ -95,21 +82,7 @@ def with_book(state: ClientState, document: bytes) -> ClientState:
     """Return the state with contacts and lines of a book that it does not have. Raises: MalformedError."""
     book = decode(document, Book, what="archived book")
     known = {one.thread for one in state.contacts}
-    contacts = (
-        Contact(
-            thread=one.thread,
-            name=one.name,
-            entity=one.entity,
-            label=one.label,
-            master_key=one.master_key,
-            met_at=one.met_at,
-            again=one.again,
-            token=one.token,
-            token_until=one.token_until,
-        )
-        for one in book.contacts
-        if one.thread not in known
-    )
+    contacts = (Contact(**asdict(one)) for one in book.contacts if one.thread not in known)
     return replace(
         state,
         contacts=(*state.contacts, *contacts),

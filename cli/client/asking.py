@@ -17,14 +17,15 @@ from protocol.devices import sealing_key_hash
 from protocol.e2ee.keys import ReplyKey
 from protocol.e2ee.sealing import open_quote, seal_request
 from protocol.encoding import unb64
-from protocol.errors import MeshError, UnverifiedError
+from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.needs import Fit, Need
 from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
+from .contacts import askable
 from .core import Core, fresh_id, fresh_secret
 from .pins import Opened, audiences_with, document_of, open_item, sealing_key_of
-from .records import AskRecord, OfferedRecord, TargetRecord, ThreadRecord
+from .records import AskRecord, Contact, OfferedRecord, TargetRecord, ThreadRecord
 from .state import ClientState
 from .views import Proposal, Shortlist
 
@@ -69,6 +70,19 @@ class Asking:
         while ask.asked < len(reachable) and len(choosable(ask)) < PEOPLE:
             batch = reachable[ask.asked : ask.asked + ROUND]
             ask = await self.round(ask.id, batch)
+        return shortlist_of(self._core.state(), ask)
+
+    async def again(self, need: Need, contact: Contact) -> Shortlist:
+        """Ask somebody whom this person has met, and nobody else. Raises: RefusedError: no token, or no way there."""
+        state = self._core.state()
+        token, audiences = askable(contact, now=self._core.now()), audiences_with(state, contact.entity)
+        document_of(state, contact.entity)
+        if not audiences:
+            raise RefusedError("your organization and theirs do not meet any more", code="no-way")
+        target = TargetRecord(entity=contact.entity, offer_id=token, audience=audiences[0], kind="contact")
+        ask = AskRecord(id=fresh_id(), need=need, created_at=self._core.now(), companies=1, asked=0, targets=(target,))
+        self._core.vault.update(lambda state: _without_old(state, self._core.now()).with_ask(ask))
+        ask = await self.round(ask.id, (target,))
         return shortlist_of(self._core.state(), ask)
 
     async def round(self, ask_id: str, targets: Sequence[TargetRecord]) -> AskRecord:
@@ -121,7 +135,7 @@ def prepare_request(state: ClientState, ask: AskRecord, target: TargetRecord, *,
         updated_at=now,
         ask=ask.id,
         need=need,
-        target=Target(type="offer", id=target.offer_id),
+        target=Target(type=target.kind, id=target.offer_id),
         quote_seed=fresh_secret(),
         topic=need.topics[0],
         format=need.format,

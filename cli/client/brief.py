@@ -65,6 +65,7 @@ def sealed_brief(
         chosen_because=candidate.reasons[0] if candidate.reasons else "exact-topic",
         chosen_from=max(1, min(PEOPLE, len(choosable(ask)))),
         slots=slots,
+        again=record.target is not None and record.target.type == "contact",
         identity_key=account.identity(audience).public.text,
         certificate=certificate,
     )

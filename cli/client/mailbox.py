@@ -36,6 +36,7 @@ from .asking import take_offer
 from .core import Core
 from .epochs import renewed, too_old, wants_turn
 from .files import sweep_files
+from .giving import give_tokens
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import SAID_YES, WAITING, forgotten, take_request
 from .needs import ENDED, ended
@@ -159,6 +160,7 @@ class MailboxLoop:
             events = await self._unpark()
             await self._requesting.unfinished()
             await self._cancel()
+            await give_tokens(self._core)
             for thread in list(self._core.state().sessions):
                 await self.flush(thread)
                 if wants_turn(self._core.state(), thread, now=self._core.now()):

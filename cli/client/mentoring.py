@@ -16,6 +16,7 @@ from protocol.errors import MeshError, MissingError, RefusedError, UnavailableEr
 from protocol.text import displayable
 
 from .agreeing import Yes, say_yes
+from .contacts import of_identity
 from .core import Core
 from .keychecks import KeyChecks, require_listed
 from .pins import Opened, audiences_with, name_of, open_item
@@ -184,6 +185,7 @@ def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:
     """Return a request as its mentor reads it."""
     words = record.brief
     assert words is not None  # a request that waits has been opened
+    met = of_identity(state.contacts, words.identity_key)
     return Waiting(
         thread=record.thread,
         entity=record.consumer,
@@ -198,6 +200,7 @@ def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:
         slots=record.slots,
         deadline=record.deadline,
         witnessed=record.witnessed,
+        known=met.name if words.again and met is not None else "",
     )
 
 

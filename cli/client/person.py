@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from federation.resolver import GuardedResolver
 from protocol.bodies import CancelReason, DeclineReason
+from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import Chat, Close, Content, Retract
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
@@ -26,15 +27,17 @@ from .api import NodeApi
 from .archive import Archive
 from .asking import Asking, shortlist_of
 from .board import restarted
+from .contacts import contact_named, without_tokens
 from .core import Core
 from .files import Files
+from .giving import give_tokens
 from .http import Http
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .linking import Linking, approve, begin_linking
 from .mailbox import MailboxLoop, called_off
 from .mentoring import WAITING, Mentoring
 from .ownwords import frames_of, said_last, with_private
-from .records import ProvenRecord, ThreadRecord
+from .records import Contact, ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
 from .requesting import Requesting
 from .selfcheck import SelfCheck
@@ -168,6 +171,23 @@ class Person:
         await self.accounts.sync()
         return await self._asking.ask(need, exclude=exclude, own=own)
 
+    async def ask_again(self, need: Need, name: str) -> Shortlist:
+        """Ask one contact, by name or the beginning of the thread in which both met, and nobody else.
+
+        Raises: MissingError, RefusedError: nobody of this name, or who cannot be asked again.
+        """
+        await self.accounts.sync()
+        return await self._asking.again(need, contact_named(self._core.state(), name))
+
+    async def revoke(self, name: str) -> Contact:
+        """Let neither ask the other again. Raises: MissingError, RefusedError: nobody of this name, or several."""
+        contact = contact_named(self._core.state(), name)
+        if contact.given:
+            with suppress(MissingError):  # its time was over
+                await self._core.api().revoke_token(token_commitment(contact.given))
+        self._core.vault.update(partial(without_tokens, contact=contact))
+        return contact
+
     def shortlist(self) -> Shortlist | None:
         """Return the last shortlist of this device."""
         state = self._core.state()
@@ -281,6 +301,8 @@ class Person:
 
     async def close(self, thread: str) -> bool:
         """Close the session on this side; once both have, its keys are destroyed and takeaways stay."""
+        with suppress(MeshError):  # the session ends whether the other may ask again or not
+            await give_tokens(self._core)
         left = await self.send(thread, Close())
         self._loop.tidy()
         return left

@@ -254,7 +254,8 @@ class PrivateNote(Record, frozen=True, kw_only=True):
 class SessionRecord(Record, frozen=True, kw_only=True):
     """One session: the engine's state (secret), the frames so far, and what is still to be sent.
 
-    `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told.
+    `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told. `token`
+    was given by the mentor's device after both would meet again.
     """
 
     thread: str
@@ -267,6 +268,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     label: str = ""
     again_mine: bool | None = None
     again_theirs: bool | None = None
+    token: str = ""
+    token_until: int = 0
     closed_mine: bool = False
     closed_theirs: bool = False
     commit: Outgoing | None = None
@@ -303,7 +306,11 @@ class ArchiveRecord(Record, frozen=True, kw_only=True):
 
 
 class Contact(Record, frozen=True, kw_only=True):
-    """Somebody met, whom both would meet again or who told their name."""
+    """Somebody met, whom both would meet again or who told their name.
+
+    `token` lets this person ask them again until `token_until`; `given` lets them ask this person, until then, too.
+    `identity` is their identity key where they met.
+    """
 
     thread: str
     name: str
@@ -314,6 +321,8 @@ class Contact(Record, frozen=True, kw_only=True):
     again: bool = False
     token: str = ""
     token_until: int = 0
+    given: str = ""
+    identity: str = ""
 
 
 class TakeawayRecord(Record, frozen=True, kw_only=True):
@@ -341,12 +350,14 @@ class OfferedRecord(Record, frozen=True, kw_only=True):
 class TargetRecord(Record, frozen=True, kw_only=True):
     """One offer that can be asked about; inside one's own organization `offer_id` is any random id.
 
-    `audience` is the one in which the offer is shown; empty: that of the two organizations alone.
+    `audience` is the one in which the offer is shown; empty: that of the two organizations alone. With `kind` contact
+    the id is a contact token.
     """
 
     entity: str
     offer_id: str
     audience: str = ""
+    kind: Literal["offer", "contact"] = "offer"
 
 
 class AskRecord(Record, frozen=True, kw_only=True):

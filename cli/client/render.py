@@ -175,11 +175,17 @@ def unwitnessed(language: str) -> str:
     )
 
 
+def known_words(name: str, language: str) -> str:
+    """Return that somebody whom the mentor has met asks again."""
+    return f"{name} fragt dich wieder." if language.startswith("de") else f"{name}, whom you have met, asks you again."
+
+
 def waiting_lines(request: Waiting, topic: str, language: str) -> list[str]:
     """Return a request as its mentor reads it: who, why, the brief, the times, the deadline."""
     deadline = f"{text('answer-by', language)} {time_line(request.deadline, language=language)}"
     return [
         f"{request.thread}  {request.org} · {topic} · {word(FORMATS, request.format, language)}, {request.length} min",
+        *([f"   {known_words(request.known, language)}"] if request.known else []),
         f"   {somebody(request.about, request.reason, request.chosen_from, language)}",
         *(f"   {number}) {line}" for number, part in enumerate(request.prompts, 1) for line in part.splitlines()),
         *slot_lines(request.slots, request.length, language),

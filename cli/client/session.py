@@ -16,6 +16,7 @@ from protocol.e2ee.frames import (
     Again,
     Chat,
     Close,
+    ContactToken,
     Content,
     Frame,
     Goal,
@@ -37,6 +38,7 @@ from protocol.signing import VerifyKey
 
 from .archived import is_kept, with_kept
 from .board import board_of
+from .contacts import token_taken
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .ownwords import hidden, standing
@@ -169,6 +171,8 @@ def _apply(
             session = replace(session, **{"again_mine" if mine else "again_theirs": yes})
             both = session.again_mine is True and session.again_theirs is True
             return state.with_session(session), [Mutual(thread=record.thread)] if both else []
+        case ContactToken() as given:
+            return state.with_session(token_taken(record, session, given, mine=mine)), []
         case Close():
             session = replace(session, **{"closed_mine" if mine else "closed_theirs": True})
             both = session.closed_mine and session.closed_theirs
@@ -253,6 +257,10 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
         master_key=session.master_key,
         met_at=record.slot or record.ends_at,
         again=session.again_mine is True and session.again_theirs is True,
+        token=session.token if record.role == "mentee" else "",
+        token_until=session.token_until,
+        given=session.token if record.role == "mentor" else "",
+        identity=record.peer_identity,
     )
     return replace(state, contacts=(*state.contacts, contact))
 
@@ -307,7 +315,7 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
     for one in session.frames:
         frame = decode(one.frame, Frame)
         mine = one.sender not in record.peer_devices
-        if isinstance(frame.content, CallCandidate) or (isinstance(frame.content, Again) and not mine):
+        if isinstance(frame.content, CallCandidate | ContactToken) or (isinstance(frame.content, Again) and not mine):
             continue
         kind, text = content_line(frame.content, language)
         if one.hidden:

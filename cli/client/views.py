@@ -106,7 +106,8 @@ class Requested(View, frozen=True, kw_only=True):
 class Waiting(View, frozen=True, kw_only=True):
     """A request that awaits this mentor's answer, its brief opened on this device.
 
-    `witnessed` is False when nobody outside the mentee's organization can attest their keys: show it in amber.
+    `witnessed` is False when nobody outside the mentee's organization can attest their keys: show it in amber. `known`
+    is the name of somebody whom the mentor has met, and who asks again.
     """
 
     thread: str
@@ -122,6 +123,7 @@ class Waiting(View, frozen=True, kw_only=True):
     slots: Slots
     deadline: int
     witnessed: bool = True
+    known: str = ""
 
 
 class Line(View, frozen=True, kw_only=True):

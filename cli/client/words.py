@@ -9,6 +9,7 @@ from protocol.e2ee.frames import (
     Again,
     Agenda,
     Chat,
+    ContactToken,
     Content,
     File,
     Goal,
@@ -174,6 +175,7 @@ SAYINGS: Final[Mapping[str, Both]] = {
     ),
     "retracted": ("(taken back)", "(zurückgenommen)"),
     "gone": ("(vanished)", "(verschwunden)"),
+    "contact-token": ("lets you ask again", "lässt dich wieder fragen"),
     "unknown": (
         "something your program cannot show yet: update it to see this",
         "etwas, das dein Programm noch nicht zeigen kann: aktualisiere es",
@@ -239,7 +241,7 @@ def _content_text(content: Content, language: str) -> str:  # noqa: C901 -- one 
             shown = vanish_words(content, language)
         case Unknown(kind=kind):
             shown = f"{word(SAYINGS, 'unknown', language)} ({kind})"
-        case Retract() | Gone() | CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
+        case Retract() | Gone() | ContactToken() | CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
             shown = word(SAYINGS, str(content.__struct_config__.tag), language)
         case _:  # Close
             shown = word(ANSWERS, "closed", language)

@@ -12,6 +12,7 @@ from .accounts import PEOPLE, People, device_guard
 from .answers import ANSWERS
 from .blobs import BLOBS
 from .bodies import BODY_LIMITS, BodyLimits
+from .contacts import CONTACTS
 from .exchange import EXCHANGE, ExchangeServices
 from .federation import FEDERATION, Federation, peer_guard
 from .gossip import GOSSIP
@@ -95,6 +96,7 @@ def _add_people(app: web.Application, node: Node) -> None:
         identity=node.peering.identity,
     )
     app[SAFE] = people.safe
+    app[CONTACTS] = people.contacts
     app[ANSWERS] = handshakes.links
     app[BLOBS] = handshakes.blobs
     app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)

@@ -5,6 +5,7 @@ from typing import Final
 from .accounts import ACCOUNT_ROUTES
 from .answers import ANSWER_ROUTES
 from .blobs import BLOB_ROUTES
+from .contacts import CONTACT_ROUTES
 from .exchange import EXCHANGE_ROUTES
 from .federation import FEDERATION_ROUTES
 from .gossip import GOSSIP_ROUTES
@@ -26,6 +27,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *ACCOUNT_ROUTES,
     *SAFE_ROUTES,
     *LINKING_ROUTES,
+    *CONTACT_ROUTES,
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *BLOB_ROUTES,

@@ -27,6 +27,7 @@ from federation.rows import (
 from node.rows import (
     BlobRow,
     ConsentRow,
+    ContactTokenRow,
     DeviceRow,
     EnrolmentRow,
     LabelRow,
@@ -67,6 +68,7 @@ HOLDINGS: Final = (
     Holding(kind=DeviceRow),
     Holding(kind=EnrolmentRow),
     Holding(kind=SafeRow),
+    Holding(kind=ContactTokenRow),
     Holding(kind=SignInRow, secret=("token_hash",)),
     Holding(kind=SignInLinkRow, secret=("token_hash",)),
     Holding(kind=LinkingRow, secret=("sign_in",)),
@@ -88,7 +90,7 @@ HOLDINGS: Final = (
 )
 
 #: What an operator's export leaves out, beside everything under a mailbox label.
-OWNERS_ONLY: Final = (LabelRow, SafeRow)
+OWNERS_ONLY: Final = (LabelRow, SafeRow, ContactTokenRow)
 
 Cell = str | int | bool | float | None
 

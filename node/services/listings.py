@@ -76,6 +76,12 @@ class CatalogListings:
                 return self._resting(mentors, audience, shown.edition, offer)
         return None
 
+    def meeting(self, peer: str) -> str | None:
+        """Return the audience in which people here and people of `peer` meet first, None when they do not."""
+        if peer == self._own:
+            return audience_id(self._own)
+        return next(iter(self._directory.get(peer).audiences(self._own, self._clock.now())), None)
+
     def _resting(self, mentors: tuple[_Mentor, ...], audience: str, edition: int, offer: Offer) -> Listing:
         """Return the mentors on whom an offer rests."""
         if offer.offer_id not in self._behind:

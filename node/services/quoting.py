@@ -28,6 +28,7 @@ from protocol.offers import OrgProfile
 from protocol.vocabulary import Band, Topic
 
 from .availability import slots
+from .contacts import mentor_of
 from .devices import EnrolledDevice, enrolled
 from .key_directory import listed_devices
 from .labels import MAILBOX, label_for
@@ -51,13 +52,14 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     """What stands behind one listed offer of this node: the edition that listed it and the mentors it rests on.
 
     `audience` is whom the offer is shown to. `topic` is what it says, and None inside the organization, where a need is
-    held against whole profiles.
+    held against whole profiles. `anything`: somebody who was met is asked again, whatever about, and tells nothing new.
     """
 
     audience: str
     edition: int
     members: tuple[str, ...]
     topic: Topic | None = None
+    anything: bool = False
 
 
 class Listings(Protocol):
@@ -69,6 +71,10 @@ class Listings(Protocol):
 
     async def statements(self, tx: Reader) -> Counter[str]:
         """Return how many active mentors make each statement about their experience and approach."""
+        ...
+
+    def meeting(self, peer: str) -> str | None:
+        """Return the audience in which people here and people of `peer` meet first, None when they do not."""
         ...
 
 
@@ -132,16 +138,33 @@ class Quoting:
         self, tx: Reader, peer: str, request: Request, *, thread: str, org: OrgProfile
     ) -> Sequence[Proposed] | Refusal:
         """Return one to three candidates, or the neutral reason why there are none; nothing is written."""
-        if request.target.type != "offer":
-            return "unavailable"
-        listing = await self._listings.behind(tx, peer, request)
+        match request.target.type:
+            case "offer":
+                found = await self._listings.behind(tx, peer, request)
+                return await self._chosen(tx, peer, request, found, thread=thread, org=org) or "no-capacity"
+            case "contact":
+                # One answer for revoked, over, unknown, away and busy: who ended a token need not say so.
+                met = await self._met(tx, peer, request)
+                return await self._chosen(tx, peer, request, met, thread=thread, org=org) or "unavailable"
+            case _:
+                return "unavailable"
+
+    async def _met(self, tx: Reader, peer: str, request: Request) -> Listing | None:
+        """Return the one mentor whom the token of the request lets its holder ask, towards this peer."""
+        member = await mentor_of(tx, request.target.id, now=self._clock.now())
+        audience = self._listings.meeting(peer)
+        if member is None or audience is None:
+            return None
+        return Listing(audience=audience, edition=0, members=(member,), anything=True)
+
+    async def _chosen(
+        self, tx: Reader, peer: str, request: Request, listing: Listing | None, *, thread: str, org: OrgProfile
+    ) -> Sequence[Proposed]:
         if listing is None:
-            return "no-capacity"
+            return ()
         people = await self._shortlist(tx, peer, request, listing, thread)
         asker = Asker(sector=org.sector, country=org.countries[0] if len(org.countries) == 1 else "")
         ranked = choose(request.need, [one.facts for one in people], self._vocabulary(), thread=thread, asker=asker)
-        if not ranked:
-            return "no-capacity"
         by_ref = {one.facts.ref: one for one in people}
         return [self._proposed(by_ref[one.ref], one) for one in ranked[:CANDIDATES]]
 
@@ -214,11 +237,14 @@ class Quoting:
         asked: _Asked,
     ) -> MentorFacts:
         now, shared = self._clock.now(), asked.shared
+        need = asked.request.need
         tells = profile.show_more is not None
         told = asked.listing.topic
         return MentorFacts(
             ref=random_id(self._entropy.take(16)),
-            topics=tuple(
+            topics=(HeldTopic(id=need.topics[0], kind=need.kind),)
+            if asked.listing.anything
+            else tuple(
                 HeldTopic(
                     id=topic.id,
                     kind=topic.kind,

@@ -37,7 +37,7 @@ class DamagedArchiveError(MalformedError):
 
 
 class KeptContact(Wire, frozen=True, kw_only=True):
-    """Somebody met. `token` lets this person ask them again until `token_until`."""
+    """Somebody met. Until `token_until` this person may ask them again by `token`, and they this person by `given`."""
 
     thread: RandomId
     name: Annotated[str, msgspec.Meta(max_length=80)]
@@ -48,6 +48,8 @@ class KeptContact(Wire, frozen=True, kw_only=True):
     again: bool = False
     token: Annotated[str, msgspec.Meta(max_length=22)] = ""
     token_until: Seconds = 0
+    given: Annotated[str, msgspec.Meta(max_length=22)] = ""
+    identity: Annotated[str, msgspec.Meta(max_length=43)] = ""
 
 
 class KeptLine(Wire, frozen=True, kw_only=True):

@@ -41,7 +41,7 @@ class BriefWords(Wire, frozen=True, kw_only=True):
     """The readable part: `{"about":["sector-h"],"chosen_because":"been-through-it","prompts":["…","…","…"],…}`.
 
     Prompts: the question and its context; what was tried; what would make the session worth it. Together at most 600
-    Unicode code points and 1,800 bytes of UTF-8.
+    Unicode code points and 1,800 bytes of UTF-8. `again`: the two have met, and the mentor's device may say so.
     """
 
     thread: RandomId
@@ -54,6 +54,7 @@ class BriefWords(Wire, frozen=True, kw_only=True):
     chosen_because: Reason
     chosen_from: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
     slots: Slots = ()
+    again: bool = False
     identity_key: Bytes32
     certificate: StatementText
 

@@ -84,6 +84,13 @@ class Again(Wire, frozen=True, kw_only=True, tag="again"):
     yes: bool
 
 
+class ContactToken(Wire, frozen=True, kw_only=True, tag="contact-token"):
+    """From the mentor's device once both would meet again: lets the mentee ask the same mentor until `until`."""
+
+    token: RandomId
+    until: Seconds
+
+
 class Name(Wire, frozen=True, kw_only=True, tag="name"):
     """Who one is. The identity statement and master key let the other device check it against the key directory."""
 
@@ -173,6 +180,7 @@ Sent = (
     | Takeaway
     | Useful
     | Again
+    | ContactToken
     | Name
     | Slot
     | Place
@@ -298,7 +306,7 @@ def _check(frame: Frame) -> None:
             check_file_name(name)
         case CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
             check_signal(frame.content)
-        case Useful() | Again() | Slot() | Retract() | Vanish() | Unknown() | Gone() | Close():
+        case Useful() | Again() | ContactToken() | Slot() | Retract() | Vanish() | Unknown() | Gone() | Close():
             pass
 
 

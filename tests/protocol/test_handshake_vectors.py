@@ -12,6 +12,7 @@ from federation.inbox import outcomes_of
 from node.services.mentor_side import RequestEntry
 from protocol.agreement import agreement_hash, countersign, open_agreement, open_proposed
 from protocol.bodies import Agreement, Choice, Quote, Request
+from protocol.contacttokens import token_commitment
 from protocol.delivery import Cursor, Heads, HeadsAnswer, Returned
 from protocol.encoding import Wire, b64, decode, encode, sha256, unb64
 from protocol.envelope import parse_envelope, render_envelope
@@ -97,6 +98,10 @@ def step(case: Case) -> object:
     return advance(state, Side(case["side"]), case["verb"], crossing=case["crossing"]).state.value
 
 
+def contact_token(case: Case) -> object:
+    return token_commitment(case["input"])
+
+
 def conversation(case: Case) -> object:
     pair = pairs.Pair()
     for side, event in ((Side(side), event) for side, event in case["events"]):
@@ -169,6 +174,7 @@ READERS: dict[str, Callable[[Case], object]] = {
     "messages/bodies": body,
     "messages/books": heard,
     "messages/receipts": receipt,
+    "handshake/contact-tokens": contact_token,
     "handshake/steps": step,
     "handshake/conversations": conversation,
     "agreement/terms": terms,

@@ -26,6 +26,7 @@ EVERY_KIND: list[Content] = [
     frames.Takeaway(text="Say the date first."),
     frames.Useful(score=5),
     frames.Again(yes=True),
+    frames.ContactToken(token=OTHER_ID, until=SLOT),
     frames.Name(
         name="Cem",
         identity=MENTOR.account.state_identity(AUDIENCE),

@@ -107,6 +107,7 @@ def _accepted() -> list[Case]:
         case("a takeaway", {"type": "takeaway", "text": "Say the date first."}),
         case("useful, 5 of 5", {"type": "useful", "score": 5}),
         case("would not meet again", {"type": "again", "yes": False}),
+        case("a contact token", {"type": "contact-token", "token": ID, "until": AT}),
         case("a name", {"type": "name", "name": "Ada"}),
         case("a slot", {"type": "slot", "start_at": AT, "minutes": 30}),
         case("a place", {"type": "place", "text": "https://meet.example/room"}),

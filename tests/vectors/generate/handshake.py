@@ -3,6 +3,8 @@
 from itertools import product
 from typing import Final
 
+from protocol.contacttokens import token_commitment
+from protocol.encoding import b64, sha256
 from protocol.handshake import CANCEL, CROSSING, MAX_COUNTERS, NEXT, VERBS, Side, State, Verb
 
 from .devices import Case, file
@@ -24,6 +26,7 @@ def files() -> dict[str, bytes]:
             "that it had not seen the last move of the other side. `result` is the state after it.",
             [*_steps(), *_crossings(), *_counters()],
         ),
+        "handshake/contact-tokens.json": file("31-handshake §12", "The commitment of a contact token.", _tokens()),
         "handshake/conversations.json": file(
             "31-handshake §4",
             "`events` in order: a side says a verb, or hears the next message on its way to it. `result` is how both "
@@ -31,6 +34,21 @@ def files() -> dict[str, bytes]:
             [*_conversations(), *_refused_conversations()],
         ),
     }
+
+
+def _tokens() -> list[Case]:
+    token = b64(sha256(b"contact token")[:16])
+    bad = {
+        "a token of 15 bytes": token[:-2],
+        "a token of 17 bytes": token + "A",
+        "padding": token + "==",
+        "nothing": "",
+    }
+    good = {"a token": token, "zeros": "A" * 22}
+    return [
+        *({"name": name, "input": text, "result": token_commitment(text)} for name, text in good.items()),
+        *({"name": name, "input": text, "error": "malformed"} for name, text in bad.items()),
+    ]
 
 
 def _outcome(after: State | None) -> Case:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from node.services.accounts import Person
 from node.store.sqlite import SqliteStore
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
 
-from .world import World
+from .world import Gadget, World, staff
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -19,3 +20,12 @@ async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
         return
     async with SqliteStore.open(tmp_path / "node.db", clock=SteppedClock(), window_s=0) as store:
         yield World(store)
+
+
+@pytest.fixture
+async def person(world: World) -> Person:
+    """Somebody signed in on a device of theirs; there is one more member."""
+    await world.add(staff(2))
+    signed_in = await world.sign_in("E0")
+    await world.devices.enrol(signed_in, Gadget.made(1, 1).command(world.clock.now()))
+    return await world.refreshed(signed_in)

@@ -9,15 +9,7 @@ from node.services.safe import StoreSealed
 from protocol.encoding import b64
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
 
-from .world import Gadget, World, staff
-
-
-@pytest.fixture
-async def person(world: World) -> Person:
-    await world.add(staff(2))
-    signed_in = await world.sign_in("E0")
-    await world.devices.enrol(signed_in, Gadget.made(1, 1).command(world.clock.now()))
-    return await world.refreshed(signed_in)
+from .world import World
 
 
 def sealed(data: bytes, *, version: int = 0) -> StoreSealed:

@@ -1,0 +1,23 @@
+"""A mentor's device lets mentees ask again where both would: its node first knows a token's hash."""
+
+from functools import partial
+
+from protocol.contacttokens import token_commitment
+from protocol.e2ee.frames import ContactToken
+
+from .contacts import to_give, with_token
+from .core import Core
+from .session import with_frame
+from .state import ClientState
+
+
+async def give_tokens(core: Core) -> None:
+    """Give a token in every session in which both would meet again and that has none; sending is left to the loop."""
+    for thread in to_give(core.state()):
+        given = core.vault.change(partial(with_token, thread=thread, now=core.now()))
+        await core.api().give_token(token_commitment(given.token), given.until)
+        core.vault.update(partial(_with_given, core=core, thread=thread, given=given))
+
+
+def _with_given(state: ClientState, *, core: Core, thread: str, given: ContactToken) -> ClientState:
+    return with_frame(core, state, thread, given) if thread in to_give(state) else state

@@ -1,0 +1,64 @@
+"""`mentormesh person contacts`: the people met, and who may ask whom again."""
+
+import click
+
+from cli.client.person import Person
+from cli.client.pins import name_of
+from cli.client.views import View
+
+from .output import when
+from .person_access import Terminal, person_command
+
+
+class ContactView(View, frozen=True, kw_only=True):
+    """Somebody met. `ask_until`: until when this person may ask them; `asked_until`: until when they may ask."""
+
+    thread: str
+    name: str
+    entity: str
+    met_at: int
+    ask_until: int = 0
+    asked_until: int = 0
+
+
+@click.group()
+def contacts() -> None:
+    """See whom you have met, and end that somebody may ask you again."""
+
+
+@contacts.command("list")
+@person_command
+async def list_contacts(me: Person, terminal: Terminal) -> None:
+    """List the people met."""
+    state = me.state
+    found = [
+        ContactView(
+            thread=one.thread,
+            name=one.name,
+            entity=one.entity,
+            met_at=one.met_at,
+            ask_until=one.token_until if one.token else 0,
+            asked_until=one.token_until if one.given else 0,
+        )
+        for one in state.contacts
+    ]
+    rows = [_row(one, name_of(state, one.entity)) for one in found]
+    columns = ("thread", "name", "at", "met", "you may ask until", "may ask you until")
+    terminal.table(found, columns, rows, empty="You have met nobody yet.")
+
+
+@contacts.command()
+@click.argument("contact")
+@person_command
+async def revoke(me: Person, terminal: Terminal, contact: str) -> None:
+    """Let neither CONTACT (a name, or the beginning of a thread) nor you ask the other again; nobody is told."""
+    ended = await me.revoke(contact)
+    terminal.result({"revoked": ended.thread}, f"{ended.name} and you no longer ask each other by name.")
+
+
+def _row(one: ContactView, org: str) -> tuple[str, ...]:
+    return one.thread[:8], one.name, org, when(one.met_at), _until(one.ask_until), _until(one.asked_until)
+
+
+def _until(at: int) -> str:
+    return when(at) if at else ""
