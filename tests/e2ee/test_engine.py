@@ -399,12 +399,21 @@ def test_a_device_set_back_to_an_older_state_repeats_no_nonce_and_is_heard_again
     cem, _ = hear(cem, commit)
     set_back, _ = hear(set_back, commit)
     assert read(cem, say(set_back, b"here again")[1])[1] == b"here again"
-    caught_up, text = read(older, first)
-    assert text == b"one and the same"
-    refused(caught_up, first, "replayed")
 
 
 # Renewal
+
+
+def test_who_reads_news_of_its_own_was_set_back_and_renews_its_keys_at_once() -> None:
+    older, ada = group(ADA)
+    later, own = say(older, b"said later")
+    _, hers = say(ada)
+    assert not ENGINE.wants_update(read(older, hers)[0], now=NOW)
+    caught_up, text = read(older, own)
+    assert text == b"said later"
+    assert ENGINE.wants_update(caught_up, now=NOW)
+    for state in (caught_up, later):
+        refused(state, own, "replayed")
 
 
 def test_who_joins_renews_its_keys_at_once_and_who_started_does_not() -> None:

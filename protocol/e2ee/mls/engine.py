@@ -167,7 +167,11 @@ class MlsCrypto:
         after, heard = group.hear(here, data, _rules(check, now))
         if isinstance(heard, group.Spoken):
             received = Received(sender=b64(heard.signer), counter=heard.generation, epoch=heard.epoch, frame=heard.body)
-            return replace(self.forget(replace(state, group=after), now=now), said=state.said + 1), received
+            # Word of one's own that is news: the state was set back to an older copy, and new keys set it right.
+            since = 0 if heard.signer == here.signer else state.since
+            return replace(
+                self.forget(replace(state, group=after), now=now), said=state.said + 1, since=since
+            ), received
         if after is None:
             return self.close(state), Removed(by=_device(here, heard.committer))
         change = Change(
