@@ -1,6 +1,7 @@
 """`mentormesh session`: the conversation, as a chat in the terminal or one line at a time."""
 
 import asyncio
+import re
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,7 @@ from cli.client.core import fresh_id
 from cli.client.needs import ENDED
 from cli.client.person import Person
 from cli.client.render import line_of, session_lines
+from cli.client.render_board import vanishing_line
 from cli.client.session import OVER, content_of
 from cli.client.views import Alarm, Closed, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
@@ -169,6 +171,41 @@ async def timer(me: Person, terminal: Terminal, *, thread: str, verb: str) -> No
     _told(terminal, name, delivered=await me.timer(name, runs=verb == "start"))
 
 
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
+_UNITS: Final = {"m": 60, "h": 3_600, "d": 86_400}
+
+
+def parse_span(text: str) -> int | None:
+    """Return the seconds of `30m`, `1h` or `7d`, None for `off`. Raises: MalformedError."""
+    if text == "off":
+        return None
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise MalformedError("a time looks like 30m, 1h or 7d, or is `off`")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+@session.command()
+@click.argument("thread")
+@click.option("--after-end", metavar="TIME", help="All words, so long after the agreed end: 1h, 1d, 7d, or off.")
+@click.option("--after-said", metavar="TIME", help="Each message, so long after it was said: 30m, 1h, or off.")
+@person_command
+async def vanish(me: Person, terminal: Terminal, *, thread: str, after_end: str | None, after_said: str | None) -> None:
+    """Let words vanish on both devices; the shortest of both wishes counts, and nobody can prevent copies."""
+    if after_end is None and after_said is None:
+        raise MalformedError("say when: --after-end 1d, or --after-said 1h")
+    name = await opened(me, terminal, thread)
+    if after_end is not None:
+        await me.vanish(name, after="end", seconds=parse_span(after_end))
+    if after_said is not None:
+        await me.vanish(name, after="said", seconds=parse_span(after_said))
+    if name not in me.state.sessions:
+        terminal.result({"thread": name, "over": True}, "The time is over: all words are gone here.")
+        return
+    view = me.session(name, language=terminal.language)
+    terminal.result(view.vanishing, vanishing_line(view, terminal.language) or "Words stay until the session ends.")
+
+
 @session.command()
 @click.argument("thread")
 @click.option("--message", "number", type=click.IntRange(min=1), help="Which one; the last one by default.")
@@ -238,6 +275,8 @@ async def chat(me: Person, terminal: Terminal, *, thread: str) -> None:
     name = thread_named(me.state, thread)
     if name in me.state.sessions:
         view = me.session(name, language=terminal.language)
+        if clock := vanishing_line(view, terminal.language):
+            terminal.say(clock)
         for line in view.lines:
             if line.kind != "name":
                 terminal.result(line, line_of(line, view.name, terminal.language))

@@ -27,13 +27,13 @@ from protocol.e2ee.sealing import open_quote
 from protocol.encoding import b64, decode_loose, unb64
 from protocol.envelope import parse_envelope
 from protocol.errors import LimitError, MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
-from protocol.session import LIFE_S
 from protocol.text import displayable
 
 from .account import Accounts
 from .agreeing import AGREED, take_agreed, take_private, take_verified
 from .asking import take_offer
 from .core import Core
+from .ending import let_go
 from .epochs import renewed, too_old, wants_turn
 from .files import sweep_files
 from .giving import give_tokens
@@ -43,7 +43,7 @@ from .needs import ENDED, ended
 from .pins import Opened, UnknownSenderError, name_of, open_item
 from .records import Outgoing, ParkedRecord, ThreadRecord
 from .requesting import Requesting
-from .session import OVER, destroyed, is_over, sent, take_envelope
+from .session import OVER, destroyed, sent, take_envelope
 from .state import ClientState
 from .views import Alarm, Cancelled, Countered, Event, Problem, Refused
 
@@ -55,8 +55,6 @@ PARKED_S: Final = 3600
 MAX_PARKED: Final = 64
 #: A hub's answer to what was encrypted for an epoch long over.
 STALE: Final = "stale-epoch"
-#: What is left of a thread after its end is forgotten after this long.
-KEEP_S: Final = 30 * 86_400
 
 
 class Storing(Protocol):
@@ -157,6 +155,7 @@ class MailboxLoop:
     async def settle(self) -> list[Event]:
         """Send what is stored and was not sent, ask the next person after a no, and let go of what is over."""
         async with self._settling:
+            self.tidy()  # whatever else fails, words whose time is over go
             events = await self._unpark()
             await self._requesting.unfinished()
             await self._cancel()
@@ -172,8 +171,10 @@ class MailboxLoop:
 
     def tidy(self) -> None:
         """Let go of what is over: sessions, briefs nobody answered, what was left of old threads."""
-        state = self._core.vault.update(partial(_let_go, now=self._core.now()))
-        sweep_files(self._core.vault.folder, state)
+        before, now = self._core.state(), self._core.now()
+        if let_go(before, now=now) is not before:
+            before = self._core.vault.update(partial(let_go, now=now))
+        sweep_files(self._core.vault.folder, before)
 
     async def _cancel(self) -> None:
         for record in self._core.state().threads.values():
@@ -370,21 +371,3 @@ def called_off(state: ClientState, *, thread: str, reason: str, now: int) -> Cli
     if ask is not None and ask.active == thread:
         state = state.with_ask(replace(ask, active="", goes_on=False))
     return _over(state, replace(record, cancel=""), reason, now)
-
-
-def _let_go(state: ClientState, *, now: int) -> ClientState:
-    """Return the state without sessions that are over and without what is left of old threads."""
-    for thread, session in list(state.sessions.items()):
-        record = state.threads.get(thread)
-        if record is not None and (is_over(session) or (record.ends_at and record.ends_at + LIFE_S <= now)):
-            state = destroyed(state, thread, now=now)
-    for thread, record in state.threads.items():
-        if record.role == "mentor" and record.state == WAITING and record.deadline + 86_400 <= now:
-            state = forgotten(state, thread=thread, outcome="EXPIRED", reason="expired", now=now)
-    waiting = {ask.active for ask in state.asks.values()}
-    old = [
-        name
-        for name, record in state.threads.items()
-        if record.state in (*ENDED, OVER) and record.updated_at + KEEP_S <= now and name not in waiting
-    ]
-    return state.without_threads(*old) if old else state

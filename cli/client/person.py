@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from federation.resolver import GuardedResolver
 from protocol.bodies import CancelReason, DeclineReason
 from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import Chat, Close, Content, Retract
+from protocol.e2ee.frames import Chat, Close, Content, Retract, Vanish
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
 from protocol.text import displayable
@@ -76,6 +77,7 @@ class Person:
         """Open the connections; nothing is sent yet."""
         await self._core.http.__aenter__()
         await self._foreign.__aenter__()
+        self._loop.tidy()
         return self
 
     async def __aexit__(
@@ -282,6 +284,12 @@ class Person:
     async def send_chat(self, thread: str, text: str) -> bool:
         """Send one chat message."""
         return await self.send(thread, Chat(text=displayable(text)))
+
+    async def vanish(self, thread: str, *, after: Literal["end", "said"], seconds: int | None) -> bool:
+        """Wish that words vanish on both devices so long after the end, or after each was said; None: no longer."""
+        delivered = await self.send(thread, Vanish(after=after, seconds=seconds))
+        self._loop.tidy()
+        return delivered
 
     def note_privately(self, thread: str, text: str) -> None:
         """Keep a note in this vault; it is never sent, and stays when the session is destroyed."""

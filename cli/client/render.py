@@ -8,7 +8,7 @@ from protocol.bodies import Candidate, Slots
 from protocol.needs import Need
 
 from .records import ThreadRecord
-from .render_board import board_lines
+from .render_board import board_lines, vanishing_line
 from .views import (
     Agreed,
     Alarm,
@@ -219,10 +219,12 @@ def session_lines(view: SessionView, language: str, *, numbers: bool = False) ->
     state = {"": [], "waiting": [text("waiting", language)], "yes": [text("both", language)]}[view.again]
     caution = [] if view.witnessed else [unwitnessed(language)]
     number = [f"{text('safety', language)}: {view.safety}"] if view.safety else []
+    clock = vanishing_line(view, language)
     return [
         f"{view.thread}  {view.name or view.entity}",
         *number,
         *caution,
+        *([clock] if clock else []),
         *lines,
         *board_lines(view, language),
         *state,

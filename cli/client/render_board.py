@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from .views import Board, Part, SessionView
-from .words import ROLES, Both, time_line, word
+from .words import ROLES, Both, duration_words, time_line, word
 
 _TEXT: Final[Mapping[str, Both]] = {
     "goals": ("goals", "Ziele"),
@@ -16,6 +16,22 @@ _TEXT: Final[Mapping[str, Both]] = {
     "time": ("proposed time", "vorgeschlagene Zeit"),
     "private": ("🔒 only you", "🔒 nur du"),
 }
+
+
+def vanishing_line(view: SessionView, language: str) -> str:
+    """Return when words vanish, and what that cannot promise; empty when nobody has wished so."""
+    german, parts = language.startswith("de"), []
+    if view.vanishing.end_at is not None:
+        when = time_line(view.vanishing.end_at, language=language)
+        parts.append(f"alle am {when}" if german else f"all of them {when}")
+    if view.vanishing.said_s is not None:
+        span = duration_words(view.vanishing.said_s, language)
+        parts.append(f"jedes nach {span}" if german else f"each {span} after it was said")
+    if not parts:
+        return ""
+    if german:
+        return f"\N{HOURGLASS} Worte verschwinden auf beiden Geräten: {', '.join(parts)}. Kopierbar bleiben sie."
+    return f"\N{HOURGLASS} Words vanish on both devices: {', '.join(parts)}. They can still be copied before."
 
 
 def board_lines(view: SessionView, language: str) -> list[str]:

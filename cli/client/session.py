@@ -51,7 +51,8 @@ from .records import (
     ThreadRecord,
 )
 from .state import ClientState
-from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, SessionView, Shown
+from .vanishing import gone_at, vanishing
+from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, SessionView, Shown, Vanishing
 from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
@@ -224,7 +225,8 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
     """
     record, session = state.thread(thread), state.session(thread)
     frames = standing(session)
-    if is_kept(state.archive, thread):
+    # Words that both wished to vanish are not kept behind the other's back.
+    if is_kept(state.archive, thread) and vanishing(record, session) == Vanishing():
         state = with_kept(state, view(state, thread, now=now), topic=record.topic, now=now)
     bare = ThreadRecord(
         thread=thread,
@@ -295,6 +297,7 @@ def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> 
         ends_at=record.ends_at,
         lines=tuple(_lines(record, session, language)),
         board=board_of(standing(session), now=now),
+        vanishing=vanishing(record, session),
         private=tuple(Private(id=one.id, at=one.at, text=one.text) for one in session.private),
         again=again,
         closed_mine=session.closed_mine,
@@ -312,6 +315,7 @@ def _safety(state: ClientState, session: SessionRecord) -> str:
 
 
 def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Iterable[Line]:
+    rule = vanishing(record, session)
     for one in session.frames:
         frame = decode(one.frame, Frame)
         mine = one.sender not in record.peer_devices
@@ -321,7 +325,13 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
         if one.hidden:
             text = word(SAYINGS, "retracted", language)
         yield Line(
-            number=one.number, at=frame.at, from_role=role_of(record, mine=mine), mine=mine, kind=kind, text=text
+            number=one.number,
+            at=frame.at,
+            from_role=role_of(record, mine=mine),
+            mine=mine,
+            kind=kind,
+            text=text,
+            gone_at=gone_at(one, rule),
         )
 
 

@@ -127,7 +127,10 @@ class Waiting(View, frozen=True, kw_only=True):
 
 
 class Line(View, frozen=True, kw_only=True):
-    """One thing said or shared in a session. `kind` is the frame's type; `text` is ready to print, in English."""
+    """One thing said or shared in a session. `kind` is the frame's type; `text` is ready to print, in English.
+
+    `gone_at` is when it vanishes, where the two have wished so.
+    """
 
     number: int
     at: int
@@ -135,6 +138,14 @@ class Line(View, frozen=True, kw_only=True):
     mine: bool
     kind: str
     text: str
+    gone_at: int | None = None
+
+
+class Vanishing(View, frozen=True, kw_only=True):
+    """When words go on both devices: all of them at `end_at`, each so long after it was said; None: not by a wish."""
+
+    end_at: int | None = None
+    said_s: int | None = None
 
 
 class Task(View, frozen=True, kw_only=True):
@@ -203,6 +214,7 @@ class SessionView(View, frozen=True, kw_only=True):
     lines: tuple[Line, ...]
     board: Board = Board()
     private: tuple[Private, ...] = ()
+    vanishing: Vanishing = Vanishing()
     again: Literal["", "waiting", "yes"] = ""
     closed_mine: bool = False
     closed_theirs: bool = False

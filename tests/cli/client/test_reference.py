@@ -6,7 +6,7 @@ from typing import Final, get_args
 import click
 import pytest
 
-from cli.client import account, asking, http, mailbox, needs, requesting
+from cli.client import account, asking, ending, http, needs, requesting
 from cli.client.api import QUOTES_S
 from cli.client.views import Event
 from cli.main import COMMANDS, main
@@ -43,5 +43,5 @@ def test_the_limits_are_those_of_the_program() -> None:
         f"{http.MAX_ANSWER_BYTES // 1024 // 1024} MiB, {http.TIMEOUT_S:g} s; {QUOTES_S:g} s",
     ):
         assert f"| {limits}" in PAGE, limits
-    assert asking.KEEP_S == mailbox.KEEP_S
+    assert asking.KEEP_S == ending.KEEP_S
     assert needs.MARGIN_S < requesting.PATIENCE_S
