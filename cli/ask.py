@@ -7,6 +7,7 @@ from typing import Final, get_args
 import click
 import msgspec
 
+from cli.client.blocks import DECLINING
 from cli.client.person import Person
 from cli.client.pins import name_of
 from cli.client.render import requested_lines, review_lines, shortlist_lines, thread_line
@@ -274,7 +275,7 @@ async def threads(me: Person, terminal: Terminal, *, stay: bool) -> None:
     for event in await me.poll():
         terminal.event(event)
     state = me.state
-    shown = [one for one in state.threads.values() if one.state not in {"REQUESTED", "OFFERED"} or one.ref]
+    shown = [one for one in state.threads.values() if one.state not in {"REQUESTED", "OFFERED", DECLINING} or one.ref]
     views = [
         {"thread": one.thread, "role": one.role, "peer": one.peer, "state": one.state, "reason": one.reason}
         for one in sorted(shown, key=lambda one: one.updated_at)

@@ -11,6 +11,7 @@ import msgspec
 
 from cli.client.account import parse_link
 from cli.client.api import NodeApi
+from cli.client.blocks import blocked
 from cli.client.http import Http, parse_url
 from cli.client.person import Person
 from cli.client.pins import name_of
@@ -31,6 +32,7 @@ from .person_access import (
     home_options,
     person_command,
     run_until_interrupted,
+    thread_named,
 )
 from .person_vault import vault_of
 from .recovery import recovery
@@ -323,6 +325,38 @@ async def export(me: Person, terminal: Terminal, *, html: bool) -> None:
     raw = await me.api.export(html=html)
     text = raw.decode("utf-8") if html else msgspec.json.format(raw).decode("utf-8")
     terminal.result({"html": text} if html else msgspec.json.decode(raw), text)
+
+
+@person.command()
+@click.argument("who", metavar="THREAD|CONTACT")
+@person_command
+async def block(me: Person, terminal: Terminal, *, who: str) -> None:
+    """Meet somebody no more: their requests are declined unseen, and they are never proposed to you."""
+    named = [one.thread for one in me.state.contacts if who in (one.name, one.thread)]
+    me.block(named[-1] if named else thread_named(me.state, who))
+    terminal.result(
+        {"blocked": who},
+        "Blocked. Their node cannot be told, and may still propose you to them; with a new account they are somebody "
+        "else. A session that is open stays open until you cancel it.",
+    )
+
+
+@person.command()
+@person_command
+async def blocks(me: Person, terminal: Terminal) -> None:
+    """List whom you have blocked."""
+    found = blocked(me.state)
+    rows = [(one.number, one.name or "-", one.entity, "person" if one.by_person else "key") for one in found]
+    terminal.table(found, ("NUMBER", "name", "organization", "known by"), rows, empty="Nobody is blocked.")
+
+
+@person.command()
+@click.argument("number", type=click.IntRange(min=1))
+@person_command
+async def unblock(me: Person, terminal: Terminal, *, number: int) -> None:
+    """Forget the block NUMBER of the list."""
+    me.unblock(number)
+    terminal.result({"unblocked": number}, "Forgotten.")
 
 
 @person.command()

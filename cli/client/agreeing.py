@@ -29,6 +29,7 @@ from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 
 from .contacts import of_token
+from .blocks import called_off_blocked, find_block, recognized
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
 from .members import checked
@@ -169,6 +170,10 @@ def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: S
         )
         check = checked(state, record, peer=mentor.identity_key.text, known=devices, now=core.now())
         group = ENGINE.join(state.own(record), private.welcome, context=context, check=check, now=core.now())
+        if find_block(state, entity=record.provider, master_key=mentor.master_key.text) is not None:
+            identity = mentor.identity_key.text
+            state = recognized(state, master_key=mentor.master_key.text, identity=identity, sealing=record.sealed_to)
+            return called_off_blocked(state, replace(record, answer_seed=b"", own_secret=b""))
     except UnprovenError:
         raise
     except MeshError as error:

@@ -23,6 +23,7 @@ from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
 from .contacts import askable
+from .blocks import find_block, hashes_of
 from .core import Core, fresh_id, fresh_secret
 from .pins import Opened, audiences_with, document_of, open_item, sealing_key_of
 from .records import AskRecord, Contact, OfferedRecord, TargetRecord, ThreadRecord
@@ -179,7 +180,11 @@ def take_offer(state: ClientState, record: ThreadRecord, opened: Opened, *, now:
     ask = state.asks.get(record.ask)
     if ask is None:
         return state
-    offered = [_offered(state, record, one, until) for one in quote.candidates]
+    offered = [
+        _offered(state, record, one, until)
+        for one in quote.candidates
+        if find_block(state, entity=record.provider, sealing=hashes_of(one)) is None
+    ]
     kept = [one for one in ask.offered if one.thread != record.thread]
     return state.with_ask(replace(ask, offered=(*kept, *offered)))
 

@@ -38,7 +38,7 @@ from .epochs import renewed, too_old, wants_turn
 from .files import sweep_files
 from .giving import give_tokens
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
-from .mentoring import SAID_YES, WAITING, forgotten, take_request
+from .mentoring import SAID_YES, WAITING, Mentoring, forgotten, take_request
 from .needs import ENDED, ended
 from .pins import Opened, UnknownSenderError, name_of, open_item
 from .records import Outgoing, ParkedRecord, ThreadRecord
@@ -72,6 +72,7 @@ class MailboxLoop:
         self._core: Final = core
         self._accounts: Final = accounts
         self._requesting: Final = requesting
+        self._mentoring: Final = Mentoring(core, checks)
         self._checks: Final = checks
         # Two turns at once would both ask the next person after one no.
         self._settling: Final = asyncio.Lock()
@@ -157,6 +158,7 @@ class MailboxLoop:
         async with self._settling:
             self.tidy()  # whatever else fails, words whose time is over go
             events = await self._unpark()
+            await self._mentoring.decline_blocked()
             await self._requesting.unfinished()
             await self._cancel()
             await give_tokens(self._core)

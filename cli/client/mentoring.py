@@ -3,6 +3,7 @@
 Source: docs/protocol/31-handshake.md §9, 42-sealing.md §6.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from protocol.text import displayable
 
 from .agreeing import Yes, say_yes
 from .contacts import of_identity
+from .blocks import DECLINING, find_block, to_be_declined
 from .core import Core
 from .keychecks import KeyChecks, require_listed
 from .pins import Opened, audiences_with, name_of, open_item
@@ -91,6 +93,14 @@ class Mentoring:
             partial(forgotten, thread=thread, outcome="DECLINED", reason=reason, now=self._core.now())
         )
 
+    async def decline_blocked(self) -> None:
+        """Say no, without a reason and when somebody might, to those who are blocked; nothing of it is kept."""
+        for record in self._core.state().threads.values():
+            if record.state == DECLINING and record.updated_at <= self._core.now():
+                with suppress(RefusedError, MissingError):  # it has ended already
+                    await self._core.api().answer(record.thread, Decline(reason="other", pause=False))
+                self._core.vault.update(partial(_unseen, thread=record.thread))
+
     async def counter(self, thread: str, slots: tuple[int, ...]) -> None:
         """Propose other times; the brief comes again when the mentee takes one up."""
         self._open(thread)
@@ -143,6 +153,8 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
         devices=(brief.device.text,),
         now=core.now(),
     )
+    if find_block(state, entity=opened.entity, identity=words.identity_key) is not None:
+        return state.with_thread(to_be_declined(record, now=core.now())), []
     record = replace(
         record,
         witnessed=proven.witnessed,
@@ -221,6 +233,11 @@ def forgotten(state: ClientState, *, thread: str, outcome: str, reason: str, now
         reason=reason,
     )
     return state.without_session(thread).with_thread(bare)
+
+
+def _unseen(state: ClientState, *, thread: str) -> ClientState:
+    """Return the state in which a request never was."""
+    return state.without_threads(thread)
 
 
 def _moved(state: ClientState, *, thread: str, to: str, now: int) -> ClientState:

@@ -27,6 +27,7 @@ from .account import Accounts
 from .api import NodeApi
 from .archive import Archive
 from .asking import Asking, shortlist_of
+from .blocks import with_block, without_block
 from .board import restarted
 from .contacts import contact_named, without_tokens
 from .core import Core
@@ -290,6 +291,15 @@ class Person:
         delivered = await self.send(thread, Vanish(after=after, seconds=seconds))
         self._loop.tidy()
         return delivered
+
+    def block(self, thread: str) -> None:
+        """Meet somebody no more, whose thread or contact this is. Raises: MissingError, RefusedError: nobody known."""
+        now = self._core.now()
+        self._core.vault.update(lambda state: with_block(state, thread, now=now))
+
+    def unblock(self, number: int) -> None:
+        """Forget a block by its number. Raises: MissingError."""
+        self._core.vault.update(lambda state: without_block(state, number))
 
     def note_privately(self, thread: str, text: str) -> None:
         """Keep a note in this vault; it is never sent, and stays when the session is destroyed."""

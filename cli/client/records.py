@@ -325,6 +325,21 @@ class Contact(Record, frozen=True, kw_only=True):
     identity: str = ""
 
 
+class BlockRecord(Record, frozen=True, kw_only=True):
+    """Somebody whom this person wants to meet no more, by whatever their devices have shown of them.
+
+    `master_key` is theirs towards everybody, once they told it; `identities` are theirs in one audience each, `sealing`
+    the keys that briefs to them were sealed to.
+    """
+
+    entity: str
+    at: int
+    name: str = ""
+    master_key: str = ""
+    identities: tuple[str, ...] = ()
+    sealing: tuple[str, ...] = ()
+
+
 class TakeawayRecord(Record, frozen=True, kw_only=True):
     """One thing that stays, or one action; kept after the session is destroyed."""
 

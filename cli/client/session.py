@@ -37,6 +37,7 @@ from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
 from .archived import is_kept, with_kept
+from .blocks import called_off_blocked, find_block, recognized
 from .board import board_of
 from .contacts import token_taken
 from .core import ENGINE, Core, fresh_id, fresh_secret
@@ -197,6 +198,10 @@ def _named(state: ClientState, record: ThreadRecord, told: Name) -> tuple[Client
         raise UnverifiedError(
             "the name is told by somebody else than the person you agreed with", code="wrong-identity"
         )
+    if find_block(state, entity=record.peer, master_key=told.master_key) is not None:
+        state = recognized(state, master_key=told.master_key, identity=record.peer_identity, sealing=record.sealed_to)
+        state, event = called_off_blocked(state, record)
+        return state, [event]
     session = replace(session, name=told.name, master_key=told.master_key, label=identity.label)
     return state.with_session(session), [Named(thread=record.thread, from_role=other, name=told.name)]
 

@@ -13,6 +13,7 @@ from .records import (
     Account,
     ArchiveRecord,
     AskRecord,
+    BlockRecord,
     Contact,
     DirectoryRecord,
     ParkedRecord,
@@ -50,6 +51,7 @@ class ClientState(Record, frozen=True, kw_only=True):
     proven: dict[str, ProvenRecord] = msgspec.field(default_factory=dict)
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
+    blocks: tuple[BlockRecord, ...] = ()
     recovery: RecoveryRecord | None = None
     archive: ArchiveRecord = ArchiveRecord()
     self_checks: dict[str, SelfCheckRecord] = msgspec.field(default_factory=dict)

@@ -177,6 +177,16 @@ class Board(View, frozen=True, kw_only=True):
     slot: tuple[int, ...] = ()
 
 
+class Blocked(View, frozen=True, kw_only=True):
+    """Somebody blocked; `by_person` tells whether they are known whatever organization they write from."""
+
+    number: int
+    name: str
+    entity: str
+    at: int
+    by_person: bool
+
+
 class FileView(View, frozen=True, kw_only=True):
     """One file of a session; `number` and `name` name it."""
 
