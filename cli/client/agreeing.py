@@ -28,8 +28,8 @@ from protocol.encoding import unb64
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 
-from .contacts import of_token
 from .blocks import called_off_blocked, find_block, recognized
+from .contacts import of_token
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
 from .members import checked

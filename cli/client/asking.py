@@ -22,8 +22,8 @@ from protocol.needs import Fit, Need
 from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
-from .contacts import askable
 from .blocks import find_block, hashes_of
+from .contacts import askable
 from .core import Core, fresh_id, fresh_secret
 from .pins import Opened, audiences_with, document_of, open_item, sealing_key_of
 from .records import AskRecord, Contact, OfferedRecord, TargetRecord, ThreadRecord

@@ -17,8 +17,8 @@ from protocol.errors import MeshError, MissingError, RefusedError, UnavailableEr
 from protocol.text import displayable
 
 from .agreeing import Yes, say_yes
-from .contacts import of_identity
 from .blocks import DECLINING, find_block, to_be_declined
+from .contacts import of_identity
 from .core import Core
 from .keychecks import KeyChecks, require_listed
 from .pins import Opened, audiences_with, name_of, open_item

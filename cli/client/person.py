@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from federation.resolver import GuardedResolver
 from protocol.bodies import CancelReason, DeclineReason
 from protocol.contacttokens import token_commitment
-from protocol.e2ee.frames import Chat, Close, Content, Retract
 from protocol.e2ee.frames import Chat, Close, Content, Retract, Vanish
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
