@@ -69,8 +69,8 @@ TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
 }
 #: Frames of one session that a device keeps; far more than two people say in an hour.
 MAX_FRAMES: Final = 5_000
-#: The vault is written whole at each message: nobody makes it large from outside.
-MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+#: The vault is written whole at each message: nobody makes it large from outside. A long note comes at each change.
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 
 
 def with_frame(
