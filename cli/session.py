@@ -15,16 +15,16 @@ from cli.client.person import Person
 from cli.client.render import line_of, session_lines
 from cli.client.render_board import vanishing_line
 from cli.client.session import OVER, content_of
-from cli.client.views import Alarm, Closed, Event, Role, Shown
+from cli.client.views import Alarm, Closed, CodeReady, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
-from protocol.errors import MalformedError, MeshError, MissingError
+from protocol.errors import MalformedError, MeshError, MissingError, UnavailableError
 from protocol.text import displayable
 
 from .person_access import Terminal, follow, person_command, thread_named
 
 HELP: Final = (
     "Type a line and press Enter. /goal TEXT · /action TEXT · /takeaway TEXT · /note TEXT · /place TEXT · "
-    "/thanks TEXT · /agenda TITLE=MINUTES, … · /useful 1-5 · /again yes|no · /close · /quit"
+    "/thanks TEXT · /agenda TITLE=MINUTES, … · /useful 1-5 · /again yes|no · /verify · /matches · /close · /quit"
 )
 
 
@@ -241,6 +241,30 @@ async def again(me: Person, terminal: Terminal, *, thread: str, answer: str) -> 
 
 @session.command()
 @click.argument("thread")
+@click.option("--matches", is_flag=True, help="You have read the code to each other, and it is the same.")
+@click.option("--wait", "wait_s", type=click.IntRange(1, 600), default=60, show_default=True, help="Seconds to wait.")
+@person_command
+async def verify(me: Person, terminal: Terminal, *, thread: str, matches: bool, wait_s: int) -> None:
+    """Compare a short code with the other person, by voice: seven pictures and three numbers.
+
+    The other program must be open. What matched is remembered and shown in later sessions with the same person.
+    """
+    name = await opened(me, terminal, thread)
+    if matches:
+        me.code_matches(name)
+        done = me.session(name, language=terminal.language)
+        terminal.result(done, session_lines(done, terminal.language)[-1])
+        return
+    await me.verify(name)
+    try:
+        async with asyncio.timeout(wait_s):
+            await follow(me, terminal, until=lambda event: isinstance(event, CodeReady) and event.thread == name)
+    except TimeoutError:
+        raise UnavailableError("the other program did not answer: is it open?", code="no-answer") from None
+
+
+@session.command()
+@click.argument("thread")
 @person_command
 async def close(me: Person, terminal: Terminal, *, thread: str) -> None:
     """Close the session; once both have, its keys are destroyed and takeaways stay."""
@@ -299,6 +323,8 @@ class Chat:
             "close": self._close,
             "useful": lambda text: self._send(Useful(score=_score(text))),
             "again": lambda text: self._send(Again(yes=text.strip().lower() in {"yes", "ja", "y", "j"})),
+            "verify": lambda _: self._me.verify(self._thread),
+            "matches": self._matches,
             "agenda": lambda text: self._send(parse_agenda(text.split(","))),
         }
 
@@ -360,6 +386,10 @@ class Chat:
     async def _send(self, content: Content) -> None:
         if not await self._me.send(self._thread, content):
             self._terminal.say("(stored: it is sent when your node is back)")
+
+    async def _matches(self, _text: str) -> None:
+        self._me.code_matches(self._thread)
+        self._terminal.say("Remembered: you have compared codes.")
 
     async def _close(self, _text: str) -> None:
         await self._me.close(self._thread)

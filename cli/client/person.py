@@ -45,7 +45,20 @@ from .selfcheck import SelfCheck
 from .session import view, with_frame
 from .state import ClientState
 from .vault import ClientVault
-from .views import Approved, Event, Problem, Requested, Restored, SessionView, Shortlist, SignedIn, Synced, Waiting
+from .verifying import begun, matched, ready
+from .views import (
+    Approved,
+    CodeReady,
+    Event,
+    Problem,
+    Requested,
+    Restored,
+    SessionView,
+    Shortlist,
+    SignedIn,
+    Synced,
+    Waiting,
+)
 
 #: Pauses while the own node is away.
 SHORTEST_PAUSE_S: Final = 0.5
@@ -280,6 +293,24 @@ class Person:
         """Encrypt one frame, store it and send it; False: it waits here until the node is back."""
         self._core.vault.update(partial(_with_content, core=self._core, thread=thread, content=content))
         return await self._loop.flush(thread)
+
+    async def verify(self, thread: str) -> bool:
+        """Begin to compare short codes; the code comes as `CodeReady` once the other device has answered."""
+
+        def begin(state: ClientState) -> ClientState:
+            state, said = begun(state, thread)
+            return _with_content(state, core=self._core, thread=thread, content=said)
+
+        self._core.vault.update(begin)
+        return await self._loop.flush(thread)
+
+    def code(self, thread: str) -> CodeReady:
+        """Return the short code that was compared last in a session. Raises: RefusedError: none."""
+        return ready(self._core.state(), thread)
+
+    def code_matches(self, thread: str) -> None:
+        """Remember the other person's master key: both have read the same code. Raises: RefusedError: no code yet."""
+        self._core.vault.update(partial(matched, thread=thread, now=self._core.now()))
 
     async def send_chat(self, thread: str, text: str) -> bool:
         """Send one chat message."""

@@ -9,6 +9,7 @@ from protocol.contexts import ThreadContext
 from protocol.e2ee.agreed import SentBrief
 from protocol.e2ee.brief import BriefWords
 from protocol.e2ee.keys import PersonSealingKey, ReplyKey
+from protocol.e2ee.shortcode import Run
 from protocol.needs import Need
 from protocol.offers import OrgProfile
 
@@ -255,7 +256,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     """One session: the engine's state (secret), the frames so far, and what is still to be sent.
 
     `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told. `token`
-    was given by the mentor's device after both would meet again.
+    was given by the mentor's device after both would meet again. `code` is the last comparison of short codes, `runs`
+    how many there were.
     """
 
     thread: str
@@ -276,6 +278,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     ahead: int = 0
     private: tuple[PrivateNote, ...] = ()
     uploads: tuple[UploadRecord, ...] = ()
+    code: Run | None = None
+    runs: int = 0
 
 
 class RecoveryRecord(Record, frozen=True, kw_only=True):

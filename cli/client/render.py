@@ -15,6 +15,7 @@ from .views import (
     Arrived,
     Cancelled,
     Closed,
+    CodeReady,
     Countered,
     Devices,
     Event,
@@ -66,6 +67,7 @@ _TEXT: Final = {
     "answer-by": ("answer by", "Antwort bis"),
     "waiting": ("waiting for the other answer", "wartet auf die andere Antwort"),
     "safety": ("safety number", "Sicherheitsnummer"),
+    "verified": ("codes matched on", "Codes stimmten überein am"),
     "both": ("you would both meet again", "ihr würdet euch beide wiedersehen"),
     "mine": ("me", "ich"),
 }
@@ -220,6 +222,8 @@ def session_lines(view: SessionView, language: str, *, numbers: bool = False) ->
     caution = [] if view.witnessed else [unwitnessed(language)]
     number = [f"{text('safety', language)}: {view.safety}"] if view.safety else []
     clock = vanishing_line(view, language)
+    if view.verified_at:
+        number.append(f"{text('verified', language)} {time_line(view.verified_at, language=language)}")
     return [
         f"{view.thread}  {view.name or view.entity}",
         *number,
@@ -328,6 +332,20 @@ def _(event: Cancelled, language: str) -> str:
 @event_line.register
 def _(event: Alarm, language: str) -> str:
     return _both(language, f"WARNING: {event.sentence}", f"WARNUNG: {event.sentence}")
+
+
+@event_line.register
+def _(event: CodeReady, language: str) -> str:
+    pictures = "  ".join(f"{one.emoji} {one.name} ({one.number})" for one in event.pictures)
+    numbers = " ".join(f"{one:04d}" for one in event.numbers)
+    how = f"mentormesh session verify {event.thread} --matches"
+    return _both(
+        language,
+        f"Read this to each other, by voice: {pictures} · {numbers}\nIf both are the same: {how}. If not, somebody "
+        "stands between you: say nothing more here, and tell both organizations.",
+        f"Lest euch das vor, mit der Stimme: {pictures} · {numbers}\nWenn beides gleich ist: {how}. Wenn nicht, "
+        "steht jemand zwischen euch: schreibt hier nichts mehr und sagt es beiden Organisationen.",
+    )
 
 
 @event_line.register

@@ -30,6 +30,7 @@ from protocol.e2ee.frames import (
     encode_frame,
 )
 from protocol.e2ee.safety import safety_number
+from protocol.e2ee.shortcode import Step
 from protocol.e2ee.signals import CallCandidate
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
@@ -53,6 +54,7 @@ from .records import (
 )
 from .state import ClientState
 from .vanishing import gone_at, vanishing
+from .verifying import COMPARING, another_key, stepped
 from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, SessionView, Shown, Vanishing
 from .words import SAYINGS, content_line, word
 
@@ -67,6 +69,8 @@ TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
     "note": lambda text: Note(note=fresh_id(), text=text),
     "thanks": lambda text: Thanks(text=text),
 }
+#: What programs say to each other.
+UNSEEN: Final = (CallCandidate, ContactToken, *COMPARING)
 #: Frames of one session that a device keeps; far more than two people say in an hour.
 MAX_FRAMES: Final = 5_000
 #: The vault is written whole at each message: nobody makes it large from outside. A long note comes at each change.
@@ -137,29 +141,36 @@ def take_envelope(
     session = replace(session, state=ENGINE.dump(group))
     if not isinstance(event, Received):
         return changed(state, record, session, event, now=now)
-    return _said(state, record, session, event, envelope, now=now)
+    return _said(core, state.with_session(session), record, event, envelope)
 
 
 def _said(
-    state: ClientState,
-    record: ThreadRecord,
-    session: SessionRecord,
-    received: Received,
-    envelope: Envelope,
-    *,
-    now: int,
+    core: Core, state: ClientState, record: ThreadRecord, received: Received, envelope: Envelope
 ) -> tuple[ClientState, list[Event]]:
+    session = state.session(record.thread)
     if len(session.frames) >= MAX_FRAMES or sum(len(one.frame) for one in session.frames) >= MAX_FRAME_BYTES:
         raise RefusedError("this session holds no more messages: close it and begin another", code="full")
     frame, header = decode_frame(received.frame), envelope.header
     if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
         return state.with_session(session), []
     shown = FrameRecord(
-        number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id, taken_at=now
+        number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id, taken_at=core.now()
     )
     session = replace(session, frames=(*session.frames, shown))
     mine = received.sender not in record.peer_devices
+    if isinstance(frame.content, COMPARING):
+        return _compared(core, state.with_session(session), record, frame.content, received, mine=mine)
     return _apply(state.with_session(session), record, frame, shown.number, mine=mine)
+
+
+def _compared(
+    core: Core, state: ClientState, record: ThreadRecord, said: Step, received: Received, *, mine: bool
+) -> tuple[ClientState, list[Event]]:
+    """Take a step of a comparison of codes, and answer it; what another device of one's own does there is its own."""
+    if mine:
+        return state, []
+    state, out, events = stepped(state, record, said, received)
+    return (with_frame(core, state, record.thread, out) if out else state), events
 
 
 def _apply(
@@ -203,7 +214,8 @@ def _named(state: ClientState, record: ThreadRecord, told: Name) -> tuple[Client
         state, event = called_off_blocked(state, record)
         return state, [event]
     session = replace(session, name=told.name, master_key=told.master_key, label=identity.label)
-    return state.with_session(session), [Named(thread=record.thread, from_role=other, name=told.name)]
+    named = Named(thread=record.thread, from_role=other, name=told.name)
+    return state.with_session(session), [named, *another_key(state, session, record)]
 
 
 def _numbered(session: SessionRecord, envelope: str, number: int) -> SessionRecord:
@@ -309,6 +321,7 @@ def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> 
         closed_theirs=session.closed_theirs,
         witnessed=record.witnessed,
         safety=_safety(state, session),
+        verified_at=state.verified.get(session.master_key, 0),
     )
 
 
@@ -324,7 +337,7 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
     for one in session.frames:
         frame = decode(one.frame, Frame)
         mine = one.sender not in record.peer_devices
-        if isinstance(frame.content, CallCandidate | ContactToken) or (isinstance(frame.content, Again) and not mine):
+        if isinstance(frame.content, UNSEEN) or (isinstance(frame.content, Again) and not mine):
             continue
         kind, text = content_line(frame.content, language)
         if one.hidden:

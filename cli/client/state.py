@@ -57,6 +57,8 @@ class ClientState(Record, frozen=True, kw_only=True):
     self_checks: dict[str, SelfCheckRecord] = msgspec.field(default_factory=dict)
     #: When to look for oneself next; 0: not planned yet.
     self_check_at: int = 0
+    #: When the short codes with the holder of a master key matched.
+    verified: dict[str, int] = msgspec.field(default_factory=dict)
 
     @property
     def account_secret(self) -> AccountSecret:

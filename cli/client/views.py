@@ -212,7 +212,7 @@ class Private(View, frozen=True, kw_only=True):
 class SessionView(View, frozen=True, kw_only=True):
     """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`.
 
-    `safety` is the number to compare with the other person, once it can be made.
+    `safety` is the number to compare with the other person, once it can be made; `verified_at` when codes matched.
     """
 
     thread: str
@@ -230,6 +230,7 @@ class SessionView(View, frozen=True, kw_only=True):
     closed_theirs: bool = False
     witnessed: bool = True
     safety: str = ""
+    verified_at: int = 0
 
 
 #: clean: only one's own keys. unwitnessed: nobody outside can look. not-listed: not there yet. unreached: no answer.
@@ -358,6 +359,21 @@ class Alarm(Happened, frozen=True, kw_only=True, tag="alarm"):
     code: str = ""
 
 
+class Picture(View, frozen=True, kw_only=True):
+    """One picture of a short code: its number from 1, the character, and its name."""
+
+    number: int
+    emoji: str
+    name: str
+
+
+class CodeReady(Happened, frozen=True, kw_only=True, tag="code"):
+    """Either: both devices have made the short code; read it to each other, then say whether it matches."""
+
+    pictures: tuple[Picture, ...]
+    numbers: tuple[int, ...]
+
+
 class Devices(Happened, frozen=True, kw_only=True, tag="devices"):
     """Either: so many devices came into the session or left it; each was checked."""
 
@@ -386,6 +402,7 @@ Event = (
     | Closed
     | Cancelled
     | Alarm
+    | CodeReady
     | Devices
     | Problem
 )

@@ -9,15 +9,13 @@ from protocol.e2ee.frames import (
     Again,
     Agenda,
     Chat,
-    ContactToken,
+    Close,
     Content,
     File,
     Goal,
-    Gone,
     Name,
     Note,
     Place,
-    Retract,
     Slot,
     Takeaway,
     Thanks,
@@ -25,7 +23,6 @@ from protocol.e2ee.frames import (
     Useful,
     Vanish,
 )
-from protocol.e2ee.signals import CallAnswer, CallCandidate, CallEnd, CallOffer
 
 Both = tuple[str, str]
 
@@ -176,6 +173,9 @@ SAYINGS: Final[Mapping[str, Both]] = {
     "retracted": ("(taken back)", "(zurückgenommen)"),
     "gone": ("(vanished)", "(verschwunden)"),
     "contact-token": ("lets you ask again", "lässt dich wieder fragen"),
+    "code-commit": ("compares codes", "vergleicht Codes"),
+    "code-answer": ("compares codes", "vergleicht Codes"),
+    "code-reveal": ("compares codes", "vergleicht Codes"),
     "unknown": (
         "something your program cannot show yet: update it to see this",
         "etwas, das dein Programm noch nicht zeigen kann: aktualisiere es",
@@ -241,10 +241,10 @@ def _content_text(content: Content, language: str) -> str:  # noqa: C901 -- one 
             shown = vanish_words(content, language)
         case Unknown(kind=kind):
             shown = f"{word(SAYINGS, 'unknown', language)} ({kind})"
-        case Retract() | Gone() | ContactToken() | CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
-            shown = word(SAYINGS, str(content.__struct_config__.tag), language)
-        case _:  # Close
+        case Close():
             shown = word(ANSWERS, "closed", language)
+        case _:  # what programs say to each other, or stands here alone
+            shown = word(SAYINGS, str(content.__struct_config__.tag), language)
     return shown
 
 

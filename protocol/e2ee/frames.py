@@ -15,6 +15,7 @@ from protocol.ids import Bytes32, RandomId, Seconds
 from protocol.text import check_displayable
 
 from .padding import LENGTH_BYTES, pad, unpad
+from .shortcode import CodeAnswer, CodeCommit, CodeReveal
 from .signals import CallAnswer, CallCandidate, CallEnd, CallOffer, check_signal
 
 VERSION: Final = 1
@@ -193,6 +194,9 @@ Sent = (
     | CallAnswer
     | CallCandidate
     | CallEnd
+    | CodeCommit
+    | CodeAnswer
+    | CodeReveal
     | Close
 )
 Content = Sent | Local
@@ -307,6 +311,8 @@ def _check(frame: Frame) -> None:
         case CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
             check_signal(frame.content)
         case Useful() | Again() | ContactToken() | Slot() | Retract() | Vanish() | Unknown() | Gone() | Close():
+            pass
+        case CodeCommit() | CodeAnswer() | CodeReveal():
             pass
 
 

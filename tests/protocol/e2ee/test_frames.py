@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.e2ee import frames, signals
+from protocol.e2ee import frames, shortcode, signals
 from protocol.e2ee.frames import BUCKETS, Content, Frame, decode_frame, encode_frame
 from protocol.e2ee.padding import pad
 from protocol.encoding import encode
@@ -52,6 +52,9 @@ EVERY_KIND: list[Content] = [
     signals.CallAnswer(call=OTHER_ID, sdp=SDP),
     signals.CallCandidate(call=OTHER_ID, candidate="candidate:1 1 udp 1 192.0.2.1 3478 typ relay", mid="0"),
     signals.CallEnd(call=OTHER_ID, reason="busy"),
+    shortcode.CodeCommit(run=OTHER_ID, commitment="A" * 43, epoch=3),
+    shortcode.CodeAnswer(run=OTHER_ID, nonce="A" * 43),
+    shortcode.CodeReveal(run=OTHER_ID, nonce="A" * 43, device="A" * 43),
     frames.Close(),
 ]
 LOCAL: list[Content] = [frames.Unknown(kind="poll"), frames.Gone()]

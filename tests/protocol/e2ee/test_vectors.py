@@ -13,6 +13,7 @@ from protocol import contexts
 from protocol.bodies import Agreement, SealedBrief
 from protocol.contexts import ThreadContext
 from protocol.devices import open_device, open_identity, open_sealing_key, sealing_key_hash
+from protocol.e2ee import shortcode
 from protocol.e2ee.agreed import SentBrief, check_agreed, open_agreed
 from protocol.e2ee.archive import digest_of, document_of, open_manifest
 from protocol.e2ee.brief import open_brief
@@ -34,13 +35,14 @@ from protocol.signing import VerifyKey
 from protocol.text import check_displayable
 
 VECTORS = Path(__file__).parents[2] / "vectors"
-TOPICS = ("devices", "frames", "brief", "session", "vault", "recovery")
+TOPICS = ("devices", "frames", "brief", "session", "vault", "recovery", "shortcode")
 KINDS: dict[str, type[MeshError]] = {
     "malformed": MalformedError,
     "unverified": UnverifiedError,
     "refused": RefusedError,
 }
 ENGINE = MlsCrypto()
+SHORT_CODE = json.loads((VECTORS / "shortcode" / "runs.json").read_bytes())
 
 Case = dict[str, Any]
 
@@ -229,6 +231,29 @@ def linking(case: Case) -> object:
     return {"opening": new.opening.decode(), "reply": reply.decode()}
 
 
+def short_code(case: Case) -> object:
+    """Play what one device hears; `both`: it had begun a run of its own before."""
+    device, nonce = case["device"], unb64(case["nonce"])
+    secret, masters = unb64(SHORT_CODE["epoch_secret"]), msgspec.convert(SHORT_CODE["masters"], shortcode.Masters)
+    run: shortcode.Run | None = None
+    sent: list[shortcode.Step] = []
+    if case["role"] != "answered":
+        run, first = shortcode.begin(case["run"], device=device, nonce=nonce, epoch=3, epoch_secret=secret)
+        sent += [first] if case["role"] == "began" else []
+    for step in case["steps"]:
+        own = shortcode.Own(device=device, nonce=nonce, epoch_secret=secret)
+        run, out = shortcode.advance(run, msgspec.convert(step["frame"], shortcode.Step), own, sender=step["from"])
+        sent += [out] if out else []
+    assert run is not None
+    told = [msgspec.to_builtins(one) for one in sent]
+    if run.state is not shortcode.State.DONE:
+        with pytest.raises(RefusedError):
+            shortcode.code_of(run, masters)
+        return {"sent": told}
+    code = shortcode.code_of(run, masters)
+    return {"sent": told, "pictures": list(code.pictures), "numbers": list(code.numbers)}
+
+
 def container(case: Case) -> object:
     data = unb64(case["input"])
     if "key" in case:
@@ -272,6 +297,7 @@ READERS = {
     "brief/agreed": agreed,
     "session/context": session_context,
     "session/welcome": welcome,
+    "shortcode/runs": short_code,
     "vault/containers": container,
     "recovery/archive": archive,
     "recovery/words": recovery_words,
