@@ -149,17 +149,27 @@ def check_vouch(entry: KeyEntry, opening: VouchOpening, *, audience: str) -> Ide
 
     Raises: MalformedError: the name cannot be shown; UnverifiedError: another name, statement, label or key.
     """
-    check_displayable(opening.name, "name", lines=False)
-    if len(opening.name.encode()) > MAX_NAME_BYTES:
-        raise MalformedError(f"name is over {MAX_NAME_BYTES} bytes")
-    if not hmac.compare_digest(b64(_vouched_name(opening)), entry.vouch.name):
+    if not is_vouched_name(entry.vouch.name, opening):
         raise UnverifiedError("another name was vouched for", code="opening-mismatch")
-    if not hmac.compare_digest(b64(_vouched_identity(opening)), entry.vouch.identity):
-        raise UnverifiedError("another identity statement was vouched for", code="opening-mismatch")
-    statement = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=audience)
+    statement = check_vouched_identity(entry.vouch.identity, opening, audience=audience)
     if (statement.label, statement.identity_key) != (entry.label, entry.identity_key):
         raise UnverifiedError("identity statement is about another entry", code="wrong-identity")
     return statement
+
+
+def is_vouched_name(vouched: str, opening: VouchOpening) -> bool:
+    """Return whether a directory vouched for the name of `opening`. Raises: MalformedError: it cannot be shown."""
+    check_displayable(opening.name, "name", lines=False)
+    if len(opening.name.encode()) > MAX_NAME_BYTES:
+        raise MalformedError(f"name is over {MAX_NAME_BYTES} bytes")
+    return hmac.compare_digest(b64(_vouched_name(opening)), vouched)
+
+
+def check_vouched_identity(vouched: str, opening: VouchOpening, *, audience: str) -> IdentityStatement:
+    """Return the statement of `opening` once a directory vouched for it. Raises: UnverifiedError; MalformedError."""
+    if not hmac.compare_digest(b64(_vouched_identity(opening)), vouched):
+        raise UnverifiedError("another identity statement was vouched for", code="opening-mismatch")
+    return open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=audience)
 
 
 def lookup_prefix(identity_key: str, bits: int) -> str:

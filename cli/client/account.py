@@ -207,7 +207,7 @@ class Accounts:
             keys,
             audience=audience,
             now=now,
-            name=state.signed_in.name,
+            name=state.signed_in.told_name,
             certificate=entry.granted.certificate if entry.granted else "",
         )
         command = EnrolDevice(audience=audience, enrolment=enrolment, hint=hint)

@@ -24,7 +24,7 @@ from protocol.e2ee.agreed import (
 from protocol.e2ee.consent import Consent, consent_hash, sign_consent
 from protocol.e2ee.frames import Name
 from protocol.e2ee.keys import certify, state_key
-from protocol.encoding import unb64
+from protocol.encoding import b64, unb64
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 
@@ -226,11 +226,13 @@ def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:
 
 def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientState:
     """Return the state with one's name as the session's first frame, and the proof that it is the same person."""
-    account, name = state.account_secret, state.signed_in.name
+    vouch = state.account_secret.open_vouch(record.audience, state.signed_in.told_name)
     frame = Name(
-        name=name or ("Your mentee" if record.role == "mentee" else "Your mentor"),
-        identity=account.state_identity(record.audience),
-        master_key=account.master().public.text,
+        name=vouch.name,
+        identity=vouch.identity,
+        master_key=vouch.master_key,
+        name_salt=b64(vouch.name_salt),
+        identity_salt=b64(vouch.identity_salt),
     )
     return with_frame(core, state, record.thread, frame)
 

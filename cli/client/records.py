@@ -36,6 +36,11 @@ class Account(Record, frozen=True, kw_only=True):
     member: str
     name: str = ""
 
+    @property
+    def told_name(self) -> str:
+        """The name that is vouched for and told: a session has somebody's name in any case."""
+        return self.name or "Somebody"
+
 
 class Pin(Record, frozen=True, kw_only=True):
     """An organization as this device knows it since first sight: its document, verified against the key seen first.
@@ -257,7 +262,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
 
     `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told. `token`
     was given by the mentor's device after both would meet again. `code` is the last comparison of short codes, `runs`
-    how many there were.
+    how many there were. `vouched`: the key directory stands for the name.
     """
 
     thread: str
@@ -280,6 +285,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     uploads: tuple[UploadRecord, ...] = ()
     code: Run | None = None
     runs: int = 0
+    vouched: bool = True
 
 
 class RecoveryRecord(Record, frozen=True, kw_only=True):

@@ -168,6 +168,15 @@ def requested_lines(request: Requested, deadline: int | None, need: Need, langua
     ]
 
 
+def unvouched(language: str) -> str:
+    """Return what to say in amber when no directory stands for a name."""
+    return _both(
+        language,
+        "Their organization's key directory does not stand for this name: ask who it is, and compare codes",
+        "Das Schlüsselverzeichnis ihrer Organisation steht nicht für diesen Namen ein: fragt nach und vergleicht Codes",
+    )
+
+
 def unwitnessed(language: str) -> str:
     """Return what to show in amber when nobody outside an organization can attest its people's keys."""
     return _both(
@@ -222,6 +231,8 @@ def session_lines(view: SessionView, language: str, *, numbers: bool = False) ->
     caution = [] if view.witnessed else [unwitnessed(language)]
     number = [f"{text('safety', language)}: {view.safety}"] if view.safety else []
     clock = vanishing_line(view, language)
+    if not view.vouched:
+        number.append(unvouched(language))
     if view.verified_at:
         number.append(f"{text('verified', language)} {time_line(view.verified_at, language=language)}")
     return [
@@ -299,7 +310,8 @@ def _(event: Secured, language: str) -> str:
 @event_line.register
 def _(event: Named, language: str) -> str:
     role = word(ROLES, event.from_role, language)
-    return _both(language, f"Your {role} is {event.name}", f"{role}: {event.name}")
+    said = _both(language, f"Your {role} is {event.name}", f"{role}: {event.name}")
+    return said if event.vouched else f"{said}\n{unvouched(language)}"
 
 
 @event_line.register

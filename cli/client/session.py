@@ -35,6 +35,8 @@ from protocol.e2ee.signals import CallCandidate
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
+from protocol.ids import id_bytes
+from protocol.keyentries import VouchOpening, check_vouched_identity, is_vouched_name
 from protocol.signing import VerifyKey
 
 from .archived import is_kept, with_kept
@@ -43,6 +45,7 @@ from .board import board_of
 from .contacts import token_taken
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
+from .keychecks import require_listed
 from .ownwords import hidden, standing
 from .records import (
     Contact,
@@ -160,7 +163,7 @@ def _said(
     mine = received.sender not in record.peer_devices
     if isinstance(frame.content, COMPARING):
         return _compared(core, state.with_session(session), record, frame.content, received, mine=mine)
-    return _apply(state.with_session(session), record, frame, shown.number, mine=mine)
+    return _apply(core, state.with_session(session), record, shown, mine=mine)
 
 
 def _compared(
@@ -174,12 +177,13 @@ def _compared(
 
 
 def _apply(
-    state: ClientState, record: ThreadRecord, frame: Frame, number: int, *, mine: bool
+    core: Core, state: ClientState, record: ThreadRecord, shown: FrameRecord, *, mine: bool
 ) -> tuple[ClientState, list[Event]]:
+    frame = decode(shown.frame, Frame)
     session, role = state.session(record.thread), role_of(record, mine=mine)
     match frame.content:
         case Name() as told if not mine:
-            return _named(state, record, told)
+            return _named(core, state, record, told)
         case Again(yes=yes):
             session = replace(session, **{"again_mine" if mine else "again_theirs": yes})
             both = session.again_mine is True and session.again_theirs is True
@@ -195,27 +199,56 @@ def _apply(
         case CallCandidate():
             return state, []
     kind, text = content_line(frame.content)
-    return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=number)]
+    return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=shown.number)]
 
 
-def _named(state: ClientState, record: ThreadRecord, told: Name) -> tuple[ClientState, list[Event]]:
-    """Take a name, once the person behind it is the one whose device signed brief or agreement."""
+def _named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> tuple[ClientState, list[Event]]:
+    """Take a name, once the person behind it is the one whose device signed brief or agreement, and vouched for today.
+
+    Raises: UnprovenError: the directory is to be looked up first; UnverifiedError: somebody else tells it.
+    """
     session, other = state.session(record.thread), role_of(record, mine=False)
-    if told.identity is None or told.master_key is None:
+    opening = opening_of(told)
+    if opening is None:
         return state, [Alarm(thread=record.thread, sentence="The name came without a proof of who tells it")]
-    identity = open_identity(told.identity, VerifyKey.parse(told.master_key), audience=record.audience)
-    known_master = session.master_key or told.master_key
-    if identity.identity_key != record.peer_identity or known_master != told.master_key:
+    proven = require_listed(
+        state,
+        origin=record.peer,
+        audience=record.audience,
+        identity_key=record.peer_identity,
+        devices=record.peer_devices,
+        now=core.now(),
+    )
+    identity = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=record.audience)
+    known_master = session.master_key or opening.master_key
+    if identity.identity_key != record.peer_identity or known_master != opening.master_key:
         raise UnverifiedError(
             "the name is told by somebody else than the person you agreed with", code="wrong-identity"
         )
-    if find_block(state, entity=record.peer, master_key=told.master_key) is not None:
-        state = recognized(state, master_key=told.master_key, identity=record.peer_identity, sealing=record.sealed_to)
+    if find_block(state, entity=record.peer, master_key=opening.master_key) is not None:
+        state = recognized(
+            state, master_key=opening.master_key, identity=record.peer_identity, sealing=record.sealed_to
+        )
         state, event = called_off_blocked(state, record)
         return state, [event]
-    session = replace(session, name=told.name, master_key=told.master_key, label=identity.label)
-    named = Named(thread=record.thread, from_role=other, name=told.name)
+    check_vouched_identity(proven.vouched_identity, opening, audience=record.audience)
+    vouched = is_vouched_name(proven.vouched_name, opening)
+    session = replace(session, name=told.name, master_key=opening.master_key, label=identity.label, vouched=vouched)
+    named = Named(thread=record.thread, from_role=other, name=told.name, vouched=vouched)
     return state.with_session(session), [named, *another_key(state, session, record)]
+
+
+def opening_of(told: Name) -> VouchOpening | None:
+    """Return what opens the vouch in a name frame; None when something of it is missing."""
+    if None in {told.identity, told.master_key, told.name_salt, told.identity_salt}:
+        return None
+    return VouchOpening(
+        name=told.name,
+        name_salt=id_bytes(told.name_salt or "", what="salt"),
+        identity=told.identity or "",
+        identity_salt=id_bytes(told.identity_salt or "", what="salt"),
+        master_key=told.master_key or "",
+    )
 
 
 def _numbered(session: SessionRecord, envelope: str, number: int) -> SessionRecord:
@@ -322,6 +355,7 @@ def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> 
         witnessed=record.witnessed,
         safety=_safety(state, session),
         verified_at=state.verified.get(session.master_key, 0),
+        vouched=session.vouched,
     )
 
 

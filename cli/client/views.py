@@ -231,6 +231,7 @@ class SessionView(View, frozen=True, kw_only=True):
     witnessed: bool = True
     safety: str = ""
     verified_at: int = 0
+    vouched: bool = True
 
 
 #: clean: only one's own keys. unwitnessed: nobody outside can look. not-listed: not there yet. unreached: no answer.
@@ -319,10 +320,11 @@ class Secured(Happened, frozen=True, kw_only=True, tag="secured"):
 
 
 class Named(Happened, frozen=True, kw_only=True, tag="named"):
-    """Either: the other person told their name."""
+    """Either: the other person told their name; with `vouched` their organization's key directory stands for it."""
 
     from_role: Role
     name: str
+    vouched: bool = True
 
 
 class Shown(Happened, frozen=True, kw_only=True, tag="shown"):

@@ -93,11 +93,16 @@ class ContactToken(Wire, frozen=True, kw_only=True, tag="contact-token"):
 
 
 class Name(Wire, frozen=True, kw_only=True, tag="name"):
-    """Who one is. The identity statement and master key let the other device check it against the key directory."""
+    """Who one is. Identity statement, master key and both salts open the vouch of the key directory (13 §2).
+
+    A frame without them says a name that nobody vouches for.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     identity: StatementText | None = None
     master_key: Bytes32 | None = None
+    name_salt: RandomId | None = None
+    identity_salt: RandomId | None = None
 
 
 class Slot(Wire, frozen=True, kw_only=True, tag="slot"):

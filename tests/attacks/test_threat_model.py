@@ -8,7 +8,7 @@ from .known_tests import is_test
 
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
 NAMED = re.compile(r"`((?:[a-z0-9_]+/)+test_[a-z0-9_]+)::([a-z0-9_]+)`")
-ADVERSARIES = 12
+ADVERSARIES = 13
 
 
 def rows() -> list[tuple[str, str]]:

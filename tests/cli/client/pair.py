@@ -46,6 +46,7 @@ from protocol.encoding import b64, decode, encode, sha256, unb64
 from protocol.envelope import Envelope, EnvelopeHeader
 from protocol.handshake import Verb
 from protocol.ids import message_id
+from protocol.keyentries import make_vouch
 from protocol.messages import Body, MessageHead, body_hash, sign_message
 from protocol.needs import Need
 from protocol.offers import OrgProfile
@@ -149,7 +150,10 @@ class Pair:
 
     def knows(self, state: ClientState, other: ClientState) -> ClientState:
         """Return `state` after the directory proved the other person's only device."""
+        vouch = make_vouch(other.account_secret.open_vouch(self.audience, other.signed_in.told_name))
         record = ProvenRecord(
+            vouched_name=vouch.name,
+            vouched_identity=vouch.identity,
             origin=other.signed_in.entity,
             audience=self.audience,
             identity_key=other.account_secret.identity(self.audience).public.text,

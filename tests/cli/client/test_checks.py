@@ -7,11 +7,13 @@ from cli.client.account import Accounts
 from cli.client.asking import Asking
 from cli.client.brief import check_own
 from cli.client.core import ENGINE
-from cli.client.keychecks import KeyChecks
+from cli.client.keychecks import KeyChecks, UnprovenError
 from cli.client.mailbox import MailboxLoop, take_entry
 from cli.client.pins import UnknownSenderError, open_item
+from cli.client.render import event_line, session_lines, unvouched
 from cli.client.requesting import Requesting
-from cli.client.session import with_frame
+from cli.client.session import view, with_frame
+from cli.client.state import ClientState
 from cli.client.views import Alarm, Named, Refused, Secured, Shown
 from node.api.exchange import Entry
 from protocol.bodies import DeclinedBody
@@ -245,15 +247,58 @@ def test_after_a_yes_by_mail_the_proof_comes_as_the_first_envelope() -> None:
 # the session
 
 
+def name_of(state: ClientState, pair: Pair, name: str) -> Name:
+    """Return what somebody's device says to be believed under a name."""
+    vouch = state.account_secret.open_vouch(pair.audience, name)
+    return Name(
+        name=name,
+        identity=vouch.identity,
+        master_key=vouch.master_key,
+        name_salt=b64(vouch.name_salt),
+        identity_salt=b64(vouch.identity_salt),
+    )
+
+
+def test_a_name_counts_only_with_a_vouch_of_today_and_is_marked_when_the_directory_does_not_stand_for_it() -> None:
+    pair = Pair()
+    pair.until_open()
+    (envelope,) = pair.outgoing(by_mentor=True)
+    proven = pair.mentee.proven
+    # Yesterday's proof is none: the directory is looked up first.
+    pair.mentee = replace(pair.mentee, proven={place: replace(one, until=NOW) for place, one in proven.items()})
+    with pytest.raises(UnprovenError):
+        pair.hear(envelope, by_mentor=False)
+    # A directory that vouches for another master key: refused in red.
+    other = {place: replace(one, vouched_identity="A" * 43) for place, one in proven.items()}
+    pair.mentee = replace(pair.mentee, proven=other)
+    with pytest.raises(UnverifiedError, match="another identity statement was vouched for"):
+        pair.hear(envelope, by_mentor=False)
+    # A directory that vouches for another name: shown, and marked.
+    pair.mentee = replace(
+        pair.mentee, proven={place: replace(one, vouched_name="A" * 43) for place, one in proven.items()}
+    )
+    (named,) = pair.hear(envelope, by_mentor=False)
+    assert isinstance(named, Named)
+    assert not named.vouched
+    assert unvouched("en") in event_line(named, "en")
+    assert unvouched("de") in session_lines(view(pair.mentee, pair.thread, now=NOW), "de")
+
+
+def test_a_name_with_the_vouch_of_its_directory_is_told_without_a_caution() -> None:
+    pair = Pair()
+    pair.until_open()
+    for by_mentor in (True, False):
+        (envelope,) = pair.outgoing(by_mentor=by_mentor)
+        (named,) = pair.hear(envelope, by_mentor=not by_mentor)
+        assert isinstance(named, Named)
+        assert named.vouched
+
+
 def test_a_name_told_by_somebody_else_is_not_believed() -> None:
     pair = Pair()
     pair.until_open()
     stranger = replace(pair.mentor, account_seed=seed("stranger"))
-    told = Name(
-        name="The director",
-        identity=stranger.account_secret.state_identity(pair.audience),
-        master_key=stranger.account_secret.master().public.text,
-    )
+    told = name_of(stranger, pair, "The director")
     pair.outgoing(by_mentor=True)
     pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, told)
     (envelope,) = pair.outgoing(by_mentor=True)
