@@ -4,17 +4,19 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from protocol.e2ee.mls import commits, framing, welcome
 from protocol.e2ee.mls.commits import Rules, Staged
 from protocol.e2ee.mls.framing import APPLICATION, COMMIT, Content, Signed, encrypt, sign_content
 from protocol.e2ee.mls.group import hear, speak
-from protocol.e2ee.mls.nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode
-from protocol.e2ee.mls.profile import AGREEMENT, BASIC, PRODUCT, VERSION, Profile
+from protocol.e2ee.mls.nodes import KEY_PACKAGE, Capabilities, Extension, KeyPackage, LeafNode
+from protocol.e2ee.mls.profile import AGREEMENT, BASIC, PRODUCT, RATCHET_TREE, VERSION, Profile
 from protocol.e2ee.mls.proposals import Commit
-from protocol.e2ee.mls.schedule import GroupContext
+from protocol.e2ee.mls.schedule import GroupContext, derive_epoch, welcome_secret
 from protocol.e2ee.mls.state import CheckLeaf, Group, alone
 from protocol.e2ee.mls.suites import X25519, Suite
-from protocol.e2ee.mls.welcome import Newcomer
+from protocol.e2ee.mls.welcome import GroupSecrets, Newcomer, Welcome
 from protocol.signing import SigningKey
 
 NOW: Final = 1_800_000_000
@@ -118,3 +120,28 @@ def opened(data: bytes, reader: Group) -> Signed:
 def commit_of(change: Staged, reader: Group) -> Commit[Any]:
     """Return what a staged commit says."""
     return framing.open_commit(opened(change.message, reader).content.body, PRODUCT)
+
+
+def invited(
+    ana: Group,
+    change: Staged,
+    newcomer: Newcomer,
+    *,
+    tree: bytes | None = None,
+    path_secret: bytes | None = b"",
+    **context: Any,  # noqa: ANN401 -- fields of a struct
+) -> bytes:
+    """Return the welcome of an inviter who signs whatever it likes, with the tag that follows from it."""
+    suite = ana.suite
+    inside = replace(change.next.context, **context)
+    derived = derive_epoch(suite, change.joiner, suite.zero, inside.encoded())
+    tag = suite.mac(derived.secrets.confirmation, inside.confirmed)
+    data = change.next.tree.encoded() if tree is None else tree
+    info = welcome.GroupInfo(inside, (Extension(RATCHET_TREE, data),), tag, ana.me)
+    info = replace(info, signature=suite.sign(ana.seed, ana.signer, b"GroupInfoTBS", info.content()))
+    key, nonce = welcome._info_key(suite, welcome_secret(suite, change.joiner, suite.zero))
+    sealed = suite.encrypt(key, nonce, info.encoded(), b"")
+    path = commits.secret_for(change, change.joined[0][0]) if path_secret == b"" else path_secret
+    secrets = GroupSecrets(change.joiner, path).encoded()
+    box = suite.seal_to(newcomer.package.init_key, b"Welcome", sealed, secrets)
+    return Welcome(suite.number, ((newcomer.package.reference(suite), box),), sealed).encoded()

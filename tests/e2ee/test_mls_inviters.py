@@ -7,47 +7,22 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from protocol.e2ee.mls import commits, welcome
+from protocol.e2ee.mls import welcome
 from protocol.e2ee.mls.codec import FormError, optional, vector_of, whole
 from protocol.e2ee.mls.commits import Staged
 from protocol.e2ee.mls.errors import CommitError, ContextError, ProfileError, TreeError
 from protocol.e2ee.mls.nodes import Extension, Node, ParentNode, write_node
-from protocol.e2ee.mls.profile import AGREEMENT, MAX_EPOCH, RATCHET_TREE
-from protocol.e2ee.mls.schedule import GroupContext, derive_epoch, welcome_secret
+from protocol.e2ee.mls.profile import AGREEMENT, MAX_EPOCH
+from protocol.e2ee.mls.schedule import GroupContext
 from protocol.e2ee.mls.state import Group, check_context
 from protocol.e2ee.mls.suites import X25519
 from protocol.e2ee.mls.tree import Tree, changed, read_tree, tree_hash
-from protocol.e2ee.mls.welcome import GroupSecrets, Welcome
 from protocol.errors import MeshError
 
-from .groups import AGREED, accept, begun, device, drawn, rules, staged
+from .groups import AGREED, accept, begun, device, drawn, invited, rules, staged
 
 EVE: Final = device("eve")
 EVES_PLACE: Final = 2
-
-
-def invited(
-    ana: Group,
-    change: Staged,
-    *,
-    tree: bytes | None = None,
-    path_secret: bytes | None = b"",
-    **context: Any,  # noqa: ANN401 -- fields of a struct
-) -> bytes:
-    """Return the welcome of an inviter who signs whatever it likes, with the tag that follows from it."""
-    suite = ana.suite
-    inside = replace(change.next.context, **context)
-    derived = derive_epoch(suite, change.joiner, suite.zero, inside.encoded())
-    tag = suite.mac(derived.secrets.confirmation, inside.confirmed)
-    data = change.next.tree.encoded() if tree is None else tree
-    info = welcome.GroupInfo(inside, (Extension(RATCHET_TREE, data),), tag, ana.me)
-    info = replace(info, signature=suite.sign(ana.seed, ana.signer, b"GroupInfoTBS", info.content()))
-    key, nonce = welcome._info_key(suite, welcome_secret(suite, change.joiner, suite.zero))
-    sealed = suite.encrypt(key, nonce, info.encoded(), b"")
-    path = commits.secret_for(change, EVES_PLACE) if path_secret == b"" else path_secret
-    secrets = GroupSecrets(change.joiner, path).encoded()
-    box = suite.seal_to(EVE.package.init_key, b"Welcome", sealed, secrets)
-    return Welcome(suite.number, ((EVE.package.reference(suite), box),), sealed).encoded()
 
 
 def prepared() -> tuple[Group, Staged]:
@@ -60,7 +35,7 @@ def join(data: bytes, *, accept: Callable[[GroupContext], None] = accept) -> Gro
 
 
 def test_an_inviter_who_changes_nothing_is_followed() -> None:
-    assert join(invited(*prepared())).me == EVES_PLACE
+    assert join(invited(*prepared(), EVE)).me == EVES_PLACE
 
 
 @pytest.mark.parametrize("places", [1, 2, 4, 8])
@@ -72,7 +47,7 @@ def test_a_tree_that_ends_with_a_parent_is_refused(places: int) -> None:
     with pytest.raises(FormError, match="end with a member"):
         whole(tree, read_tree, what="a tree")
     with pytest.raises(FormError, match="end with a member"):
-        join(invited(ana, change, tree=tree))
+        join(invited(ana, change, EVE, tree=tree))
 
 
 def test_a_tree_that_is_wider_than_any_group_is_refused_before_it_is_hashed() -> None:
@@ -80,7 +55,7 @@ def test_a_tree_that_is_wider_than_any_group_is_refused_before_it_is_hashed() ->
     wide = Tree(change.next.tree.nodes + (None,) * 120)
     wide = changed(wide, {64: change.next.tree.nodes[4], 4: None})
     with pytest.raises(TreeError, match="wider"):
-        join(invited(ana, change, tree=wide.encoded(), tree_hash=tree_hash(wide, ana.suite)))
+        join(invited(ana, change, EVE, tree=wide.encoded(), tree_hash=tree_hash(wide, ana.suite)))
 
 
 def test_a_path_secret_for_nodes_that_are_blank_is_refused() -> None:
@@ -88,9 +63,9 @@ def test_a_path_secret_for_nodes_that_are_blank_is_refused() -> None:
     bare = changed(change.next.tree, dict.fromkeys(range(1, len(change.next.tree.nodes), 2)))
     bare = changed(bare, {0: ana.tree.nodes[0]})
     given = {"tree": bare.encoded(), "tree_hash": tree_hash(bare, ana.suite)}
-    assert join(invited(ana, change, path_secret=None, **given)).me == EVES_PLACE
+    assert join(invited(ana, change, EVE, path_secret=None, **given)).me == EVES_PLACE
     with pytest.raises(CommitError, match="another key"):
-        join(invited(ana, change, **given))
+        join(invited(ana, change, EVE, **given))
 
 
 def test_a_tree_is_checked_from_its_lists_of_unmerged_leaves_up() -> None:
@@ -101,7 +76,7 @@ def test_a_tree_is_checked_from_its_lists_of_unmerged_leaves_up() -> None:
     leaves = {4: None, 6: change.next.tree.nodes[4], 5: parent, 3: above}
     tree = changed(change.next.tree, leaves)
     with pytest.raises(TreeError, match="unmerged"):
-        join(invited(ana, change, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite)))
+        join(invited(ana, change, EVE, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite)))
 
 
 def test_a_tree_drawn_at_random_is_refused_by_name_or_harmless() -> None:
@@ -113,7 +88,9 @@ def test_a_tree_drawn_at_random_is_refused_by_name_or_harmless() -> None:
         tree = _drawn_tree(draw, [*change.next.tree.nodes], keys)
         try:
             secret = draw.choice([b"", None, bytes(32)])
-            data = invited(ana, change, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite), path_secret=secret)
+            data = invited(
+                ana, change, EVE, tree=tree.encoded(), tree_hash=tree_hash(tree, ana.suite), path_secret=secret
+            )
             staged(join(data))
         except MeshError as refusal:
             refusals.add(str(refusal))
@@ -141,7 +118,7 @@ def test_an_epoch_that_no_session_reaches_is_refused(epoch: int) -> None:
 def test_a_group_of_another_suite_than_its_welcome_is_refused(suite: int) -> None:
     ana, change = prepared()
     with pytest.raises(TreeError, match="another cipher suite"):
-        join(invited(ana, change, suite=suite))
+        join(invited(ana, change, EVE, suite=suite))
 
 
 @pytest.mark.parametrize("size", [0, 15, 17, 70_000])
@@ -158,5 +135,5 @@ def test_a_group_with_extensions_beside_its_agreement_is_refused(kind: int) -> N
 def _refused_context(kind: type[MeshError], **changed: Any) -> None:  # noqa: ANN401 -- fields of a struct
     ana, change = prepared()
     with pytest.raises(kind):
-        join(invited(ana, change, **changed), accept=lambda found: check_context(found, AGREED))
-    assert join(invited(ana, change), accept=lambda found: check_context(found, AGREED)).epoch == 2
+        join(invited(ana, change, EVE, **changed), accept=lambda found: check_context(found, AGREED))
+    assert join(invited(ana, change, EVE), accept=lambda found: check_context(found, AGREED)).epoch == 2

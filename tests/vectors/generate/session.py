@@ -8,8 +8,17 @@ from typing import Any, Final
 
 from protocol import contexts
 from protocol.e2ee.crypto import Member
-from protocol.e2ee.mls.engine import MlsCrypto, Session
+from protocol.e2ee.mls import commits
+from protocol.e2ee.mls.codec import optional, vector_of
+from protocol.e2ee.mls.commits import Rules
+from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
+from protocol.e2ee.mls.nodes import Extension, write_node
+from protocol.e2ee.mls.profile import PRODUCT
+from protocol.e2ee.mls.state import alone
+from protocol.e2ee.mls.suites import X_WING
+from protocol.e2ee.mls.tree import Tree, tree_hash
 from protocol.encoding import b64, sha256
+from tests.e2ee.groups import invited
 from tests.protocol.e2ee.people import ACCEPTED, MENTEE, MENTOR, NOW, OTHER_HASH, OTHER_ID, STRANGER, THREAD, seed
 
 from .brief import FOLDER
@@ -37,7 +46,7 @@ def seal() -> dict[str, bytes]:
     started, welcome = _start(MENTEE_PACKAGE)
     return {
         "session/welcome.json": file(
-            "48-mls §3–§4, §9",
+            "48-mls §2–§4, §9",
             "The mentee's device (Ed25519 seed `device`) joins by `input` in `context` (hex) at `now`, where `allowed` "
             "are the keys it has checked; `secret` is L(entropy) ‖ L(its key package), of which `init` and `leaf` are "
             "the private keys. `result` are the members.",
@@ -108,6 +117,45 @@ def _welcomes(good: bytes) -> list[Case]:
         case("one bit of the group changed", changed, **unverified, code="mls-decrypt"),
         case("a group without this device", _start(STRANGER_PACKAGE)[1], **unverified, code="mls-decrypt"),
         case("a welcome cut short", good[:-1], error="malformed"),
+        *(case(name, welcome, **outcome) for name, welcome, outcome in _crafted()),
+    ]
+
+
+def _crafted() -> list[tuple[str, bytes, Case]]:
+    """Return welcomes of a starter that holds every key and signs what no honest program makes."""
+    starter, guest = newcomer_of(MENTOR_OWN), newcomer_of(MENTEE_OWN)
+    begun = alone(
+        X_WING,
+        starter.package.leaf,
+        private=starter.private,
+        seed=starter.seed,
+        agreement=CONTEXT,
+        entropy=seed("crafted group"),
+    )
+    rules = Rules(PRODUCT, NOW, lambda _leaf: None)
+    change = commits.make(begun, add=[guest.package], rules=rules, entropy=seed("crafted commit"))
+    tree = change.next.tree
+    member, parent = (optional(write_node(node)) for node in tree.nodes[:2] if node is not None)
+    wide = Tree((*tree.nodes[:2], *[None] * 62, tree.nodes[2], *[None] * 62))
+
+    def made(**given: Any) -> bytes:  # noqa: ANN401 -- parts of a welcome
+        return invited(begun, change, guest, **given)
+
+    def refused(error: str, code: str) -> Case:
+        return {"error": error, "code": f"mls-{code}"}
+
+    more = (*change.next.context.extensions, Extension(0xF0A8, b""))
+    return [
+        ("a tree that ends with a parent", made(tree=vector_of([member, parent])), refused("malformed", "form")),
+        (
+            "a tree of 64 places",
+            made(tree=wide.encoded(), tree_hash=tree_hash(wide, X_WING)),
+            refused("unverified", "tree"),
+        ),
+        ("a path secret of another tree", made(path_secret=bytes(64)), refused("unverified", "commit")),
+        ("an epoch that no session has", made(epoch=2**20 + 1), refused("refused", "profile")),
+        ("a group id of 15 bytes", made(group_id=bytes(15)), refused("refused", "profile")),
+        ("an extension beside the agreement", made(extensions=more), refused("refused", "profile")),
     ]
 
 
