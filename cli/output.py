@@ -29,6 +29,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "disk-full": "Make room on the disk, then run the command again; nothing was half-written.",
     "locked": "Wait for the other command, or stop the node, then try again.",
     "database-in-use": "Wait for the other command, or stop the node, then try again.",
+    "taken-over": "Nothing is lost. Start it again with --standby, so that it can take over in turn.",
     "directory-in-use": "Wait for the other command, or stop the node, then try again.",
     "unavailable": "Try again later; `mentormesh doctor` says what is wrong.",
     "limit": "Wait a little, then try again.",

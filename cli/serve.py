@@ -20,8 +20,13 @@ from .output import Output, json_option
     is_flag=True,
     help="Also stop when standard input ends, as it does when the starting program is gone.",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Wait until no other process serves the node, which keeps its rows in PostgreSQL; then take over.",
+)
 @json_option
-def serve(directory: Path, *, until_eof: bool, as_json: bool) -> None:
+def serve(directory: Path, *, until_eof: bool, standby: bool, as_json: bool) -> None:
     """Run the node until it is stopped.
 
     Prints one line on standard output once the node answers; the log goes to standard error. Ctrl-C or SIGTERM stops
@@ -37,7 +42,7 @@ def serve(directory: Path, *, until_eof: bool, as_json: bool) -> None:
     def announce(ready: Ready) -> None:
         output.result(ready, f"ready: {ready.name} answers at {ready.url}, pages at {ready.pages}")
 
-    asyncio.run(run(directory, os.environ, announce=announce))
+    asyncio.run(run(directory, os.environ, announce=announce, standby=standby))
 
 
 def _stop_at_eof() -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +20,18 @@ from . import lock as locking
 from .api.app import build_app
 from .api.server import REQUEST_SHARE, Runner, bind
 from .app import Node, open_node
+from .clock import SystemClock
 from .config import is_loopback
 from .sections import Config
+from .store.errors import DatabaseInUseError, TakenOverError
+from .store.opening import NodeStore, wait_for_turn
 from .telemetry import adopt_library_logs
 from .version import version
 
 #: Objects made between two looks of the garbage collector at the young ones.
 YOUNG: Final = 10_000
+#: Why a node stops that another process has taken the place of.
+LOST: Final = "taken-over"
 _WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared, not listened on
 
 
@@ -40,13 +45,33 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     pages: str
 
 
-async def serve(directory: Path, environment: Mapping[str, str], *, announce: Callable[[Ready], None]) -> None:
+async def serve(
+    directory: Path, environment: Mapping[str, str], *, announce: Callable[[Ready], None], standby: bool = False
+) -> None:
     """Serve the node in `directory` until SIGTERM or SIGINT, or until this task is cancelled.
 
-    Raises: MeshError: the node cannot start; the message says why and what to do.
+    Args:
+        standby: wait until no other process serves the node.
+
+    Raises:
+        TakenOverError: another process has the database by now; this one has stopped.
+        MeshError: the node cannot start; the message says why and what to do.
     """
     config = configuration.load(directory, environment)
-    with locking.hold(directory) as lock, ExitStack() as stack:
+    with locking.hold(directory) as lock:
+        if standby:
+            notify_supervisor("READY=1\nSTATUS=standby")
+        while standby:
+            await wait_for_turn(directory, config.store, clock=SystemClock())
+            with suppress(DatabaseInUseError):  # somebody else was quicker
+                return await _listen_and_serve(directory, config, lock, announce)
+        return await _listen_and_serve(directory, config, lock, announce)
+
+
+async def _listen_and_serve(
+    directory: Path, config: Config, lock: locking.Lock, announce: Callable[[Ready], None]
+) -> None:
+    with ExitStack() as stack:
         sockets = [stack.enter_context(one) for one in listening(config)]
         port = int(sockets[0].getsockname()[1])
         async with open_node(directory, config, port=port) as node:
@@ -69,13 +94,25 @@ async def _serve(
             base.events.node_ready(entity=ready.entity, url=ready.url, version=version())
             announce(ready)
             notify_supervisor("READY=1")
-            reason = await told
+            watch = asyncio.create_task(_tell_loss(base.store, told), name="watch of the database")
+            try:
+                reason = await told
+            finally:
+                watch.cancel()
     finally:
         notify_supervisor("STOPPING=1")
         base.events.node_stopping(reason=reason)
         await runner.cleanup()
         unfinished = await base.jobs.stop(limits.stop_s * (1 - 2 * REQUEST_SHARE))
         base.events.node_stopped(unfinished=unfinished)
+    if reason == LOST:
+        raise TakenOverError("another process serves this node now, and this one has stopped")
+
+
+async def _tell_loss(store: NodeStore, told: asyncio.Future[str]) -> None:
+    await store.lost()
+    if not told.done():
+        told.set_result(LOST)
 
 
 async def _start(node: Node, runner: Runner, sockets: Sequence[socket.socket]) -> None:

@@ -18,6 +18,18 @@ class DirectoryInUseError(RefusedError):
     code = "directory-in-use"
 
 
+class DatabaseInUseError(RefusedError):
+    """Another process of a node has this PostgreSQL schema open."""
+
+    code = "database-in-use"
+
+
+class TakenOverError(UnavailableError):
+    """Another process serves this node by now: ask that one."""
+
+    code = "taken-over"
+
+
 class SchemaError(RefusedError):
     """The database and this program do not belong together: newer, changed or foreign."""
 

@@ -24,6 +24,10 @@ class NodeStore(Store, Protocol):
         """Return 1 for a database that was never restored, and one more for each restore."""
         ...
 
+    async def lost(self) -> None:
+        """Return once another process has the database, which then serves the node; perhaps never."""
+        ...
+
     async def size_bytes(self) -> int:
         """Return what the rows and their indexes take."""
         ...
@@ -52,6 +56,19 @@ async def open_store(directory: Path, settings: StoreSection, *, clock: Clock) -
     path.parent.mkdir(mode=0o700, exist_ok=True)
     async with SqliteStore.open(path, clock=clock, window_s=window_s) as file:
         yield file
+
+
+async def wait_for_turn(directory: Path, settings: StoreSection, *, clock: Clock) -> None:
+    """Return once no other process serves the node.
+
+    Raises: RefusedError: the node keeps its rows in a file, or its database cannot be used.
+    """
+    if not settings.url:
+        raise RefusedError("only a node that keeps its rows in PostgreSQL has a standby: set [store] url", code="file")
+    server = database(directory, settings)
+    from .postgres import turn
+
+    await turn.wait_for_turn(server, clock=clock)
 
 
 def database(directory: Path, settings: StoreSection) -> "Server":

@@ -1,5 +1,6 @@
 """The embedded store: one SQLite file, one writing connection with group commit, and a few reading connections."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -103,6 +104,10 @@ class SqliteStore:
     def changes(self, *kinds: type[Row]) -> int:
         """Return a number that is another one after every commit that changed rows of `kinds`."""
         return sum(self._commits.changes[kind] for kind in kinds)
+
+    async def lost(self) -> None:
+        """Never return: the lock of the directory ends with this process."""
+        await asyncio.get_running_loop().create_future()
 
     async def size_bytes(self) -> int:
         """Return what the database file and the files beside it take."""

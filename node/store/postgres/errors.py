@@ -15,12 +15,6 @@ from protocol.errors import ConflictError, MeshError, RefusedError, UnavailableE
 FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
-class DatabaseInUseError(RefusedError):
-    """Another process of a node has this database open."""
-
-    code = "database-in-use"
-
-
 class CommitUnknownError(Exception):
     """The connection broke during a commit, and nobody could be asked since whether it was kept."""
 

@@ -8,16 +8,22 @@ from typing import Final, NoReturn, Self
 from federation.ports import Clock, Reader, Row, Writer
 from node.rows import MetaRow
 from node.store import migrations
+from node.store.errors import DatabaseInUseError, TakenOverError
+from protocol.errors import MeshError
 
 from . import schema
 from .commits import LOCK_CLASS, Commits
 from .connection import Server, Session
-from .errors import FAILURES, DatabaseInUseError, raise_explained
+from .errors import FAILURES, raise_explained
 from .readers import Readers
 from .transactions import Snapshot, Transaction
 
 #: Sessions that read, of one process.
 SESSIONS: Final = 8
+
+#: A process that lost the database finds out within so many seconds.
+BEAT_S: Final = 2.0
+RETRY_S: Final = 2
 
 _OWN: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 1}, hashtext(current_schema()))"
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
@@ -176,9 +182,26 @@ class PostgresStore:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def lost(self) -> None:
+        """Return once another process has the database; asked often enough that no reader sees old rows for long."""
+        while True:
+            await self._clock.sleep(BEAT_S)
+            try:
+                async with self.write():
+                    pass
+            except TakenOverError:
+                return
+            except MeshError:
+                continue  # the database is away: who has it when it is back decides
+
     async def _writer(self) -> Session:
-        """Return a new writing session. Raises: DatabaseInUseError: another process has the database by now."""
-        return await own(await self._server.session(), alone=self._alone)
+        """Return a new writing session. Raises: TakenOverError: another process has the database by now."""
+        try:
+            return await own(await self._server.session(), alone=self._alone)
+        except DatabaseInUseError:
+            # Of no peer's or person's making, so they must ask again and not take it for a no.
+            later = self._clock.now() + RETRY_S
+            raise TakenOverError("another process serves this node now", retry_at=later) from None
 
     def _raise(self, error: Exception) -> NoReturn:
         raise_explained(error, now=self._clock.now())
@@ -196,8 +219,11 @@ async def own(session: Session, *, alone: bool) -> Session:
 
 
 async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
-    await prepare(writer, now=now, folder=folder)
-    return await schema.meta(writer, now=now)
+    await writer.script(_BEGIN)
+    await schema.migrate(writer, now=now, folder=folder)
+    meta = await schema.meta(writer, now=now)
+    await writer.script("COMMIT")
+    return meta
 
 
 async def prepare(writer: Session, *, now: int, folder: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from node.store.errors import DatabaseInUseError, TakenOverError
 from node.store.postgres import commits
 from node.store.postgres.connection import Server
-from node.store.postgres.errors import DatabaseInUseError
 from node.store.postgres.store import PostgresStore
 from protocol.errors import ConflictError, UnavailableError
 from tests.contracts.sample_store import open_sample_database
 from tests.contracts.store import PairRow, SampleRow, fill, stored
+from tests.fakes.clock import SteppedClock
 
 pytestmark = pytest.mark.slow
 
@@ -71,8 +72,14 @@ async def test_a_process_that_lost_the_database_to_another_one_writes_no_more(
 ) -> None:
     store._commits.session.drop()
     async with await _once_free(lambda: open_sample_database(server, tmp_path)) as other:
-        with pytest.raises(DatabaseInUseError):
+        with pytest.raises(TakenOverError) as caught:  # which peers take for "later", not for "no"
             await fill(store, SampleRow(id=1))
+        assert isinstance(caught.value, UnavailableError)
+        assert isinstance(store._clock, SteppedClock)
+        noticed = asyncio.create_task(store.lost())
+        await store._clock.until_sleeping()
+        store._clock.advance(2)
+        await noticed
         await fill(other, SampleRow(id=2))
     assert [row.id for row in await stored(store)] == [2]
 

@@ -14,12 +14,11 @@ from node.sections import StoreSection
 from node.store import copying
 from node.store.copying import Content, tables
 from node.store.database_backup import back_up, bring_back
-from node.store.errors import MovedError
+from node.store.errors import DatabaseInUseError, MovedError
 from node.store.moving import move
 from node.store.opening import NodeStore, open_store
 from node.store.places import rows_of
 from node.store.postgres.connection import Server
-from node.store.postgres.errors import DatabaseInUseError
 from protocol.errors import RefusedError, UnverifiedError
 from tests.cli.test_operator_commands import INIT, run, said
 from tests.contracts.test_every_table import KINDS, Player

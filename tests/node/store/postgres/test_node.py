@@ -12,9 +12,9 @@ import pytest
 from cli import doctor
 from node.app import open_node
 from node.sections import StoreSection
+from node.store.errors import DatabaseInUseError
 from node.store.opening import open_store
 from node.store.postgres.connection import Server
-from node.store.postgres.errors import DatabaseInUseError
 from protocol.errors import RefusedError
 from tests.cli.test_operator_commands import INIT, run, said
 from tests.fakes.clock import SteppedClock
@@ -101,3 +101,13 @@ async def test_a_program_without_the_driver_says_what_to_install(tmp_path: Path)
         with pytest.raises(RefusedError, match=r"install mentormesh\[postgres\]"):
             async with open_store(tmp_path, store, clock=SteppedClock()):
                 pass
+
+
+def test_only_a_node_with_a_database_has_a_standby(tmp_path: Path) -> None:
+    directory = str(tmp_path / "aurora")
+    run(*INIT, "--dir", directory, "--development")
+    refused = run("serve", "--standby", "--dir", directory)
+    assert refused.exit_code == 1
+    assert "keeps its rows in PostgreSQL" in refused.stderr
+    url = "postgresql://127.0.0.1:port/aurora"
+    assert "not understood" in run("serve", "--standby", "--dir", directory, MENTORMESH_STORE_URL=url).stderr
