@@ -5,9 +5,10 @@ import click
 from cli.client.person import Person
 from cli.client.pins import name_of
 from cli.client.views import View
+from protocol.errors import RefusedError
 
 from .output import when
-from .person_access import Terminal, person_command
+from .person_access import AS_JSON, Terminal, person_command
 
 
 class ContactView(View, frozen=True, kw_only=True):
@@ -54,6 +55,20 @@ async def revoke(me: Person, terminal: Terminal, contact: str) -> None:
     """Let neither CONTACT (a name, or the beginning of a thread) nor you ask the other again; nobody is told."""
     ended = await me.revoke(contact)
     terminal.result({"revoked": ended.thread}, f"{ended.name} and you no longer ask each other by name.")
+
+
+@contacts.command()
+@click.argument("contact")
+@click.option("--yes", is_flag=True, help="You have compared the safety number already.")
+@person_command
+async def trust(me: Person, terminal: Terminal, contact: str, *, yes: bool) -> None:
+    """Believe the other key that CONTACT shows, after you compared the safety number with them in a call."""
+    if not yes:
+        if not terminal.can_ask:
+            raise RefusedError(AS_JSON)
+        click.confirm("Did both of you read the same safety number in your last session?", abort=True, err=True)
+    believed = me.trust_contact(contact)
+    terminal.result({"trusted": believed.thread}, f"The new key of {believed.name} is believed.")
 
 
 def _row(one: ContactView, org: str) -> tuple[str, ...]:

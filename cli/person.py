@@ -4,7 +4,6 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import click
 import msgspec
@@ -26,7 +25,9 @@ from protocol.errors import MissingError, RefusedError
 
 from .archive import archive
 from .contacts import contacts
+from .masterkey import change_master_key
 from .person_access import (
+    AS_JSON,
     Terminal,
     default_home,
     home_options,
@@ -36,8 +37,6 @@ from .person_access import (
 )
 from .person_vault import vault_of
 from .recovery import recovery
-
-AS_JSON: Final = "with --json, say --yes: there is nobody to ask"
 
 
 class Shown(View, frozen=True, kw_only=True):
@@ -52,6 +51,7 @@ class Shown(View, frozen=True, kw_only=True):
     organizations: tuple[str, ...]
     takeaways: int
     contacts: int
+    master_key: str
 
 
 @click.group()
@@ -61,6 +61,7 @@ def person() -> None:
 
 person.add_command(contacts)
 person.add_command(recovery)
+person.add_command(change_master_key)
 person.add_command(archive)
 
 
@@ -250,6 +251,7 @@ async def show(me: Person, terminal: Terminal) -> None:
         organizations=names,
         takeaways=len(state.takeaways),
         contacts=len(state.contacts),
+        master_key=state.account_secret.master().public.text,
     )
     rows = [(name, _plain(value)) for name, value in msgspec.structs.asdict(about).items()]
     terminal.table(about, ("field", "value"), rows, empty="")

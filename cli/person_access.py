@@ -14,7 +14,7 @@ from cli.client.person import Person
 from cli.client.render import event_line
 from cli.client.state import ClientState
 from cli.client.unlock import given_passphrase, open_vault
-from cli.client.views import Alarm, Event
+from cli.client.views import Alarm, Event, KeyChanged
 from protocol.errors import MissingError, RefusedError
 
 from .output import Output, json_option, shown
@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 HOME_VARIABLE: Final = "MENTORMESH_HOME"
 LANGUAGES: Final = ("en", "de")
+AS_JSON: Final = "with --json, say --yes: there is nobody to ask"
 #: A beginning of a thread's id names it, when it is long enough not to be an accident.
 SHORTEST_NAME: Final = 4
 
@@ -44,8 +45,10 @@ class Terminal(Output):
         """Print one event: a line of JSON, or a sentence; alarms in red on standard error."""
         if self.as_json:
             self.result(event, "")
-        elif isinstance(event, Alarm):
+        elif isinstance(event, Alarm) or (isinstance(event, KeyChanged) and not event.believed):
             self.warn(event_line(event, self.language))
+        elif isinstance(event, KeyChanged):
+            click.secho(shown(event_line(event, self.language)), err=True, fg="yellow", bold=True)
         else:
             self.result(event, event_line(event, self.language))
 

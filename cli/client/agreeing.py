@@ -33,6 +33,7 @@ from .contacts import of_token
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
 from .members import checked
+from .newkeys import own_changes, require_undisputed, with_changes
 from .pins import Opened, signing_key_of
 from .records import Outgoing, SessionRecord, ThreadRecord
 from .session import with_frame
@@ -87,6 +88,7 @@ def say_yes(core: Core, state: ClientState, record: ThreadRecord, slot: int | No
                 sealing_key=stated.statement,
             ),
         ),
+        changes=own_changes(state),
     )
     private = AgreedPrivate(proof=proof, welcome=welcome)
     reply_key = SealingPublicKey(record.reply_key)
@@ -157,6 +159,7 @@ def take_private(core: Core, state: ClientState, record: ThreadRecord, sealed: S
     try:
         private = open_agreed(sealed, record.answer_key, record.context, ref=record.ref, audience=record.audience)
         mentor = check_agreed(private.proof, _proposed(state, record, private), record.sent, now=core.now())
+        state = _seen_changes(state, record, private.proof, now=core.now())
         _require_met(state, record, mentor)
         context = contexts.session(thread=record.thread, accepted=record.accepted, consent=mentor.consent)
         devices = tuple(device.text for device in mentor.devices)
@@ -201,14 +204,17 @@ def _proposed(state: ClientState, record: ThreadRecord, private: AgreedPrivate) 
 
 
 def _require_met(state: ClientState, record: ThreadRecord, mentor: Mentor) -> None:
-    """Return when whoever said yes to somebody asked again is the person whom one has met. Raises: UnverifiedError."""
+    """Return when whoever said yes to somebody asked again is the person whom one has met. Raises: RefusedError."""
     if record.target is None or record.target.type != "contact":
         return
     met = of_token(state.contacts, record.target.id)
-    if met is not None and met.master_key != mentor.master_key.text:
-        raise UnverifiedError(
-            f"somebody else than {met.name} said yes: another master key than when you met", code="other-person"
-        )
+    if met is not None:
+        require_undisputed(met, mentor.master_key.text)
+
+
+def _seen_changes(state: ClientState, record: ThreadRecord, proof: AgreedProof, *, now: int) -> ClientState:
+    """Return the state after the changes that a mentor's proof shows; the name tells them again, with a sentence."""
+    return with_changes(state, record.thread, proof.changes, leads_to=proof.master_key, now=now)[0]
 
 
 def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:
@@ -233,6 +239,7 @@ def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientSta
         master_key=vouch.master_key,
         name_salt=b64(vouch.name_salt),
         identity_salt=b64(vouch.identity_salt),
+        changes=own_changes(state),
     )
     return with_frame(core, state, record.thread, frame)
 

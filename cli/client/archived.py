@@ -20,7 +20,8 @@ from protocol.e2ee.archive import (
 from protocol.encoding import decode, encode
 from protocol.errors import LimitError, MissingError
 
-from .records import ArchiveRecord, Contact, TakeawayRecord
+from .kept_records import ArchiveRecord
+from .records import Contact, TakeawayRecord
 from .state import ClientState
 from .views import SessionView
 

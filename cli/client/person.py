@@ -33,10 +33,13 @@ from .core import Core
 from .files import Files
 from .giving import give_tokens
 from .http import Http
+from .kept_views import Restored
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .linking import Linking, approve, begin_linking
 from .mailbox import MailboxLoop, called_off
+from .masterkey import MasterKeys
 from .mentoring import WAITING, Mentoring
+from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
 from .records import Contact, ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
@@ -52,7 +55,6 @@ from .views import (
     Event,
     Problem,
     Requested,
-    Restored,
     SessionView,
     Shortlist,
     SignedIn,
@@ -85,6 +87,7 @@ class Person:
         self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting, self._checks)
         self.self_check: Final = SelfCheck(self._core, self._checks, self._foreign)
         self.files: Final = Files(self._core, self._loop.flush)
+        self.master_keys: Final = MasterKeys(self._core, self.accounts, self._loop)
 
     async def __aenter__(self) -> Self:
         """Open the connections; nothing is sent yet."""
@@ -201,6 +204,12 @@ class Person:
             with suppress(MissingError):  # its time was over
                 await self._core.api().revoke_token(token_commitment(contact.given))
         self._core.vault.update(partial(without_tokens, contact=contact))
+        return contact
+
+    def trust_contact(self, name: str) -> Contact:
+        """Believe the other key that a contact shows, after both compared the safety number."""
+        contact = contact_named(self._core.state(), name)
+        self._core.vault.update(partial(trusted, contact=contact))
         return contact
 
     def shortlist(self) -> Shortlist | None:

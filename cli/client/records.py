@@ -288,38 +288,12 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     vouched: bool = True
 
 
-class RecoveryRecord(Record, frozen=True, kw_only=True):
-    """The recovery copy as this device stored or saw it last, and its version at the node.
-
-    `regaining`: this device has the account secret from it, and the node does not know this device yet.
-    """
-
-    bundle: bytes
-    version: int
-    regaining: bool = False
-
-
-class ArchiveRecord(Record, frozen=True, kw_only=True):
-    """What is kept in the archive, and the archive at the node as this device stored it last.
-
-    `on`: every session is kept when it ends; `chosen` and `spared` are sessions for which it is otherwise. `sessions`
-    are canonical documents by thread; `gone` were deleted on purpose. `manifest` is canonical, empty before the first.
-    """
-
-    on: bool = False
-    chosen: tuple[str, ...] = ()
-    spared: tuple[str, ...] = ()
-    sessions: dict[str, bytes] = msgspec.field(default_factory=dict)
-    gone: tuple[str, ...] = ()
-    manifest: bytes = b""
-    version: int = 0
-
-
 class Contact(Record, frozen=True, kw_only=True):
     """Somebody met, whom both would meet again or who told their name.
 
     `token` lets this person ask them again until `token_until`; `given` lets them ask this person, until then, too.
-    `identity` is their identity key where they met.
+    `identity` is their identity key where they met. `next_key` is a master key that the known one did not sign, first
+    seen at `next_since`; `former` are keys of before; `disputed`: two keys claim to follow one, and none is believed.
     """
 
     thread: str
@@ -333,6 +307,10 @@ class Contact(Record, frozen=True, kw_only=True):
     token_until: int = 0
     given: str = ""
     identity: str = ""
+    next_key: str = ""
+    next_since: int = 0
+    former: tuple[str, ...] = ()
+    disputed: bool = False
 
 
 class BlockRecord(Record, frozen=True, kw_only=True):

@@ -42,10 +42,11 @@ from protocol.text import displayable
 from .account import Accounts, parse_link
 from .api import NodeApi
 from .core import Core, fresh_id
-from .records import Account, RecoveryRecord
+from .kept_records import RecoveryRecord
+from .kept_views import Restored, SlotView
+from .records import Account
 from .state import ClientState
 from .vault import replace_file
-from .views import Restored, SlotView
 
 #: Another device may change the copy meanwhile; then the change is made again on top of that.
 TRIES: Final = 3

@@ -20,6 +20,7 @@ from .views import (
     Devices,
     Event,
     Exhausted,
+    KeyChanged,
     Line,
     Mutual,
     Named,
@@ -358,6 +359,11 @@ def _(event: CodeReady, language: str) -> str:
         f"Lest euch das vor, mit der Stimme: {pictures} · {numbers}\nWenn beides gleich ist: {how}. Wenn nicht, "
         "steht jemand zwischen euch: schreibt hier nichts mehr und sagt es beiden Organisationen.",
     )
+
+
+@event_line.register
+def _(event: KeyChanged, language: str) -> str:
+    return _both(language, f"KEY CHANGED: {event.sentence}", f"SCHLÜSSEL GEÄNDERT: {event.sentence}")
 
 
 @event_line.register

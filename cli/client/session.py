@@ -20,6 +20,7 @@ from protocol.e2ee.frames import (
     Content,
     Frame,
     Goal,
+    MasterChanged,
     Name,
     Note,
     Place,
@@ -40,12 +41,13 @@ from protocol.keyentries import VouchOpening, check_vouched_identity, is_vouched
 from protocol.signing import VerifyKey
 
 from .archived import is_kept, with_kept
+from .asides import aside
 from .blocks import called_off_blocked, find_block, recognized
 from .board import board_of
-from .contacts import token_taken
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .keychecks import require_listed
+from .newkeys import known_as
 from .ownwords import hidden, standing
 from .records import (
     Contact,
@@ -73,7 +75,7 @@ TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
     "thanks": lambda text: Thanks(text=text),
 }
 #: What programs say to each other.
-UNSEEN: Final = (CallCandidate, ContactToken, *COMPARING)
+UNSEEN: Final = (CallCandidate, ContactToken, MasterChanged, *COMPARING)
 #: Frames of one session that a device keeps; far more than two people say in an hour.
 MAX_FRAMES: Final = 5_000
 #: The vault is written whole at each message: nobody makes it large from outside. A long note comes at each change.
@@ -184,20 +186,18 @@ def _apply(
     match frame.content:
         case Name() as told if not mine:
             return _named(core, state, record, told)
+        case MasterChanged() | ContactToken() | CallCandidate():
+            return aside(core, state, record, frame.content, mine=mine)
         case Again(yes=yes):
             session = replace(session, **{"again_mine" if mine else "again_theirs": yes})
             both = session.again_mine is True and session.again_theirs is True
             return state.with_session(session), [Mutual(thread=record.thread)] if both else []
-        case ContactToken() as given:
-            return state.with_session(token_taken(record, session, given, mine=mine)), []
         case Close():
             session = replace(session, **{"closed_mine" if mine else "closed_theirs": True})
             both = session.closed_mine and session.closed_theirs
             return state.with_session(session), [Closed(thread=record.thread, by=role, both=both)]
         case Retract() as taken:
             state = state.with_session(hidden(record, session, taken, mine=mine))
-        case CallCandidate():
-            return state, []
     kind, text = content_line(frame.content)
     return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=shown.number)]
 
@@ -235,7 +235,8 @@ def _named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> 
     vouched = is_vouched_name(proven.vouched_name, opening)
     session = replace(session, name=told.name, master_key=opening.master_key, label=identity.label, vouched=vouched)
     named = Named(thread=record.thread, from_role=other, name=told.name, vouched=vouched)
-    return state.with_session(session), [named, *another_key(state, session, record)]
+    state, strange = known_as(state.with_session(session), record, told, now=core.now())
+    return state, [named, *(strange or another_key(state, session, record))]
 
 
 def opening_of(told: Name) -> VouchOpening | None:

@@ -9,9 +9,9 @@ from protocol.e2ee.crypto import Own
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
 from protocol.errors import MalformedError, MissingError, RefusedError
 
+from .kept_records import ArchiveRecord, ChangingRecord, RecoveryRecord
 from .records import (
     Account,
-    ArchiveRecord,
     AskRecord,
     BlockRecord,
     Contact,
@@ -20,7 +20,6 @@ from .records import (
     Pin,
     ProvenRecord,
     Record,
-    RecoveryRecord,
     SealingRecord,
     Seed,
     SelfCheckRecord,
@@ -59,6 +58,8 @@ class ClientState(Record, frozen=True, kw_only=True):
     self_check_at: int = 0
     #: When the short codes with the holder of a master key matched.
     verified: dict[str, int] = msgspec.field(default_factory=dict)
+    changes: tuple[bytes, ...] = ()
+    changing: ChangingRecord | None = None
 
     @property
     def account_secret(self) -> AccountSecret:

@@ -37,23 +37,6 @@ class SignedIn(View, frozen=True, kw_only=True):
     synced: Synced
 
 
-class SlotView(View, frozen=True, kw_only=True):
-    """One way back into the account."""
-
-    slot: str
-    kind: str
-    added_at: int
-
-
-class Restored(View, frozen=True, kw_only=True):
-    """What a device that came back did: so many lost devices were removed."""
-
-    entity: str
-    name: str
-    removed: int
-    synced: Synced
-
-
 class LinkCode(View, frozen=True, kw_only=True):
     """What a device that waits to be linked shows: eight digits, the same as text of a QR code, and until when."""
 
@@ -327,6 +310,14 @@ class Named(Happened, frozen=True, kw_only=True, tag="named"):
     vouched: bool = True
 
 
+class KeyChanged(Happened, frozen=True, kw_only=True, tag="key-changed"):
+    """Either: somebody met has another master key; `believed` when the old one signed it, or the wait is over."""
+
+    name: str
+    believed: bool
+    sentence: str
+
+
 class Shown(Happened, frozen=True, kw_only=True, tag="shown"):
     """Either: this device shows something the other person said or shared; `kind` is `chat` for a chat message."""
 
@@ -399,6 +390,7 @@ Event = (
     | Agreed
     | Secured
     | Named
+    | KeyChanged
     | Shown
     | Mutual
     | Closed

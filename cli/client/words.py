@@ -172,6 +172,7 @@ SAYINGS: Final[Mapping[str, Both]] = {
     ),
     "retracted": ("(taken back)", "(zurückgenommen)"),
     "gone": ("(vanished)", "(verschwunden)"),
+    "master-change": ("has other keys now", "hat jetzt andere Schlüssel"),
     "contact-token": ("lets you ask again", "lässt dich wieder fragen"),
     "code-commit": ("compares codes", "vergleicht Codes"),
     "code-answer": ("compares codes", "vergleicht Codes"),

@@ -23,8 +23,8 @@ from protocol.text import check_displayable
 from .accounts import Person, day_of, live_enrolments
 from .labels import label_for, mailbox_label
 from .mail import Recipient, compose
-from .notices import NewDevice
-from .regaining import check_regained, sign_others_out
+from .notices import KeysChanged, NewDevice
+from .regaining import begun_anew, check_regained, sign_others_out
 
 MAX_DEVICES: Final = 8
 #: Audiences one device can enrol for: one per peer, and room.
@@ -36,7 +36,8 @@ class EnrolDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What a device sends to be added, or to renew or extend what it told before.
 
     `authorization` (`protocol.authorization`) is needed as soon as the account has a device, or after a loss `regain`
-    (`protocol.regain`).
+    (`protocol.regain`). With both and `begins_anew` the account goes on under another account secret, with this device
+    alone.
     """
 
     audience: Bytes32
@@ -44,6 +45,7 @@ class EnrolDevice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hint: Annotated[str, msgspec.Meta(max_length=60)] = ""
     authorization: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
     regain: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    begins_anew: bool = False
 
 
 class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +94,15 @@ class Devices:
         async with self._store.write() as writer:
             live = await live_enrolments(writer, person.member, now=now)
             _require_authorized(person, command, live, now=now)
-            if live and command.regain is not None:
+            if command.begins_anew and not _same_identity(command, live):
+                if person.device is None or command.regain is None:
+                    raise RefusedError("another account secret takes a device and the word of the earlier one")
+                await begun_anew(writer, person.member, device=person.device, sign_in=person.sign_in)
+                await self._tell(writer, person.member, KeysChanged(changed_on=day_of(now)))
+                live = []
+            elif live and command.regain is not None:
                 await sign_others_out(writer, person.member, person.sign_in, keep=MAX_DEVICES - 1)
-            if not live:
+            if not live and not command.begins_anew:
                 # Whoever comes first is told about, also where an ended device had the same id.
                 await writer.delete(EnrolmentRow, where(member=person.member))
                 await writer.delete(DeviceRow, where(member=person.member))
@@ -131,19 +139,17 @@ class Devices:
 
     async def _notify(self, writer: Writer, device: DeviceRow, *, first: bool, regained: bool) -> None:
         """Tell the person outside the node, so that a device they did not add does not go unseen."""
-        member = await writer.get(MemberRow, device.member)
-        if member is None:
+        notice = NewDevice(hint=device.hint, first=first, regained=regained and not first, added_on=device.added_on)
+        await self._tell(writer, device.member, notice)
+
+    async def _tell(self, writer: Writer, member: str, notice: NewDevice | KeysChanged) -> None:
+        row = await writer.get(MemberRow, member)
+        if row is None:
             raise MissingError("the account has ended")
         now = self._clock.now()
-        to = Recipient(member=member.member, address=member.mail, languages=tuple(member.languages.split(";")))
-        row = compose(
-            NewDevice(hint=device.hint, first=first, regained=regained and not first, added_on=device.added_on),
-            to,
-            entropy=self._entropy.take(ID_BYTES),
-            now=now,
-            expires_at=now + NOTICE_S,
-        )
-        await writer.insert(row)
+        to = Recipient(member=row.member, address=row.mail, languages=tuple(row.languages.split(";")))
+        mail = compose(notice, to, entropy=self._entropy.take(ID_BYTES), now=now, expires_at=now + NOTICE_S)
+        await writer.insert(mail)
 
     async def remove(self, person: Person, device: str) -> None:
         """Remove a device and sign it out.
@@ -192,11 +198,12 @@ def _require_authorized(person: Person, command: EnrolDevice, live: list[Enrolme
     """Return when the account has no device, or one of its device keys allowed this certificate for this sign-in."""
     if not live:
         return
-    if command.regain is not None:
+    if command.regain is not None and not (command.begins_anew and _same_identity(command, live)):
         certificate, audience = command.enrolment.certificate, command.audience
         sign_in = person.sign_in
         check_regained(command.regain, live, audience=audience, certificate=certificate, sign_in=sign_in, now=now)
-        return
+        if not command.begins_anew:
+            return
     if command.authorization is None:
         raise RefusedError(
             "the account has a device already: a sign-in link adds none; let that device authorize this one",
@@ -215,6 +222,12 @@ def _require_authorized(person: Person, command: EnrolDevice, live: list[Enrolme
             continue
         return
     raise UnverifiedError("no device of the account authorized this", code="needs-authorization")
+
+
+def _same_identity(command: EnrolDevice, live: list[EnrolmentRow]) -> bool:
+    """Tell whether the account shows this identity key already, so that a change said twice is made once."""
+    beside = [row.identity_key for row in live if row.audience == command.audience]
+    return command.enrolment.identity_key in beside
 
 
 async def _known_device(reader: Reader, person: Person, certificate: DeviceCertificate) -> DeviceRow | None:

@@ -35,6 +35,12 @@ class NewDevice(Notice, frozen=True, kw_only=True, tag="new-device"):
     added_on: Seconds
 
 
+class KeysChanged(Notice, frozen=True, kw_only=True, tag="keys-changed"):
+    """The account goes on under another secret, with one device."""
+
+    changed_on: Seconds
+
+
 class SlotLink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One proposed start and the page that accepts it."""
 
@@ -95,7 +101,7 @@ class Cancelled(Notice, frozen=True, kw_only=True, tag="cancelled"):
     zone: ZoneName
 
 
-AnyNotice = SignInLink | NewDevice | MentorRequest | Agreed | RequestEnded | Reminder | Cancelled
+AnyNotice = SignInLink | NewDevice | KeysChanged | MentorRequest | Agreed | RequestEnded | Reminder | Cancelled
 
 
 _decoder: Final[msgspec.json.Decoder[AnyNotice]] = msgspec.json.Decoder(AnyNotice)

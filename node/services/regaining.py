@@ -7,11 +7,13 @@ Source: docs/protocol/49-recovery.md §6.
 from collections.abc import Sequence
 
 from federation.ports import Writer, where
-from node.rows import DeviceRow, EnrolmentRow, SignInRow
+from node.rows import DeviceRow, EnrolmentRow, LabelRow, SignInRow
 from protocol.encoding import unb64
 from protocol.errors import UnverifiedError
 from protocol.regain import check_regain
 from protocol.signing import VerifyKey
+
+from .labels import MAILBOX
 
 
 def check_regained(
@@ -38,3 +40,15 @@ async def sign_others_out(writer: Writer, member: str, sign_in: str, *, keep: in
     for lost in devices[keep:]:
         await writer.delete(DeviceRow, where(device=lost.device))
         await writer.delete(EnrolmentRow, where(device=lost.device))
+
+
+async def begun_anew(writer: Writer, member: str, *, device: str, sign_in: str) -> None:
+    """Erase what the account showed under its earlier secret; of its devices only `device` stays, still signed in."""
+    await sign_others_out(writer, member, sign_in, keep=1_000)
+    await writer.delete(EnrolmentRow, where(member=member))
+    for row in await writer.find(DeviceRow, where(member=member)):
+        if row.device != device:
+            await writer.delete(DeviceRow, where(device=row.device))
+    for label in await writer.find(LabelRow, where(member=member)):
+        if label.audience != MAILBOX:
+            await writer.delete(LabelRow, where(label=label.label))

@@ -21,6 +21,7 @@ from protocol.signing import VerifyKey
 
 from .consent import consent_hash, open_consent
 from .keys import ReplyKey
+from .masterchange import Changes
 from .padding import pad, unpad
 
 #: Every private part is this long before it is sealed.
@@ -44,12 +45,16 @@ class DeviceProof(Wire, frozen=True, kw_only=True):
 
 
 class AgreedProof(Wire, frozen=True, kw_only=True):
-    """`{"consent":…,"devices":[{"certificate":…,"sealing_key":…}],"identity":…,"master_key":…}`."""
+    """`{"consent":…,"devices":[{"certificate":…,"sealing_key":…}],"identity":…,"master_key":…}`.
+
+    `changes` lead to this master key from earlier ones of the same person.
+    """
 
     consent: StatementText
     identity: StatementText
     master_key: Bytes32
     devices: Annotated[tuple[DeviceProof, ...], msgspec.Meta(min_length=1, max_length=2)]
+    changes: Changes = ()
 
 
 class AgreedPrivate(msgspec.Struct, frozen=True, kw_only=True):

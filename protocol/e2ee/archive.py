@@ -50,6 +50,10 @@ class KeptContact(Wire, frozen=True, kw_only=True):
     token_until: Seconds = 0
     given: Annotated[str, msgspec.Meta(max_length=22)] = ""
     identity: Annotated[str, msgspec.Meta(max_length=43)] = ""
+    next_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
+    next_since: Seconds = 0
+    former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
+    disputed: bool = False
 
 
 class KeptLine(Wire, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from protocol.errors import LimitError, MalformedError
 from protocol.ids import Bytes32, RandomId, Seconds
 from protocol.text import check_displayable
 
+from .masterchange import Changes, StatedChange
 from .padding import LENGTH_BYTES, pad, unpad
 from .shortcode import CodeAnswer, CodeCommit, CodeReveal
 from .signals import CallAnswer, CallCandidate, CallEnd, CallOffer, check_signal
@@ -103,6 +104,13 @@ class Name(Wire, frozen=True, kw_only=True, tag="name"):
     master_key: Bytes32 | None = None
     name_salt: RandomId | None = None
     identity_salt: RandomId | None = None
+    changes: Changes = ()
+
+
+class MasterChanged(Wire, frozen=True, kw_only=True, tag="master-change"):
+    """The sender has another master key from now on; this session goes on with the keys that it began with."""
+
+    change: StatedChange
 
 
 class Slot(Wire, frozen=True, kw_only=True, tag="slot"):
@@ -188,6 +196,7 @@ Sent = (
     | Again
     | ContactToken
     | Name
+    | MasterChanged
     | Slot
     | Place
     | Note
@@ -315,7 +324,18 @@ def _check(frame: Frame) -> None:
             check_file_name(name)
         case CallOffer() | CallAnswer() | CallCandidate() | CallEnd():
             check_signal(frame.content)
-        case Useful() | Again() | ContactToken() | Slot() | Retract() | Vanish() | Unknown() | Gone() | Close():
+        case (
+            Useful()
+            | Again()
+            | ContactToken()
+            | MasterChanged()
+            | Slot()
+            | Retract()
+            | Vanish()
+            | Unknown()
+            | Gone()
+            | Close()
+        ):
             pass
         case CodeCommit() | CodeAnswer() | CodeReveal():
             pass

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.e2ee import frames, shortcode, signals
 from protocol.e2ee.frames import BUCKETS, Content, Frame, decode_frame, encode_frame
+from protocol.e2ee.masterchange import StatedChange
 from protocol.e2ee.padding import pad
 from protocol.encoding import encode
 from protocol.errors import LimitError, MalformedError, MeshError
@@ -32,6 +33,7 @@ EVERY_KIND: list[Content] = [
         identity=MENTOR.account.state_identity(AUDIENCE),
         master_key=MENTOR.account.master().public.text,
     ),
+    frames.MasterChanged(change=StatedChange(by_new="a" * 300, by_old="b" * 300)),
     frames.Slot(start_at=SLOT, minutes=30),
     frames.Place(text="https://meet.example/room"),
     frames.Note(note=OTHER_ID, text="Shared\nnote"),

@@ -22,6 +22,7 @@ from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
 from protocol.e2ee.linking import Account, LinkKey, NewDevice, NewSide, OldSide, parse_code
+from protocol.e2ee.masterchange import StatedChange, open_changes
 from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
 from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
@@ -272,6 +273,11 @@ def recovery_bundle(case: Case) -> object:
     return plain(open_bundle(bundle, key_by_passphrase(bundle.slots, case["passphrase"])))
 
 
+def master_changes(case: Case) -> object:
+    stated = tuple(decode(canonical(one), StatedChange) for one in case["input"])
+    return [one.by_old for one in open_changes(stated, leads_to=case["leads_to"])]
+
+
 def archive(case: Case) -> object:
     secret = unb64(case["account_secret"])
     (part,) = open_manifest(unb64(case["manifest"]), secret).parts
@@ -300,6 +306,7 @@ READERS = {
     "shortcode/runs": short_code,
     "vault/containers": container,
     "recovery/archive": archive,
+    "recovery/master-changes": master_changes,
     "recovery/words": recovery_words,
     "recovery/bundles": recovery_bundle,
 }

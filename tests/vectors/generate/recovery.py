@@ -5,12 +5,14 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from protocol.e2ee.archive import MANIFEST, ItemName, KeptContact, Manifest, Part, digest_of, render_book, seal_item
+from protocol.e2ee.masterchange import MasterChange, StatedChange, state_change
 from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
 from protocol.e2ee.recovery_slots import passphrase_slot, words_slot
 from protocol.e2ee.recovery_words import render_words
 from protocol.e2ee.vault import Cost
 from protocol.encoding import b64, decode, encode, sha256
 from protocol.fingerprints import WORDS
+from protocol.signing import SigningKey
 
 from .devices import Case, file
 
@@ -41,6 +43,11 @@ def files() -> dict[str, bytes]:
     return {
         "recovery/words.json": file(
             "49-recovery §3", "The 32 bytes of typed words; `result` is base64url.", list(_words())
+        ),
+        "recovery/master-changes.json": file(
+            "49-recovery §10",
+            "`input` are changes that lead to `leads_to`; `result` says of each whether the old key signed it.",
+            list(_changes()),
         ),
         "recovery/archive.json": file(
             "49-recovery §9",
@@ -76,6 +83,33 @@ def _archive() -> list[Case]:
         {"name": "an item in place of the manifest", **good, "manifest": b64(item), **damaged},
         {"name": "a manifest cut short", **good, "manifest": b64(manifest[:-1]), **damaged},
         {"name": "an item with one byte changed", **good, "items": {name: b64(item[:-1] + b"x")}, **damaged},
+    ]
+
+
+def _changes() -> list[Case]:
+    keys = [SigningKey(sha256(f"master {number}".encode())) for number in range(3)]
+
+    def change(old: int, new: int, *, by_old: bool = True, signer: int | None = None) -> StatedChange:
+        said = MasterChange(created_at=NOW, new_key=keys[new].public.text, old_key=keys[old].public.text)
+        return state_change(said, keys[new if signer is None else signer], keys[old] if by_old else None)
+
+    def case(name: str, *stated: StatedChange, to: int, **outcome: object) -> Case:
+        shown = [decode(encode(one), dict) for one in stated]
+        return {"name": name, "input": shown, "leads_to": keys[to].public.text, **outcome}
+
+    both, later = change(0, 1), change(1, 2)
+    wrong: dict[str, object] = {"error": "unverified"}
+    swapped = replace(both, by_old=change(0, 2).by_old)
+    return [
+        case("signed by both keys", both, to=1, result=[True]),
+        case("signed by the new key alone", change(0, 1, by_old=False), to=1, result=[False]),
+        case("two that follow each other", both, later, to=2, result=[True, True]),
+        case("signed by another key than the new one", change(0, 1, signer=2), to=1, **wrong),
+        case("the old key signed another change", swapped, to=1, **wrong),
+        case("the new key in place of the old one", replace(both, by_old=both.by_new), to=1, **wrong),
+        case("they lead to another key", both, to=2, **wrong),
+        case("in the wrong order", later, both, to=1, **wrong),
+        case("a key that follows itself", change(0, 0), to=0, error="malformed"),
     ]
 
 

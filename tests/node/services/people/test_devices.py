@@ -8,9 +8,11 @@ from node.services import devices as module
 from node.services.accounts import DAY_S, Person, day_of
 from node.services.devices import EnrolDevice
 from node.services.labels import MAILBOX, label_for, mailbox_label, member_of
+from protocol.authorization import Authorization, certificate_name
 from protocol.devices import MAX_DEVICE_LIFETIME_S
 from protocol.encoding import b64, decode_loose, sha256
 from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError, UnverifiedError
+from protocol.regain import sign_regain
 
 from .world import AUDIENCE, Gadget, World, notices, staff
 
@@ -331,3 +333,46 @@ async def test_recovery_makes_room_by_removing_the_device_seen_least_lately(
     left = await world.devices.views(third)
     assert len(left) == 2
     assert person.device not in {one.device for one in left}
+
+
+async def test_another_account_secret_takes_a_device_and_the_word_of_the_earlier_one(world: World) -> None:
+    person, gadget = await first(world)
+    later = await world.sign_in("E1")
+    await world.devices.enrol(later, Gadget.made(1, 2).command(world.clock.now(), allowed_by=gadget, person=later))
+    command = anew(world, person, gadget)
+    for wrong in (
+        msgspec.structs.replace(command, regain=None),
+        msgspec.structs.replace(command, authorization=None),
+        msgspec.structs.replace(command, begins_anew=False),
+        msgspec.structs.replace(command, regain=anew(world, person, Gadget.made(3, 1)).regain),
+    ):
+        with pytest.raises((RefusedError, UnverifiedError)):
+            await world.devices.enrol(person, wrong)
+    by_link = await world.sign_in("E1")
+    with pytest.raises((RefusedError, UnverifiedError)):
+        await world.devices.enrol(by_link, anew(world, by_link, gadget))
+    before = await world.labels(person.member)
+    await world.devices.enrol(person, command)
+    await world.devices.enrol(person, command)  # said twice, done once
+    (view,) = await world.devices.views(person)
+    assert view.device == person.device
+    (enrolled,) = await world.devices.enrolled(person.member, AUDIENCE)
+    assert enrolled.enrolment.identity_key == command.enrolment.identity_key
+    after = await world.labels(person.member)
+    assert after[0] == before[0]
+    assert after[1].label != before[1].label
+    assert await world.signed_in(person.member) == [person.sign_in]
+    assert notices(await world.mails()).count("keys-changed") == 1
+
+
+def anew(world: World, person: Person, gadget: Gadget) -> EnrolDevice:
+    """Return the wish of a device to go on under another account secret."""
+    now = world.clock.now()
+    fresh = Gadget(Gadget.made(9, 1).account, gadget.secret, gadget.sealing)
+    command = fresh.command(now, allowed_by=gadget, person=person)
+    stated = Authorization(
+        certificate=certificate_name(command.enrolment.certificate), sign_in=person.sign_in, created_at=now
+    )
+    return msgspec.structs.replace(
+        command, regain=sign_regain(stated, gadget.account.identity(AUDIENCE)), begins_anew=True
+    )

@@ -1,0 +1,39 @@
+"""What a vault remembers about the ways back into the account, the archive, and a change of the master key."""
+
+import msgspec
+
+from .records import Record, Seed
+
+
+class RecoveryRecord(Record, frozen=True, kw_only=True):
+    """The recovery copy as this device stored or saw it last, and its version at the node.
+
+    `regaining`: this device has the account secret from it, and the node does not know this device yet.
+    """
+
+    bundle: bytes
+    version: int
+    regaining: bool = False
+
+
+class ArchiveRecord(Record, frozen=True, kw_only=True):
+    """What is kept in the archive, and the archive at the node as this device stored it last.
+
+    `on`: every session is kept when it ends; `chosen` and `spared` are sessions for which it is otherwise. `sessions`
+    are canonical documents by thread; `gone` were deleted on purpose. `manifest` is canonical, empty before the first.
+    """
+
+    on: bool = False
+    chosen: tuple[str, ...] = ()
+    spared: tuple[str, ...] = ()
+    sessions: dict[str, bytes] = msgspec.field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    manifest: bytes = b""
+    version: int = 0
+
+
+class ChangingRecord(Record, frozen=True, kw_only=True):
+    """A change of one's own master key that the node may not have taken yet: the new account secret, and the word."""
+
+    seed: Seed
+    change: bytes
