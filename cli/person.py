@@ -25,6 +25,7 @@ from protocol.errors import MissingError, RefusedError
 
 from .archive import archive
 from .contacts import contacts
+from .leaving import leave, move, take_out_command
 from .masterkey import change_master_key
 from .person_access import (
     AS_JSON,
@@ -61,6 +62,9 @@ def person() -> None:
 
 person.add_command(contacts)
 person.add_command(recovery)
+person.add_command(leave)
+person.add_command(take_out_command)
+person.add_command(move)
 person.add_command(change_master_key)
 person.add_command(archive)
 

@@ -71,8 +71,8 @@ def _ask_back(made: tuple[str, ...]) -> None:
     click.clear()
     for place in sorted(secrets.SystemRandom().sample(range(len(made)), ASKED)):
         for last in (False, True):
-            typed = click.prompt(f"Word {place + 1}", hide_input=False, err=True)
-            if typed.strip().lower() == made[place]:
+            word = click.prompt(f"Word {place + 1}", hide_input=False, err=True)
+            if word.strip().lower() == made[place]:
                 break
             if last:
                 raise RefusedError("that is another word: nothing was set, begin again with new words")
@@ -91,7 +91,7 @@ async def passphrase(me: Person, terminal: Terminal, file: Path | None) -> None:
 
     Your node keeps what it opens and could guess at it for years: take six words, or 20 characters.
     """
-    text = given_passphrase(file, {}) if file else _typed("Recovery passphrase", confirm=True)
+    text = given_passphrase(file, {}) if file else typed("Recovery passphrase", confirm=True)
     check_strength(text or "")
     await me.recovery.add_passphrase(text or "")
     terminal.result({"set": "passphrase"}, "Your recovery passphrase is set.")
@@ -188,20 +188,21 @@ def _way(
     terminal: Terminal, words_file: Path | None, passphrase_file: Path | None, *, by_passphrase: bool
 ) -> Words | Passphrase:
     if words_file is not None:
-        return Words(parse_words(_text_of(words_file)))
+        return Words(parse_words(text_of(words_file)))
     if passphrase_file is not None or by_passphrase:
-        text = given_passphrase(passphrase_file, {}) if passphrase_file else _typed("Recovery passphrase")
+        text = given_passphrase(passphrase_file, {}) if passphrase_file else typed("Recovery passphrase")
         return Passphrase(text or "")
     while True:
         try:
-            return Words(parse_words(_typed(f"Your {WORD_COUNT} recovery words", hide=False)))
+            return Words(parse_words(typed(f"Your {WORD_COUNT} recovery words", hide=False)))
         except MalformedError as error:
             if not terminal.can_ask:
                 raise
             terminal.warn(str(error))
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """Return the beginning of a small text file. Raises: UnavailableError, MalformedError."""
     try:
         return file.read_text(encoding="utf-8")[:4_000]
     except OSError as error:
@@ -210,11 +211,12 @@ def _text_of(file: Path) -> str:
         raise MalformedError(f"{file} is not UTF-8 text") from None
 
 
-def _typed(question: str, *, confirm: bool = False, hide: bool = True) -> str:
+def typed(question: str, *, confirm: bool = False, hide: bool = True) -> str:
+    """Return what somebody types at the terminal. Raises: RefusedError: there is nobody."""
     if not sys.stdin.isatty():
         raise RefusedError("nobody is at the terminal: name a file with the words or the passphrase", code="passphrase")
-    typed: str = click.prompt(question, hide_input=hide, confirmation_prompt=confirm, err=True)
-    return typed
+    answer: str = click.prompt(question, hide_input=hide, confirmation_prompt=confirm, err=True)
+    return answer
 
 
 def _warn(me: Person, terminal: Terminal) -> None:

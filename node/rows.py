@@ -283,6 +283,7 @@ class SafeRow(Row, frozen=True, kw_only=True):
         "version": "service: refuse a change that was made beside another one",
         "data": "service: ciphertext by which the person comes back after a loss",
         "stored_on": "service: tell the owner how old it is",
+        "locator": "service: let whoever has the recovery words take out their data",
     }
 
     member: str
@@ -290,6 +291,7 @@ class SafeRow(Row, frozen=True, kw_only=True):
     version: int
     data: bytes
     stored_on: int
+    locator: bytes | None = None
 
 
 class ContactTokenRow(Row, frozen=True, kw_only=True):

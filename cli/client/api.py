@@ -20,6 +20,7 @@ from node.api.exchange import (
     SendEnvelope,
     Threads,
 )
+from node.api.safe import TakeOut
 from node.api.search import Labels, OfferPreview, SearchNeed, Suggestions, SuggestTopics, WantLabels
 from node.matching.typeahead import Suggestion
 from node.services.accounts import Redeemed
@@ -28,7 +29,7 @@ from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
 from node.services.contacts import GiveToken
 from node.services.devices import DeviceView, EnrolDevice
-from node.services.erasure import ErasureReceipt
+from node.services.erasure import ErasureReceipt, PersonExport
 from node.services.foreign_checks import DirectoryTokenGiven, WantDirectoryToken
 from node.services.key_lookup import KeyAnswer, KeyQuery
 from node.services.linking import Ended, EndLinking, LinkingView, OpenLinking, SayLinking
@@ -141,14 +142,18 @@ class NodeApi:
         """Return what the node keeps, without content."""
         return parse_answer(await self._do("GET", "/me/safe"), tuple[SealedView, ...])
 
-    async def put_sealed(self, name: str, version: int, data: bytes) -> SealedView:
+    async def put_sealed(self, name: str, version: int, data: bytes, locator: str | None = None) -> SealedView:
         """Store one sealed thing in place of `version` of it."""
-        command = StoreSealed(version=version, data=b64(data))
+        command = StoreSealed(version=version, data=b64(data), locator=locator)
         return parse_answer(await self._do("PUT", f"/me/safe/{name}", command), SealedView)
 
     async def delete_sealed(self, name: str) -> None:
         """Erase one sealed thing."""
         await self._do("DELETE", f"/me/safe/{name}")
+
+    async def take_out(self, locator: str) -> PersonExport:
+        """Return everything about the person whose recovery words gave `locator`; needs no sign-in."""
+        return parse_answer(await self._do("POST", "/take-out", TakeOut(locator=locator)), PersonExport)
 
     # Contacts
 

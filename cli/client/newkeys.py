@@ -23,7 +23,7 @@ from protocol.errors import MissingError, RefusedError
 
 from .records import Contact, SessionRecord, ThreadRecord
 from .state import ClientState
-from .views import Alarm, Event, KeyChanged
+from .views import Alarm, Event, KeyChanged, Moved
 
 #: Keys of before that are remembered, so that a second successor of one of them is noticed.
 MAX_FORMER: Final = 20
@@ -103,6 +103,8 @@ def known_as(state: ClientState, record: ThreadRecord, told: Name, *, now: int) 
     state, events = with_changes(state, record.thread, told.changes, leads_to=told.master_key, now=now)
     state, still = _old_key_in_use(state, record.thread, told.master_key, now=now)
     events += still
+    state, moved = _moved(state, record, told.master_key)
+    events += moved
     met = [one for one in state.contacts if one.entity == record.peer]
     known = any(told.master_key in (one.master_key, one.next_key) for one in met)
     same_name = [one for one in met if one.name.casefold() == told.name.casefold()]
@@ -113,6 +115,16 @@ def known_as(state: ClientState, record: ThreadRecord, told: Name, *, now: int) 
         "of that name, or somebody who poses as them. Compare the safety number in a call before you trust this one."
     )
     return state, [Alarm(thread=record.thread, sentence=sentence, code="another-key")]
+
+
+def _moved(state: ClientState, record: ThreadRecord, shown: str) -> tuple[ClientState, list[Event]]:
+    """Return the state in which somebody met is at the organization where they are now; their keys are the same."""
+    came = [one for one in state.contacts if one.master_key == shown and one.entity != record.peer]
+    if not came:
+        return state, []
+    rest = tuple(replace(one, entity=record.peer) if one in came else one for one in state.contacts)
+    event = Moved(thread=record.thread, name=came[0].name, entity=record.peer, before=came[0].entity)
+    return replace(state, contacts=rest), [event]
 
 
 def _old_key_in_use(state: ClientState, thread: str, shown: str, *, now: int) -> tuple[ClientState, list[Event]]:

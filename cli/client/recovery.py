@@ -194,7 +194,9 @@ class Recovery:
     async def _store(self, record: RecoveryRecord, bundle: bytes) -> RecoveryRecord:
         """Store a copy in place of `record`. Raises: ConflictError: another device was quicker."""
         try:
-            view = await self._core.api().put_sealed(RECOVERY, record.version, bundle)
+            slots = parse_bundle(bundle).slots
+            locator = next((one.locator for one in slots if isinstance(one, WordsSlot)), None)
+            view = await self._core.api().put_sealed(RECOVERY, record.version, bundle, locator)
         except RefusedError as error:
             if error.code == ConflictError.code:
                 raise ConflictError("another device of yours changed it meanwhile: try again") from None

@@ -22,6 +22,7 @@ from .views import (
     Exhausted,
     KeyChanged,
     Line,
+    Moved,
     Mutual,
     Named,
     Passed,
@@ -364,6 +365,15 @@ def _(event: CodeReady, language: str) -> str:
 @event_line.register
 def _(event: KeyChanged, language: str) -> str:
     return _both(language, f"KEY CHANGED: {event.sentence}", f"SCHLÜSSEL GEÄNDERT: {event.sentence}")
+
+
+@event_line.register
+def _(event: Moved, language: str) -> str:
+    return _both(
+        language,
+        f"{event.name} is at {event.entity} now and was at {event.before}; the keys are the same",
+        f"{event.name} ist jetzt bei {event.entity} und war bei {event.before}; die Schlüssel sind dieselben",
+    )
 
 
 @event_line.register

@@ -318,6 +318,14 @@ class KeyChanged(Happened, frozen=True, kw_only=True, tag="key-changed"):
     sentence: str
 
 
+class Moved(Happened, frozen=True, kw_only=True, tag="moved"):
+    """Either: somebody met is at another organization now, with the same keys."""
+
+    name: str
+    entity: str
+    before: str
+
+
 class Shown(Happened, frozen=True, kw_only=True, tag="shown"):
     """Either: this device shows something the other person said or shared; `kind` is `chat` for a chat message."""
 
@@ -391,6 +399,7 @@ Event = (
     | Secured
     | Named
     | KeyChanged
+    | Moved
     | Shown
     | Mutual
     | Closed

@@ -5,13 +5,16 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from node.services.erasure import PersonExport
 from node.services.safe import Safe, SafeName, Sealed, SealedView, StoreSealed
 from protocol.encoding import broken_rule
 from protocol.errors import MalformedError
+from protocol.ids import Bytes32
 
-from .accounts import signed_in
+from .accounts import PEOPLE, signed_in
 from .bodies import read_body, reply
 from .routes import Route
+from .strangers import charge
 
 SAFE: Final = web.AppKey("mentormesh.safe", Safe)
 
@@ -39,6 +42,19 @@ async def delete_sealed(request: web.Request) -> web.Response:
     return reply()
 
 
+class TakeOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{"locator":"…43…"}`, which only recovery words give."""
+
+    locator: Bytes32
+
+
+async def take_out(request: web.Request) -> web.Response:
+    """Show everything this node holds about the person with these recovery words."""
+    charge(request)
+    command = await read_body(request, TakeOut)
+    return reply(await request.app[PEOPLE].erasure.take_out(command.locator))
+
+
 def _name(request: web.Request) -> str:
     try:
         return msgspec.convert(request.match_info["name"], SafeName)
@@ -47,6 +63,15 @@ def _name(request: web.Request) -> str:
 
 
 SAFE_ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/api/v1/take-out",
+        handler=take_out,
+        auth="public",
+        summary="Everything this node holds about me, known by my recovery words, also after I left",
+        request=TakeOut,
+        response=PersonExport,
+    ),
     Route(
         method="GET",
         path="/api/v1/me/safe",

@@ -41,9 +41,11 @@ from node.rows import (
 )
 from protocol.encoding import b64
 from protocol.errors import MissingError, UnavailableError
+from protocol.ids import Bytes32
 
 from .key_directory import commitment_of
 from .members import LeaveHook
+from .safe import owner_of
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ HOLDINGS: Final = (
     Holding(kind=ConsentRow),
     Holding(kind=DeviceRow),
     Holding(kind=EnrolmentRow),
-    Holding(kind=SafeRow),
+    Holding(kind=SafeRow, secret=("locator",)),
     Holding(kind=ContactTokenRow),
     Holding(kind=SignInRow, secret=("token_hash",)),
     Holding(kind=SignInLinkRow, secret=("token_hash",)),
@@ -153,6 +155,15 @@ class Erasure:
         return PersonExport(
             exported_at=self._clock.now(), sections=tuple(section for section in sections if section.rows)
         )
+
+    async def take_out(self, locator: Bytes32) -> PersonExport:
+        """Return everything about the person whose recovery words gave `locator`, also after they left.
+
+        Raises: MissingError: nobody, or somebody who was forgotten.
+        """
+        async with self._store.read() as reader:
+            member = await owner_of(reader, locator)
+        return await self.export(member)
 
     async def erase(self, member: str) -> ErasureReceipt:
         """Erase every row about a member, unsent mail and tokens included; who stays no longer names them.

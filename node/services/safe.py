@@ -12,6 +12,8 @@ from federation.ports import Clock, Reader, Store, where
 from node.rows import SafeRow
 from protocol.encoding import b64, unb64
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
+from protocol.ids import Bytes32
+from protocol.recoverylocator import locator_commitment
 
 from .accounts import Person, day_of
 
@@ -26,10 +28,14 @@ Version = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
 class StoreSealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """New content of one thing; `version` is the one that it replaces, 0 when there is none yet."""
+    """New content of one thing; `version` is the one that it replaces, 0 when there is none yet.
+
+    `locator` goes with the recovery copy: the hash by which whoever has its words is known.
+    """
 
     version: Version
     data: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=1, max_length=350_000)]
+    locator: Bytes32 | None = None
 
 
 class SealedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +93,7 @@ class Safe:
                 version=command.version + 1,
                 data=data,
                 stored_on=day_of(self._clock.now()),
+                locator=unb64(command.locator) if command.locator and name == RECOVERY else None,
             )
             await writer.put(row)
         return _view(row)
@@ -97,6 +104,14 @@ class Safe:
         async with self._store.write() as writer:
             if not await writer.delete(SafeRow, where(member=person.member, name=name)):
                 raise MissingError("your node keeps nothing of this name for you")
+
+
+async def owner_of(reader: Reader, locator: Bytes32) -> str:
+    """Return the member whose recovery words gave this locator. Raises: MissingError: nobody's."""
+    rows = await reader.find(SafeRow, where(locator=unb64(locator_commitment(locator)), name=RECOVERY), limit=1)
+    if not rows:
+        raise MissingError("these recovery words are of nobody whose data is kept here", code="locator")
+    return rows[0].member
 
 
 def _require_device(person: Person) -> None:

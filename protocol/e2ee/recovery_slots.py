@@ -18,6 +18,7 @@ from protocol.devices import sealing_key_hash
 from protocol.encoding import Wire, b64, encode, label, length_prefixed, unb64
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.ids import Bytes32, RandomId, Seconds, id_bytes
+from protocol.recoverylocator import locator_commitment
 from protocol.sealing import PrivateSealingKey, SealingPublicKey, info
 
 from .content import open_content, seal_content
@@ -41,10 +42,14 @@ class WeakPassphraseError(MalformedError):
 
 
 class WordsSlot(Wire, frozen=True, kw_only=True, tag="words"):
-    """`{"added_at":…,"id":…,"sealed":…,"type":"words"}`: the key under 32 bytes that were shown as words."""
+    """`{"added_at":…,"id":…,"locator":…,"sealed":…,"type":"words"}`: the key under 32 bytes that were shown as words.
+
+    `locator` is the hash of a value from which whoever has the words is known without a sign-in.
+    """
 
     id: RandomId
     added_at: Seconds
+    locator: Bytes32
     sealed: Box = ""
 
 
@@ -86,7 +91,7 @@ Slot = WordsSlot | PassphraseSlot | DeviceSlot | PasskeySlot
 
 def words_slot(entropy: bytes, key: bytes, *, slot: str, now: int) -> WordsSlot:
     """Return a slot for `entropy` that was shown as words; `slot` is a fresh id."""
-    bare = WordsSlot(id=slot, added_at=now)
+    bare = WordsSlot(id=slot, added_at=now, locator=locator_commitment(locator_of(entropy)))
     return replace(bare, sealed=_wrapped(bare, key, _words_key(entropy, slot)))
 
 
@@ -134,6 +139,11 @@ def key_by_device(slots: Sequence[Slot], device: PrivateSealingKey) -> bytes:
 def key_by_passkey(_slots: Sequence[Slot]) -> bytes:
     """Raise RefusedError: the kind is reserved, and no program of this version opens it."""
     raise RefusedError("a passkey opens nothing in this version: use the words, the passphrase or another device")
+
+
+def locator_of(entropy: bytes) -> Bytes32:
+    """Return by which value the person of these words is known to their node, as 43 characters; it opens nothing."""
+    return b64(derived("recovery-locator", entropy))
 
 
 def check_strength(passphrase: str) -> None:

@@ -22,16 +22,18 @@ from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
 from protocol.e2ee.linking import Account, LinkKey, NewDevice, NewSide, OldSide, parse_code
+from protocol.e2ee.luggage import unpack
 from protocol.e2ee.masterchange import StatedChange, open_changes
 from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
 from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
-from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words
+from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words, locator_of
 from protocol.e2ee.recovery_words import parse_words
 from protocol.e2ee.safety import safety_number
 from protocol.e2ee.vault import VaultKey, unlock
 from protocol.encoding import b64, decode, encode, label, length_prefixed, unb64
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
+from protocol.recoverylocator import locator_commitment
 from protocol.signing import VerifyKey
 from protocol.text import check_displayable
 
@@ -273,6 +275,15 @@ def recovery_bundle(case: Case) -> object:
     return plain(open_bundle(bundle, key_by_passphrase(bundle.slots, case["passphrase"])))
 
 
+def locators(case: Case) -> object:
+    locator = case["locator"] if "locator" in case else locator_of(unb64(case["words"]))
+    return {"locator": locator, "kept": locator_commitment(locator)}
+
+
+def luggage(case: Case) -> object:
+    return plain(unpack(unb64(case["input"]), case["passphrase"]))
+
+
 def master_changes(case: Case) -> object:
     stated = tuple(decode(canonical(one), StatedChange) for one in case["input"])
     return [one.by_old for one in open_changes(stated, leads_to=case["leads_to"])]
@@ -306,6 +317,8 @@ READERS = {
     "shortcode/runs": short_code,
     "vault/containers": container,
     "recovery/archive": archive,
+    "recovery/locators": locators,
+    "recovery/luggage": luggage,
     "recovery/master-changes": master_changes,
     "recovery/words": recovery_words,
     "recovery/bundles": recovery_bundle,

@@ -4,14 +4,26 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from protocol.e2ee.archive import MANIFEST, ItemName, KeptContact, Manifest, Part, digest_of, render_book, seal_item
+from protocol.e2ee.archive import (
+    MANIFEST,
+    Book,
+    ItemName,
+    KeptContact,
+    Manifest,
+    Part,
+    digest_of,
+    render_book,
+    seal_item,
+)
+from protocol.e2ee.luggage import Luggage, pack
 from protocol.e2ee.masterchange import MasterChange, StatedChange, state_change
 from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
-from protocol.e2ee.recovery_slots import passphrase_slot, words_slot
+from protocol.e2ee.recovery_slots import locator_of, passphrase_slot, words_slot
 from protocol.e2ee.recovery_words import render_words
-from protocol.e2ee.vault import Cost
+from protocol.e2ee.vault import Cost, VaultKey
 from protocol.encoding import b64, decode, encode, sha256
 from protocol.fingerprints import WORDS
+from protocol.recoverylocator import locator_commitment
 from protocol.signing import SigningKey
 
 from .devices import Case, file
@@ -48,6 +60,14 @@ def files() -> dict[str, bytes]:
             "49-recovery §10",
             "`input` are changes that lead to `leads_to`; `result` says of each whether the old key signed it.",
             list(_changes()),
+        ),
+        "recovery/locators.json": file(
+            "49-recovery §11",
+            "The locator of `words` (32 bytes) and what a node keeps of it; or of a `locator` what is kept.",
+            list(_locators()),
+        ),
+        "recovery/luggage.json": file(
+            "49-recovery §11", "`input` is a file that is opened with `passphrase`.", list(_luggage())
         ),
         "recovery/archive.json": file(
             "49-recovery §9",
@@ -110,6 +130,34 @@ def _changes() -> list[Case]:
         case("they lead to another key", both, to=2, **wrong),
         case("in the wrong order", later, both, to=1, **wrong),
         case("a key that follows itself", change(0, 0), to=0, error="malformed"),
+    ]
+
+
+def _locators() -> list[Case]:
+    locator = locator_of(ENTROPY)
+    kept = locator_commitment(locator)
+    return [
+        {"name": "words", "words": b64(ENTROPY), "result": {"locator": locator, "kept": kept}},
+        {"name": "a locator of 31 bytes", "locator": b64(ENTROPY[:-1]), "error": "malformed"},
+        {"name": "a locator with padding", "locator": locator + "=", "error": "malformed"},
+    ]
+
+
+def _luggage() -> list[Case]:
+    luggage = Luggage(account_secret=b64(SECRET), name="Ana", book=Book())
+    key = VaultKey.from_passphrase(PASSPHRASE, salt=sha256(b"luggage")[:16], cost=COST)
+    good = pack(luggage, key, nonce=sha256(b"luggage nonce")[:24])
+    other = key.seal(b"{}", nonce=sha256(b"another nonce")[:24])
+
+    def case(name: str, data: bytes, passphrase: str = PASSPHRASE, **outcome: object) -> Case:
+        return {"name": name, "input": b64(data), "passphrase": passphrase, **outcome}
+
+    damaged: dict[str, Any] = {"error": "malformed", "code": "damaged-vault"}
+    return [
+        case("a file", good, result=decode(encode(luggage), dict)),
+        case("another passphrase", good, "another passphrase", error="unverified", code="wrong-key"),
+        case("cut short", good[:-1], **damaged),
+        case("something else in the container", other, error="malformed"),
     ]
 
 

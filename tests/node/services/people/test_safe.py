@@ -6,10 +6,11 @@ from msgspec.structs import replace
 from node.services import safe
 from node.services.accounts import Person
 from node.services.safe import StoreSealed
-from protocol.encoding import b64
-from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
+from protocol.encoding import b64, sha256
+from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
+from protocol.recoverylocator import locator_commitment
 
-from .world import World
+from .world import World, staff
 
 
 def sealed(data: bytes, *, version: int = 0) -> StoreSealed:
@@ -74,3 +75,26 @@ async def test_erasing_the_account_empties_its_safe(world: World, person: Person
     receipt = await world.erasure.erase(person.member)
     assert receipt.rows["safe"] == 1
     assert await world.safe.views(replace(person, device="x")) == ()
+
+
+async def test_recovery_words_take_everything_out_also_after_their_owner_left(world: World, person: Person) -> None:
+    locator = b64(sha256(b"locator"))
+    command = replace(sealed(b"copy"), locator=locator_commitment(locator))
+    await world.safe.put(person, "recovery", command)
+    await world.safe.put(person, "archive", replace(command, data=b64(b"archive")))
+    await world.add(staff(1, first=1))
+    with pytest.raises(UnverifiedError):
+        await world.accounts.authenticate(b64(bytes(32)))
+    export = await world.erasure.take_out(locator)
+    (section,) = [one for one in export.sections if one.table == "safe"]
+    assert {row["name"]: row["data"] for row in section.rows} == {
+        "archive": b64(b"archive"),
+        "recovery": b64(b"copy"),
+    }
+    assert locator_commitment(locator) not in str(export)
+    for other in (b64(sha256(b"another")), locator_commitment(locator)):
+        with pytest.raises(MissingError, match="of nobody"):
+            await world.erasure.take_out(other)
+    await world.erasure.forget_leavers(days=0)
+    with pytest.raises(MissingError):
+        await world.erasure.take_out(locator)
