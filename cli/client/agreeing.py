@@ -222,6 +222,7 @@ def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:
         record,
         peer_devices=tuple(device.text for device in mentor.devices),
         peer_identity=mentor.identity_key.text,
+        consented=mentor.consent,
         answer_seed=b"",
         own_secret=b"",
     )

@@ -15,7 +15,8 @@ from protocol.devices import sealing_key_hash
 from protocol.errors import MissingError, RefusedError
 from protocol.sealing import SealingPublicKey
 
-from .records import BlockRecord, ThreadRecord
+from .blockrecord import BlockRecord
+from .records import ThreadRecord
 from .state import ClientState
 from .views import Blocked, Event, Problem
 

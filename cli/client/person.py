@@ -18,6 +18,7 @@ from federation.resolver import GuardedResolver
 from protocol.bodies import CancelReason, DeclineReason
 from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import Chat, Close, Content, Retract, Vanish
+from protocol.e2ee.reports import Reason, Report
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.needs import Need
 from protocol.text import displayable
@@ -43,6 +44,7 @@ from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
 from .records import Contact, ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
+from .reporting import report_of
 from .requesting import Requesting
 from .selfcheck import SelfCheck
 from .session import view, with_frame
@@ -339,6 +341,11 @@ class Person:
     def unblock(self, number: int) -> None:
         """Forget a block by its number. Raises: MissingError."""
         self._core.vault.update(lambda state: without_block(state, number))
+
+    def report(self, thread: str, numbers: Sequence[int], *, reason: Reason, words: str) -> Report:
+        """Return a report of messages of the other person, by their numbers, which anybody can verify."""
+        state, now = self._core.state(), self._core.now()
+        return report_of(state, thread, numbers, reason=reason, words=words, now=now)
 
     def note_privately(self, thread: str, text: str) -> None:
         """Keep a note in this vault; it is never sent, and stays when the session is destroyed."""

@@ -165,6 +165,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     reason: str = ""
     cancel: str = ""
     witnessed: bool = True
+    consented: str = ""
 
     @property
     def peer(self) -> str:
@@ -220,7 +221,7 @@ class FrameRecord(Record, frozen=True, kw_only=True):
     """One frame of a session as it was sent or shown: hub's number (0: own and not seen back), sender's device key.
 
     `frame` is canonical JSON; `envelope` the envelope's id; `epoch` that of an own frame's ciphertext. `hidden`: its
-    sender took it back; `taken_at`: when this device stored it.
+    sender took it back; `taken_at`: when this device stored it; `proof`: what shows others who said it.
     """
 
     number: int
@@ -230,13 +231,11 @@ class FrameRecord(Record, frozen=True, kw_only=True):
     epoch: int = 0
     hidden: bool = False
     taken_at: int = 0
+    proof: bytes = b""
 
 
 class UploadRecord(Record, frozen=True, kw_only=True):
-    """A file that is on its way to the own node: how it is opened, and which file of this machine it was.
-
-    Without `hash` its encryption was interrupted, and begins again with other keys.
-    """
+    """A file on its way to the own node; without `hash` its encryption was interrupted, and begins again."""
 
     blob: str
     name: str
@@ -286,6 +285,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     code: Run | None = None
     runs: int = 0
     vouched: bool = True
+    certificates: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Contact(Record, frozen=True, kw_only=True):
@@ -311,21 +311,6 @@ class Contact(Record, frozen=True, kw_only=True):
     next_since: int = 0
     former: tuple[str, ...] = ()
     disputed: bool = False
-
-
-class BlockRecord(Record, frozen=True, kw_only=True):
-    """Somebody whom this person wants to meet no more, by whatever their devices have shown of them.
-
-    `master_key` is theirs towards everybody, once they told it; `identities` are theirs in one audience each, `sealing`
-    the keys that briefs to them were sealed to.
-    """
-
-    entity: str
-    at: int
-    name: str = ""
-    master_key: str = ""
-    identities: tuple[str, ...] = ()
-    sealing: tuple[str, ...] = ()
 
 
 class TakeawayRecord(Record, frozen=True, kw_only=True):

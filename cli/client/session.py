@@ -46,6 +46,7 @@ from .blocks import called_off_blocked, find_block, recognized
 from .board import board_of
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
+from .evidence import certified, taken_in
 from .keychecks import require_listed
 from .newkeys import known_as
 from .ownwords import hidden, standing
@@ -155,14 +156,12 @@ def _said(
     session = state.session(record.thread)
     if len(session.frames) >= MAX_FRAMES or sum(len(one.frame) for one in session.frames) >= MAX_FRAME_BYTES:
         raise RefusedError("this session holds no more messages: close it and begin another", code="full")
-    frame, header = decode_frame(received.frame), envelope.header
+    frame = decode_frame(received.frame)
     if any(decode(one.frame, Frame).id == frame.id for one in session.frames):
         return state.with_session(session), []
-    shown = FrameRecord(
-        number=header.number or 0, sender=received.sender, frame=encode(frame), envelope=header.id, taken_at=core.now()
-    )
-    session = replace(session, frames=(*session.frames, shown))
     mine = received.sender not in record.peer_devices
+    shown = taken_in(frame, received, envelope, mine=mine, now=core.now())
+    session = replace(certified(session, received.sender, mine=mine), frames=(*session.frames, shown))
     if isinstance(frame.content, COMPARING):
         return _compared(core, state.with_session(session), record, frame.content, received, mine=mine)
     return _apply(core, state.with_session(session), record, shown, mine=mine)

@@ -9,11 +9,11 @@ from protocol.e2ee.crypto import Own
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
 from protocol.errors import MalformedError, MissingError, RefusedError
 
+from .blockrecord import BlockRecord
 from .kept_records import ArchiveRecord, ChangingRecord, RecoveryRecord
 from .records import (
     Account,
     AskRecord,
-    BlockRecord,
     Contact,
     DirectoryRecord,
     ParkedRecord,

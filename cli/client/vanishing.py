@@ -85,7 +85,7 @@ def _emptied(one: FrameRecord, rule: Vanishing, now: int) -> FrameRecord:
         return one
     frame = decode(one.frame, Frame)
     # Its id stays, so that a copy that comes late shows nothing again.
-    return replace(one, frame=encode(Frame(id=frame.id, at=frame.at, content=Gone())))
+    return replace(one, frame=encode(Frame(id=frame.id, at=frame.at, content=Gone())), proof=b"")
 
 
 def _content(one: FrameRecord) -> Content:

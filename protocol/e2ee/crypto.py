@@ -42,12 +42,16 @@ CheckMember = Callable[[Member], None]
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that one member sent to this group: the sender's device key, epoch and counter, the frame's bytes."""
+    """A message that one member sent to this group: the sender's device key, epoch and counter, the frame's bytes.
+
+    `proof` shows, with the frame, somebody outside the group who said it; it opens nothing.
+    """
 
     sender: Bytes32
     epoch: int
     counter: int
     frame: bytes
+    proof: bytes = b""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +144,12 @@ class SessionCrypto(Protocol[S]):
         Raises: UnverifiedError: not from a member, changed, or a commit that does not hold; RefusedError: seen before,
             of another epoch, or closed; MalformedError. The state given stays valid: a genuine message still opens
             after any number of forged ones.
+        """
+
+    def proven(self, proof: bytes, frame: bytes, *, device: Bytes32) -> bytes:
+        """Return the context of the group in which `device` said exactly `frame`; needs no state.
+
+        Raises: UnverifiedError: it is not shown; MalformedError: no proof.
         """
 
     def export(self, state: S, purpose: str, size: int) -> bytes:

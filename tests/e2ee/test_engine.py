@@ -96,13 +96,19 @@ def test_both_sides_read_each_other_in_the_suite_that_the_product_uses() -> None
     cem, ada = group(mentee, start=mentor, engine=engine)
     cem, first = say(cem, b"from Cem")
     ada, event = hear(ada, first)
-    assert event == Received(sender=mentor.name, epoch=1, counter=0, frame=b"from Cem")
+    assert isinstance(event, Received)
+    assert event == Received(sender=mentor.name, epoch=1, counter=0, frame=b"from Cem", proof=event.proof)
+    assert engine.proven(event.proof, b"from Cem", device=mentor.name) == CONTEXT
+    for frame, device_key in ((b"from Ada", mentor.name), (b"from Cem", mentee.name)):
+        with pytest.raises(UnverifiedError):
+            engine.proven(event.proof, frame, device=device_key)
     ada, commit = change(ada)
     cem, _ = hear(cem, commit)
     ada, _ = hear(ada, commit)
     ada, second = say(ada, b"from Ada")
     cem, event = hear(cem, second)
-    assert event == Received(sender=mentee.name, epoch=2, counter=0, frame=b"from Ada")
+    assert isinstance(event, Received)
+    assert event == Received(sender=mentee.name, epoch=2, counter=0, frame=b"from Ada", proof=event.proof)
 
 
 def test_four_devices_of_two_people_read_everything() -> None:

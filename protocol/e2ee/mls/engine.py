@@ -22,7 +22,7 @@ from protocol.e2ee.crypto import (
     Removed,
 )
 from protocol.e2ee.keys import DeviceKey
-from protocol.encoding import b64, length_prefixed, split_prefixed
+from protocol.encoding import b64, length_prefixed, split_prefixed, unb64
 from protocol.errors import MalformedError, RefusedError
 
 from . import commits, group, welcome
@@ -30,6 +30,7 @@ from .codec import FormError, u16
 from .framing import KEY_PACKAGE_MESSAGE, open_message
 from .nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode, read_key_package
 from .profile import AGREEMENT, BASIC, PRODUCT, VERSION
+from .proof import agreement_proven, proof_of
 from .schedule import GroupContext, export
 from .state import Group, alone, check_context, message_name, random_bytes
 from .suites import SUITES, X_WING, Suite
@@ -166,7 +167,13 @@ class MlsCrypto:
             return _counted(here, pending, now)
         after, heard = group.hear(here, data, _rules(check, now))
         if isinstance(heard, group.Spoken):
-            received = Received(sender=b64(heard.signer), counter=heard.generation, epoch=heard.epoch, frame=heard.body)
+            received = Received(
+                sender=b64(heard.signer),
+                counter=heard.generation,
+                epoch=heard.epoch,
+                frame=heard.body,
+                proof=proof_of(heard),
+            )
             # Word of one's own that is news: the state was set back to an older copy, and new keys set it right.
             since = 0 if heard.signer == here.signer else state.since
             return replace(
@@ -188,6 +195,9 @@ class MlsCrypto:
             return state
         left = group.without_past(state.group, now=now, profile=PRODUCT)
         return state if left is state.group else replace(state, group=left)
+
+    def proven(self, proof: bytes, frame: bytes, *, device: str) -> bytes:
+        return agreement_proven(proof, frame, unb64(device, size=32, what="device key"))
 
     def export(self, state: Session, purpose: str, size: int) -> bytes:
         here = _open(state)

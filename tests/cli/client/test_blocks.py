@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from cli.client.blockrecord import BlockRecord
 from cli.client.blocks import DECLINING, LATEST_S, SOONEST_S, blocked, find_block, with_block, without_block
-from cli.client.records import BlockRecord
 from cli.client.session import destroyed
 from cli.client.state import dump_state, load_state
 from cli.client.views import Arrived, Named, Problem, Refused, Secured

@@ -14,7 +14,7 @@ from protocol.e2ee.brief import MAX_PROMPT_BYTES, MAX_PROMPT_CHARACTERS
 from protocol.session import LIFE_S
 
 PAGE: Final = (Path(__file__).parents[3] / "docs" / "reference" / "client.md").read_text(encoding="utf-8")
-MODULES: Final = ("cli.ask", "cli.files", "cli.inbox", "cli.mentor", "cli.person")
+MODULES: Final = ("cli.ask", "cli.reports", "cli.inbox", "cli.mentor", "cli.person")
 
 
 def test_every_event_is_explained() -> None:
