@@ -18,6 +18,7 @@ from node.store.postgres.connection import Server
 from protocol.errors import RefusedError
 from tests.cli.test_operator_commands import INIT, run, said
 from tests.fakes.clock import SteppedClock
+from tests.node.pairing import befriend, grow, organization
 from tests.node.running import Running, running, settings
 from tests.postgres import Cluster, OwnCluster
 
@@ -111,3 +112,22 @@ def test_only_a_node_with_a_database_has_a_standby(tmp_path: Path) -> None:
     assert "keeps its rows in PostgreSQL" in refused.stderr
     url = "postgresql://127.0.0.1:port/aurora"
     assert "not understood" in run("serve", "--standby", "--dir", directory, MENTORMESH_STORE_URL=url).stderr
+
+
+async def test_two_nodes_with_databases_become_peers_and_keep_logs(
+    server: Server, postgres: Cluster, tmp_path: Path
+) -> None:
+    clock, second = SteppedClock(), Server(url=await postgres.fresh())
+    aurora = organization("aurora", store={"url": server.url})
+    birch = organization("birch", store={"url": second.url})
+    async with (
+        running(tmp_path / "aurora", aurora, clock=clock) as one,
+        running(tmp_path / "birch", birch, clock=clock, seed=2) as other,
+    ):
+        await befriend(one.node, other.node)
+        assert [peer.entity for peer in one.node.peering.directory.all()] == ["https://birch.example"]
+        assert [peer.entity for peer in other.node.peering.directory.all()] == ["https://aurora.example"]
+        for each in (one, other):
+            await each.node.log.announce()
+            await grow(each.node, 3)
+            await each.node.log.sequencer.check_whole()
