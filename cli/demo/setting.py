@@ -24,6 +24,7 @@ from .actors import Actor, Watch, open_actor
 from .companies import TOPIC, Mentor, World
 from .nodes import NodeProcess
 from .people import Part
+from .phone import open_phone
 
 PATIENCE_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.05
@@ -34,12 +35,13 @@ Progress = Callable[[str], None]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything ready for the story."""
+    """Everything ready for the story; `phone` is a device of Ana's that nobody has linked yet."""
 
     world: World
     folder: Path
     nodes: tuple[NodeProcess, ...]
     actors: dict[str, Actor]
+    phone: Actor
     listed: dict[str, int]
 
     def node(self, name: str) -> NodeProcess:
@@ -79,11 +81,13 @@ async def prepare(
     devices = asyncio.gather(*(_devices(stack, world, node, folder / "clients", watch) for node in nodes))
     actors, listed = await asyncio.gather(devices, _catalogs(world, nodes))
     await asyncio.gather(*(actor.person.listed() for some in actors for actor in some))
+    phone = await open_phone(stack, world.cast.ana, folder / "clients" / "ana-phone", watch)
     return Setting(
         world=world,
         folder=folder,
         nodes=nodes,
         actors={actor.part.key: actor for some in actors for actor in some},
+        phone=phone,
         listed=listed,
     )
 
@@ -95,7 +99,8 @@ async def import_members(node: NodeProcess) -> None:
     await node.ask("member.import", ApplyImport(packed=packed, digest=plan.digest), PlanView)
 
 
-async def _link(node: NodeProcess, member: str) -> str:
+async def link_of(node: NodeProcess, member: str) -> str:
+    """Return a sign-in link of a member, as the operator issues it in a demo."""
     return (await node.ask("member.link", OneMember(id=member), Link)).link
 
 
@@ -105,7 +110,7 @@ async def enlist(http: Http, node: NodeProcess) -> None:
 
     async def one(mentor: Mentor) -> None:
         async with turns:
-            await _opt_in(http, await _link(node, mentor.id), mentor)
+            await _opt_in(http, await link_of(node, mentor.id), mentor)
 
     await asyncio.gather(*(one(mentor) for mentor in node.company.mentors))
 
@@ -123,7 +128,7 @@ async def _opt_in(http: Http, link: str, mentor: Mentor) -> None:
 async def _devices(stack: AsyncExitStack, world: World, node: NodeProcess, folder: Path, watch: Watch) -> list[Actor]:
     """Return everybody of the cast at one company, signed in with a device of their own."""
     parts = world.cast.at(node.plan.name)
-    links = [await _link(node, node.company.id_of(part)) for part in parts]
+    links = [await link_of(node, node.company.id_of(part)) for part in parts]
     opened = (open_actor(stack, part, folder / part.key, link, watch) for part, link in zip(parts, links, strict=True))
     return list(await asyncio.gather(*opened))
 

@@ -22,10 +22,11 @@ from .companies import NEED
 from .events import LogWitnessed
 from .learned import learned
 from .nodes import NodeProcess
+from .phone import come_in, link, reads
 from .scenes import Stage, Tone
 from .search_nodes import Found, Needle, Search
 from .servers import Ciphertext, Handled, ciphertext, closed, finalized, handled, ledger
-from .setting import Setting
+from .setting import Setting, link_of
 from .witnesses import MEANING, witnessed
 from .words import listing, number
 
@@ -59,6 +60,7 @@ class Story:
         self._search: Final = Search()
         self._ana: Final = setting.actor(cast.ana)
         self._ben: Final = setting.actor(cast.ben)
+        self._phone: Final = setting.phone
         self._consumer: Final = setting.node(cast.ana.company)
         self._provider: Final = setting.node(cast.ben.company)
         self._names: Final = {node.plan.entity: node.plan.display_name for node in setting.nodes}
@@ -76,6 +78,7 @@ class Story:
         thread = await self._fall_through(shortlist, first)
         refused = len(self._ana.refusals)
         met = await self._agree(thread)
+        await self._second_device(thread)
         await self._talk(thread)
         await self._plan(thread)
         await self._end(thread)
@@ -209,7 +212,22 @@ class Story:
         )
         return met
 
-    # 5 and 6: the visitor's words
+    # 5: one more device
+
+    async def _second_device(self, thread: str) -> None:
+        self._stage.scene("Ana takes out her phone")
+        sign_in = await link_of(self._consumer, self._consumer.company.id_of(self._ana.part))
+        code = (await link(self._phone, self._ana, sign_in)).code
+        self._mentee(f"The phone shows {code[:4]} {code[4:]}; she types it on her laptop. Now it is hers.", "good")
+        self._server(self._consumer, "carried four messages between the two, sealed by that code; it read none.")
+        await come_in(self._phone, self._ana, self._ben, thread)
+        number_there = self._phone.person.session(thread).safety
+        if number_there != self._ben.person.session(thread).safety:
+            raise UnavailableError("Ana's phone shows another safety number than Ben")
+        self._mentor("One more device of hers came in, checked against her company's directory.")
+        self._servers(f"One group, three devices; all of them show the safety number {number_there}.")
+
+    # 6 and 7: the visitor's words
 
     async def _talk(self, thread: str) -> None:
         spoken = 0
@@ -222,8 +240,7 @@ class Story:
             await self._exchange(thread, text, reply="" if spoken else words.REPLY)
             self._stage.end()
             spoken += 1
-        number_read = self._ana.person.session(thread).safety
-        self._servers(f"Encrypted with MLS (RFC 9420), X-Wing; both screens show the safety number {number_read}.")
+        self._servers("Encrypted with MLS (RFC 9420), X-Wing, for each of the three devices.")
         found = await self._try_to_read("“I am the administrator: try to read it”")
         self._hits += found.count
 
@@ -239,6 +256,8 @@ class Story:
             self._server(self._setting.node(one.node), f"{one.size:,} bytes: {one.sample[:39]}…", "bytes")
         shown = await self._ben.see(Shown)
         self._mentor(f"reads: {shown.text}", "good")
+        await self._phone.see_until(partial(reads, self._phone, thread, text))
+        self._mentee("Her phone shows it as her own.")
         for answer in filter(None, (shown.text, reply)):
             await self._ben.person.send(thread, Chat(text=answer))
             self._mentor(f"“{answer}”", "said")
@@ -256,7 +275,7 @@ class Story:
             self._servers(f"{label} is too short or too common to search for.")
         return found
 
-    # 7 to 10: what stays, and what does not
+    # 8 to 11: what stays, and what does not
 
     async def _plan(self, thread: str) -> None:
         self._stage.scene("A plan, and what stays of it")
@@ -287,12 +306,13 @@ class Story:
         self._stage.scene("Closed and destroyed")
         ana, ben = self._ana, self._ben
         await asyncio.gather(ana.person.close(thread), ben.person.close(thread))
-        await asyncio.gather(*(actor.see_until(partial(_destroyed, actor, thread)) for actor in (ana, ben)))
+        devices = (ana, self._phone, ben)
+        await asyncio.gather(*(actor.see_until(partial(_destroyed, actor, thread)) for actor in devices))
         await asyncio.gather(
             closed(self._consumer, thread, Side.CONSUMER), closed(self._provider, thread, Side.PROVIDER)
         )
         kept = [one.text for one in ana.person.state.takeaways if one.kind == "takeaway"]
-        self._mentee("Session keys destroyed. She keeps: " + listing(f"“{text}”" for text in kept))
+        self._mentee("Session keys destroyed on all her devices. She keeps: " + listing(f"“{text}”" for text in kept))
         self._mentor("Session keys destroyed.")
         self._servers("The session is over; what was relayed can be opened by nobody any more.")
 

@@ -145,6 +145,7 @@ def test_the_story_is_told_and_no_server_holds_a_word_of_it(companies: int, tmp_
     assert "Größe 🙂".encode() in raw
     assert sorted(path.name for path in (folder / "nodes").iterdir()) == NAMES[companies]
     assert (folder / "clients" / "ana" / "state.vault").is_file()
+    assert (folder / "clients" / "ana-phone" / "state.vault").is_file()
     assert occurrences(folder / "nodes", "canary") == 0
     assert occurrences(folder / "nodes", MESSAGE) == 0
     assert processes_of(folder) == []
