@@ -269,9 +269,9 @@ def _plain(value: object) -> str:
 @click.option("--remove", metavar="DEVICE", help="Remove this device of yours.")
 @person_command
 async def devices(me: Person, terminal: Terminal, remove: str | None) -> None:
-    """List the devices of your account, or remove one."""
+    """List the devices of your account, or remove one, also from the sessions that are open here."""
     if remove is not None:
-        await me.api.remove_device(remove)
+        await me.remove_device(remove)
     listed = (await me.api.me()).devices
     rows = [(one.device, one.hint, _day(one.added_on), _day(one.seen_on), "this" if one.this else "") for one in listed]
     terminal.table(listed, ("device", "name", "added", "seen", ""), rows, empty="Your account has no device.")

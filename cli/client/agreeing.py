@@ -114,10 +114,16 @@ def take_verified(
         state, yes = say_yes(core, state.with_thread(record), record, agreement.slot)
         welcome = Outgoing(id=core.envelope_id(), kind="welcome", ciphertext=unb64(yes.private, what="private part"))
         session = state.session(record.thread)
-        state = state.with_session(replace(session, outbox=(*session.outbox, welcome)))
+        state = state.with_session(replace(session, outbox=(*session.outbox, welcome), welcome=welcome.id))
         record = state.thread(record.thread)
-    elif not record.consent or consent_hash(record.consent) != agreement.consent:
-        raise UnverifiedError("another device of yours said yes to this request, or nobody did", code="wrong-consent")
+    elif not record.consent:
+        raise RefusedError(
+            "another device of yours said yes to this request, and brings the session here; if none of yours did, "
+            "somebody made it up",
+            code="other-device",
+        )
+    elif consent_hash(record.consent) != agreement.consent:
+        raise UnverifiedError("the agreement names another consent than this device's", code="wrong-consent")
     used = replace(record, state=AGREED, private="", reply_key=b"", key_packages=())
     state = tell_name(core, state.with_thread(used), used)
     secured = Secured(thread=record.thread, role="mentor", witnessed=record.witnessed)

@@ -22,13 +22,14 @@ from node.api.exchange import (
 )
 from node.api.safe import TakeOut
 from node.api.search import Labels, OfferPreview, SearchNeed, Suggestions, SuggestTopics, WantLabels
+from node.api.siblings import Siblings, TellSiblings
 from node.matching.typeahead import Suggestion
 from node.services.accounts import Redeemed
 from node.services.blobs import StoredBlob
 from node.services.consents import ConsentKind, ConsentText
 from node.services.consumer import Ask
 from node.services.contacts import GiveToken
-from node.services.devices import DeviceView, EnrolDevice
+from node.services.devices import DeviceView, EnrolDevice, EnrolledDevice
 from node.services.erasure import ErasureReceipt, PersonExport
 from node.services.foreign_checks import DirectoryTokenGiven, WantDirectoryToken
 from node.services.key_lookup import KeyAnswer, KeyQuery
@@ -248,6 +249,14 @@ class NodeApi:
         """Send one encrypted session message."""
         command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, epoch=sent.epoch, ciphertext=b64(sent.ciphertext))
         await self._do("POST", f"/threads/{thread}/envelopes", command)
+
+    async def siblings(self, audience: str) -> tuple[EnrolledDevice, ...]:
+        """Return the person's devices with their keys towards one audience."""
+        return parse_answer(await self._do("GET", "/me/siblings", query={"audience": audience}), Siblings).devices
+
+    async def tell_sibling(self, thread: str, side: SideName, item: bytes) -> None:
+        """Hand a sealed word about a session to the person's other devices."""
+        await self._do("POST", f"/threads/{thread}/siblings", TellSiblings(side=side, item=b64(item)))
 
     # Files
 

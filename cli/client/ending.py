@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from protocol.session import LIFE_S
 
 from .mentoring import WAITING, forgotten
@@ -25,6 +27,9 @@ def let_go(state: ClientState, *, now: int) -> ClientState:
     for thread, record in state.threads.items():
         if record.role == "mentor" and record.state == WAITING and record.deadline + 86_400 <= now:
             state = forgotten(state, thread=thread, outcome="EXPIRED", reason="expired", now=now)
+    joining = {name: one for name, one in state.joining.items() if one.since + LIFE_S > now}
+    if len(joining) < len(state.joining):
+        state = replace(state, joining=joining)
     waiting = {ask.active for ask in state.asks.values()}
     old = [
         name

@@ -12,8 +12,10 @@ from protocol.e2ee.crypto import Change, CheckMember, Removed
 from protocol.e2ee.frames import Close, Frame, Gone, encode_frame
 from protocol.e2ee.mls.engine import Session
 from protocol.encoding import decode
+from protocol.errors import MeshError
 
 from .core import ENGINE, Core, fresh_secret
+from .handoff import handed_on
 from .members import checked, is_own
 from .records import FrameRecord, Outgoing, SessionRecord, ThreadRecord
 from .state import ClientState
@@ -42,6 +44,8 @@ def wants_turn(state: ClientState, thread: str, *, now: int) -> bool:
         return False
     if session.commit is not None:
         return session.commit.at + PATIENCE_S <= now
+    if (session.newcomers or session.leaving) and not ENGINE.is_closed(group):
+        return True
     return not _is_waiting(session, now) and ENGINE.wants_update(group, now=now)
 
 
@@ -58,7 +62,14 @@ def renewed(core: Core, state: ClientState, thread: str) -> ClientState:
     if session.commit is not None:
         return state.with_session(_commit_again(core, session))
     check = member_check(state, record, session, now=now)
-    group, data = ENGINE.change(ENGINE.load(session.state), check=check, now=now, entropy=fresh_secret())
+    before = ENGINE.load(session.state)
+    add, remove = _wanted(session, before)
+    try:
+        group, data = ENGINE.change(before, add=add, remove=remove, check=check, now=now, entropy=fresh_secret())
+    except MeshError:
+        if not add:
+            raise
+        return state.with_session(replace(session, newcomers={}))  # a package that does not hold
     commit = Outgoing(
         id=core.envelope_id(), kind="commit", ciphertext=data, epoch=ENGINE.epoch(group) + session.ahead, at=now
     )
@@ -67,10 +78,23 @@ def renewed(core: Core, state: ClientState, thread: str) -> ClientState:
     )
 
 
+def _wanted(session: SessionRecord, group: Session) -> tuple[list[bytes], list[str]]:
+    """Return the key packages to add and the devices to remove; who lost its place is both."""
+    members = {one.device for one in ENGINE.members(group)}
+    gone = dict.fromkeys((*session.leaving, *session.newcomers))
+    return list(session.newcomers.values()), [one for one in gone if one in members]
+
+
 def changed(
-    state: ClientState, record: ThreadRecord, session: SessionRecord, event: Change | Removed, *, now: int
+    state: ClientState,
+    record: ThreadRecord,
+    session: SessionRecord,
+    event: Change | Removed,
+    *,
+    number: int,
+    now: int,
 ) -> tuple[ClientState, list[Event]]:
-    """Return the state after a new epoch; `session` holds the group of it already."""
+    """Return the state after a new epoch; `session` holds its group already, `number` is the hub's of the commit."""
     session = replace(session, commit=None)
     if isinstance(event, Removed):
         sentence = "This device was taken out of the session; nothing more can be read or sent here"
@@ -81,6 +105,11 @@ def changed(
     events: list[Event] = []
     if event.joined or event.left:
         events = [Devices(thread=record.thread, joined=len(event.joined), left=len(event.left))]
+    if event.welcome:
+        state = handed_on(state, record, session, welcome=event.welcome, number=number, now=now)
+    still = {name: one for name, one in session.newcomers.items() if name not in event.joined}
+    leaving = tuple(one for one in session.leaving if one in members)
+    session = replace(session, newcomers={} if event.welcome else still, leaving=leaving)
     return state.with_thread(record).with_session(session), events
 
 

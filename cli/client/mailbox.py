@@ -14,47 +14,34 @@ from msgspec.structs import replace
 
 from node.api.exchange import Entry
 from protocol.bodies import (
-    AgreedBody,
-    CancelledBody,
     CancelReason,
-    DeclinedBody,
-    ExpiredBody,
-    OfferedBody,
-    RefusedBody,
-    VerifiedBody,
 )
-from protocol.e2ee.sealing import open_quote
-from protocol.encoding import b64, decode_loose, unb64
-from protocol.envelope import parse_envelope
+from protocol.encoding import decode_loose
 from protocol.errors import LimitError, MeshError, MissingError, RefusedError, UnavailableError, UnverifiedError
-from protocol.text import displayable
 
 from .account import Accounts
-from .agreeing import AGREED, take_agreed, take_private, take_verified
-from .asking import take_offer
+from .agreeing import AGREED
 from .core import Core
 from .ending import let_go
+from .entries import STALE, Step, called_off, problem_of, take_entry
 from .epochs import renewed, too_old, wants_turn
 from .files import sweep_files
 from .giving import give_tokens
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
-from .mentoring import SAID_YES, WAITING, Mentoring, forgotten, take_request
-from .needs import ENDED, ended
-from .pins import Opened, UnknownSenderError, name_of, open_item
+from .mentoring import Mentoring
+from .pins import UnknownSenderError
 from .records import Outgoing, ParkedRecord, ThreadRecord
 from .requesting import Requesting
-from .session import OVER, destroyed, sent, take_envelope
+from .session import sent
+from .siblings import Siblings, leaves
 from .state import ClientState
-from .views import Alarm, Cancelled, Countered, Event, Problem, Refused
+from .views import Event
 
-Step = tuple[ClientState, list[Event]]
 #: An entry is looked at so often, each time with something more: a document, a proof.
 TURNS: Final = 3
 #: An entry waits so long for its sender's keys to be listed.
 PARKED_S: Final = 3600
 MAX_PARKED: Final = 64
-#: A hub's answer to what was encrypted for an epoch long over.
-STALE: Final = "stale-epoch"
 
 
 class Storing(Protocol):
@@ -70,6 +57,7 @@ class MailboxLoop:
 
     def __init__(self, core: Core, accounts: Accounts, requesting: Requesting, checks: KeyChecks) -> None:
         self._core: Final = core
+        self._siblings: Final = Siblings(core, checks)
         self._accounts: Final = accounts
         self._requesting: Final = requesting
         self._mentoring: Final = Mentoring(core, checks)
@@ -163,13 +151,17 @@ class MailboxLoop:
             await self._cancel()
             await give_tokens(self._core)
             for thread in list(self._core.state().sessions):
-                await self.flush(thread)
-                if wants_turn(self._core.state(), thread, now=self._core.now()):
-                    self._core.vault.update(partial(renewed, self._core, thread=thread))
-                    await self.flush(thread)
+                await self._turn_of(thread)
+            await self._siblings.turn()
             events += await self._requesting.go_on()
             self.tidy()
         return events
+
+    async def _turn_of(self, thread: str) -> None:
+        await self.flush(thread)
+        if wants_turn(self._core.state(), thread, now=self._core.now()):
+            self._core.vault.update(partial(renewed, self._core, thread=thread))
+            await self.flush(thread)
 
     def tidy(self) -> None:
         """Let go of what is over: sessions, briefs nobody answered, what was left of old threads."""
@@ -187,6 +179,20 @@ class MailboxLoop:
                 await self._core.api().cancel(record.thread, record.side, reason)
             why = record.reason or record.cancel
             self._core.vault.update(partial(called_off, thread=record.thread, reason=why, now=self._core.now()))
+
+    async def devices_in_sessions(self, device: str) -> dict[str, str]:
+        """Return by thread the key of one of the person's devices in each open session."""
+        return await self._siblings.keys_of(device)
+
+    async def take_out(self, leaving: dict[str, str]) -> None:
+        """Let devices, by thread, go out of open sessions."""
+        for thread, key in leaving.items():
+            self._core.vault.update(partial(leaves, thread=thread, key=key))
+            await self._turn_of(thread)
+
+    def look_for_siblings(self) -> None:
+        """Look at the own devices of every session at the next turn: one came or went."""
+        self._siblings.look_again()
 
     async def flush(self, thread: str) -> bool:
         """Hand the session's stored envelopes to the node, in order; False while the node is away or not ready."""
@@ -222,154 +228,3 @@ def _parked(entry: Entry, state: ClientState, *, now: int) -> Step:
         return state, [problem_of(entry, NotListedYetError("too much waits for keys that are not listed"))]
     record = ParkedRecord(thread=entry.thread, entry=msgspec.json.encode(entry), since=now)
     return replace(state, parked=(*state.parked, record)), []
-
-
-def take_entry(core: Core, state: ClientState, entry: Entry) -> Step:
-    """Return the state with what an entry says. Raises: MeshError: it cannot be used, and nothing has changed."""
-    data = unb64(entry.data, what="mailbox entry")
-    if entry.kind == "request":
-        return take_request(core, state, entry.thread, data)
-    record = state.threads.get(entry.thread)
-    if record is None or record.side != entry.side:
-        return state, []  # forgotten here, or of another device
-    match entry.kind:
-        case "envelope":
-            return _envelope(core, state, record, data)
-        case "notice":
-            return _notice(core, state, record, displayable(data.decode("utf-8", "replace"), lines=False)[:60])
-        case _:
-            opened = open_item(state, data, audience=state.signed_in.entity)
-            return _message(core, state, record, opened)
-
-
-def _message(core: Core, state: ClientState, record: ThreadRecord, opened: Opened) -> Step:
-    head = opened.message.head
-    if (opened.entity, head.thread) != (record.peer, record.thread) or head.side == record.side:
-        raise UnverifiedError("message belongs to another thread", code="wrong-thread")
-    if record.role == "mentee":
-        return _to_mentee(core, state, record, opened)
-    return _to_mentor(core, state, record, opened)
-
-
-def _to_mentee(core: Core, state: ClientState, record: ThreadRecord, opened: Opened) -> Step:
-    now, body = core.now(), opened.message.body
-    if record.state in (*ENDED, OVER):
-        return state, []
-    if isinstance(body, OfferedBody) and record.state == "REQUESTED":
-        return take_offer(state, record, opened, now=now), []  # of a backup that the node asked by itself
-    if isinstance(body, OfferedBody) and record.state == "ACCEPTED":
-        return _countered(state, record, body.quote, now)
-    if isinstance(body, AgreedBody) and record.state == "ACCEPTED":
-        return take_agreed(core, state, record, opened)
-    return _ending(state, record, opened, now)
-
-
-def _ending(state: ClientState, record: ThreadRecord, opened: Opened, now: int) -> Step:
-    match opened.message.body:
-        case DeclinedBody(reason=no):
-            return _no(state, record, "DECLINED", no, now)
-        case RefusedBody(reason=refusal):
-            return _no(state, record, "TERMINATED", refusal, now)
-        case ExpiredBody():
-            return _no(state, record, "EXPIRED", "expired", now)
-        case CancelledBody(reason=reason):
-            return _cancelled(state, record, reason, now)
-        case _:
-            return state, []
-
-
-def _to_mentor(core: Core, state: ClientState, record: ThreadRecord, opened: Opened) -> Step:
-    match opened.message.body:
-        case VerifiedBody() if record.state in (WAITING, SAID_YES):
-            return take_verified(core, state, record, opened)
-        case CancelledBody(reason=reason) if record.state not in (*ENDED, OVER):
-            return _cancelled(state, record, reason, core.now())
-        case _:
-            return state, []
-
-
-def _no(state: ClientState, record: ThreadRecord, outcome: str, reason: str, now: int) -> Step:
-    event = Refused(thread=record.thread, entity=record.peer, org=name_of(state, record.peer), reason=reason)
-    return ended(state, thread=record.thread, outcome=outcome, reason=reason, now=now), [event]
-
-
-def _countered(state: ClientState, record: ThreadRecord, sealed: str, now: int) -> Step:
-    """Take other times of the same person; `take_up` accepts one."""
-    quote = open_quote(sealed, record.quote_key, record.context)
-    ask = state.asks.get(record.ask)
-    candidate = next((one for one in quote.candidates if one.ref == record.ref), None)
-    if ask is None or candidate is None:
-        raise UnverifiedError("the mentor's answer is about somebody else", code="wrong-context")
-    offered = tuple(
-        replace(one, candidate=candidate, valid_until=quote.valid_until)
-        if (one.thread, one.candidate.ref) == (record.thread, record.ref)
-        else one
-        for one in ask.offered
-    )
-    record = replace(record, state="OFFERED", deadline=quote.valid_until, updated_at=now)
-    event = Countered(
-        thread=record.thread,
-        entity=record.peer,
-        org=name_of(state, record.peer),
-        slots=candidate.slots,
-        valid_until=quote.valid_until,
-    )
-    return state.with_thread(record).with_ask(replace(ask, offered=offered)), [event]
-
-
-def _cancelled(state: ClientState, record: ThreadRecord, reason: str, now: int) -> Step:
-    event = Cancelled(thread=record.thread, reason=reason)
-    return _over(state, record, reason, now), [event]
-
-
-def _over(state: ClientState, record: ThreadRecord, reason: str, now: int) -> ClientState:
-    """Return the state after a thread was called off; before the agreement the next person may be asked."""
-    if record.thread in state.sessions:
-        state = destroyed(state, record.thread, now=now)
-        return state.with_thread(replace(state.thread(record.thread), state="CANCELLED", reason=reason))
-    if record.role == "mentee":
-        return ended(state, thread=record.thread, outcome="CANCELLED", reason=reason, now=now)
-    return forgotten(state, thread=record.thread, outcome="CANCELLED", reason=reason, now=now)
-
-
-def _notice(core: Core, state: ClientState, record: ThreadRecord, code: str) -> Step:
-    """Take the node's own word: nobody answered, or the other organization does not take the message."""
-    if code.startswith(f"{STALE} "):
-        return too_old(core, state, record.thread, code.removeprefix(f"{STALE} ")), []
-    if record.state in (*ENDED, OVER, AGREED):
-        return state, []
-    if record.role == "mentee":
-        return _no(state, record, "EXPIRED" if code == "no-answer" else "TERMINATED", code, core.now())
-    event = Cancelled(thread=record.thread, reason=code)
-    outcome = "EXPIRED" if code == "expired" else "TERMINATED"
-    return forgotten(state, thread=record.thread, outcome=outcome, reason=code, now=core.now()), [event]
-
-
-def _envelope(core: Core, state: ClientState, record: ThreadRecord, item: bytes) -> Step:
-    envelope = parse_envelope(item)
-    if envelope.header.kind == "welcome":
-        late = record.role == "mentee" and record.attested == "node" and record.thread not in state.sessions
-        if envelope.header.side != "provider" or not late or not record.answer_seed:
-            return state, []
-        after, event = take_private(core, state, record, b64(envelope.ciphertext))
-        return after, [event]
-    if record.thread not in state.sessions:
-        return state, []  # destroyed, or not open yet: then its first message is the welcome
-    return take_envelope(core, state, record, envelope)
-
-
-def problem_of(entry: Entry, error: MeshError) -> Event:
-    """Return what is told of an entry that cannot be used: the reason by its name, and a sentence."""
-    if isinstance(error, UnverifiedError):
-        sentence = f"Something that does not verify was not believed: {error}"
-        return Alarm(thread=entry.thread, sentence=sentence, code=error.code)
-    return Problem(thread=entry.thread, code=error.code, sentence=str(error))
-
-
-def called_off(state: ClientState, *, thread: str, reason: str, now: int) -> ClientState:
-    """Return the state after this person stepped back: nobody else is asked for the same need by itself."""
-    record = state.thread(thread)
-    ask = state.asks.get(record.ask)
-    if ask is not None and ask.active == thread:
-        state = state.with_ask(replace(ask, active="", goes_on=False))
-    return _over(state, replace(record, cancel=""), reason, now)

@@ -171,12 +171,12 @@ def take_request(core: Core, state: ClientState, thread: str, data: bytes) -> tu
 
 
 def _sealing_record(state: ClientState, opened: Opened) -> SealingRecord:
-    """Return this device's key that the brief is sealed to. Raises: UnverifiedError."""
+    """Return this device's key that the brief is sealed to. Raises: RefusedError: it is for another device."""
     own = {one.hash: one for one in state.sealing}
     for wrapped in opened.message.as_(AcceptedBody).brief.wrapped:
         if wrapped.key in own:
             return own[wrapped.key]
-    raise UnverifiedError("a request is sealed to somebody else than this device", code="wrong-key")
+    raise RefusedError("a request is sealed to another device than this one", code="other-device")
 
 
 def _audience(state: ClientState, opened: Opened) -> str:

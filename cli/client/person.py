@@ -31,13 +31,14 @@ from .blocks import with_block, without_block
 from .board import restarted
 from .contacts import contact_named, without_tokens
 from .core import Core
+from .entries import called_off
 from .files import Files
 from .giving import give_tokens
 from .http import Http
 from .kept_views import Restored
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .linking import Linking, approve, begin_linking
-from .mailbox import MailboxLoop, called_off
+from .mailbox import MailboxLoop
 from .masterkey import MasterKeys
 from .mentoring import WAITING, Mentoring
 from .newkeys import trusted
@@ -149,7 +150,9 @@ class Person:
 
     async def approve(self, code: str) -> Approved:
         """Let the device into the account that shows this code, or this text of a QR code."""
-        return await approve(self._core, code)
+        done = await approve(self._core, code)
+        self._loop.look_for_siblings()
+        return done
 
     async def sync(self) -> Synced:
         """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""
@@ -159,6 +162,16 @@ class Person:
         except MeshError as error:
             self.archive.warnings.append(f"The archive at your node is not up to date: {error}")
         return replace(done, warnings=(*done.warnings, *self.archive.warnings))
+
+    async def remove_device(self, device: str) -> None:
+        """Take a device of one's own out of the account, and out of every session that is open here.
+
+        Its sessions go on without it as soon as the hub has ordered the change; `poll` or `events` sends what waits.
+        Raises: MissingError: no such device; RefusedError: this client is no device.
+        """
+        leaving = await self._loop.devices_in_sessions(device)
+        await self.api.remove_device(device)
+        await self._loop.take_out(leaving)
 
     async def listed(self) -> None:
         """Return once this device stands in the key directory wherever it enrolled; before, nobody can be met with it.

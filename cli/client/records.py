@@ -262,6 +262,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told. `token`
     was given by the mentor's device after both would meet again. `code` is the last comparison of short codes, `runs`
     how many there were. `vouched`: the key directory stands for the name.
+    `welcome` is the own envelope that began the session, until the hub has ordered it.
+    `newcomers` are key packages of own devices to be added, `leaving` those to be taken out, `invited` those asked in.
     """
 
     thread: str
@@ -280,6 +282,10 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     closed_theirs: bool = False
     commit: Outgoing | None = None
     ahead: int = 0
+    welcome: str = ""
+    newcomers: dict[str, bytes] = msgspec.field(default_factory=dict)
+    leaving: tuple[str, ...] = ()
+    invited: tuple[str, ...] = ()
     private: tuple[PrivateNote, ...] = ()
     uploads: tuple[UploadRecord, ...] = ()
     code: Run | None = None

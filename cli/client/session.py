@@ -146,7 +146,7 @@ def take_envelope(
         raise
     session = replace(session, state=ENGINE.dump(group))
     if not isinstance(event, Received):
-        return changed(state, record, session, event, now=now)
+        return changed(state, record, session, event, number=header.number or 0, now=now)
     return _said(core, state.with_session(session), record, event, envelope)
 
 

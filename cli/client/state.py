@@ -27,6 +27,7 @@ from .records import (
     TakeawayRecord,
     ThreadRecord,
 )
+from .sibling_records import JoiningRecord, WordRecord
 
 VERSION: Final = 1
 
@@ -51,6 +52,8 @@ class ClientState(Record, frozen=True, kw_only=True):
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
+    joining: dict[str, JoiningRecord] = msgspec.field(default_factory=dict)
+    words: tuple[WordRecord, ...] = ()
     recovery: RecoveryRecord | None = None
     archive: ArchiveRecord = ArchiveRecord()
     self_checks: dict[str, SelfCheckRecord] = msgspec.field(default_factory=dict)

@@ -19,6 +19,7 @@ from .relay import RELAY_ROUTES
 from .routes import Route
 from .safe import SAFE_ROUTES
 from .search import SEARCH_ROUTES
+from .siblings import SIBLING_ROUTES
 from .witness import WITNESS_ROUTES
 
 ALL_ROUTES: Final[tuple[Route, ...]] = (
@@ -31,6 +32,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *BLOB_ROUTES,
+    *SIBLING_ROUTES,
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,
     *RELAY_ROUTES,

@@ -28,6 +28,8 @@ TOKEN_BYTES: Final = 32
 DAY_S: Final = 86_400
 #: Links that one address can have open at once; further wishes are answered alike and send nothing.
 OPEN_LINKS: Final = 3
+#: Stands for the device in a sign-in whose device was removed, so that the device can tell its owner.
+REMOVED: Final = "removed"
 #: Clients that one member can have signed in; one more ends the oldest.
 MAX_SIGN_INS: Final = 10
 
@@ -194,6 +196,10 @@ class Accounts:
         if known is None or not known.active or known.row.expires_at <= now:
             raise UnverifiedError("signed out: sign in again", code="token")
         row = known.row
+        if row.device == REMOVED:
+            raise UnverifiedError(
+                "this device was removed: another device of yours took it out of your account", code="device-removed"
+            )
         if row.expires_at != self._idle_end(now):
             await self._stay(row)
         return Person(member=row.member, sign_in=name, device=row.device, mailbox=known.mailbox)

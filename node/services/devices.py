@@ -20,7 +20,7 @@ from protocol.ids import ID_BYTES, Bytes32, random_id
 from protocol.signing import VerifyKey
 from protocol.text import check_displayable
 
-from .accounts import Person, day_of, live_enrolments
+from .accounts import REMOVED, Person, day_of, live_enrolments
 from .labels import label_for, mailbox_label
 from .mail import Recipient, compose
 from .notices import KeysChanged, NewDevice
@@ -152,7 +152,7 @@ class Devices:
         await writer.insert(mail)
 
     async def remove(self, person: Person, device: str) -> None:
-        """Remove a device and sign it out.
+        """Remove a device and sign it out; its program is told why.
 
         Raises: MissingError: not a device of this person. RefusedError: this client is signed in by a link alone.
         """
@@ -162,7 +162,8 @@ class Devices:
             if not await writer.delete(DeviceRow, where(device=device, member=person.member)):
                 raise MissingError("you have no such device")
             await writer.delete(EnrolmentRow, where(device=device))
-            await writer.delete(SignInRow, where(member=person.member, device=device))
+            signed_in = await writer.find(SignInRow, where(member=person.member, device=device))
+            await writer.put(*(replace(row, device=REMOVED) for row in signed_in))
             writer.on_commit(self._changed)
 
     async def views(self, person: Person) -> tuple[DeviceView, ...]:

@@ -14,8 +14,9 @@ from node.rows import LabelRow
 from protocol.errors import LimitError
 
 #: `quote` and `message` carry a signed handshake item, `request` one that awaits this person's answer, `envelope`
-#: session ciphertext, `notice` a code of the node's own (the other side is unreachable, a link was used …).
-EntryKind = Literal["quote", "message", "request", "envelope", "notice"]
+#: session ciphertext, `sibling` what one of the person's devices tells another, `notice` a code of the node's own (the
+#: other side is unreachable, a link was used …).
+EntryKind = Literal["quote", "message", "request", "envelope", "sibling", "notice"]
 
 MAX_PAGE: Final = 200
 MAX_WAIT_S: Final = 60.0
@@ -44,7 +45,7 @@ class Mailboxes:
         if head is None and await tx.get(LabelRow, label) is None:
             return  # an erasure takes both rows, so whoever has a head has the label
         cursor, total = (head.cursor, head.total) if head else (0, 0)
-        if kind == "envelope" and total > MAX_WAITING_BYTES:
+        if kind in {"envelope", "sibling"} and total > MAX_WAITING_BYTES:
             await self._check_room(tx, label, total)
         row = MailboxRow(
             label=label,

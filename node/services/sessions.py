@@ -142,6 +142,15 @@ class Sessions:
             else:
                 await self._send(tx, session, envelope)
 
+    async def tell(self, label: str, thread: str, side: Side, item: bytes) -> None:
+        """Hand what one device of a person says about a session to the person's other devices.
+
+        Raises: MissingError: not this person's session; RefusedError: it is over; LimitError: too much waits.
+        """
+        async with self._store.write() as tx:
+            await self.open_of(tx, label, thread, side)
+            await self._mailboxes.add(tx, label, "sibling", item, thread=thread, side=side.value)
+
     async def open_of(self, tx: Reader, label: str, thread: str, side: Side) -> SessionRow:
         """Return a person's own session. Raises: MissingError: there is none; RefusedError: it is over."""
         session = await tx.get(SessionRow, thread, side.value)
@@ -174,7 +183,11 @@ class Sessions:
             await self._require_nothing_to_come(tx, peer, header.thread, side)
             raise MissingError("no such session")
         if session.state == CLOSED and header.kind == "close":
-            return  # the hub's echo of the last word, which both sides know already
+            # The hub's echo of the last word: both sides know it, but not every device of this one.
+            if header.seq > session.heard:
+                await tx.put(replace(session, heard=header.seq))
+                await self._show(tx, session, envelope)
+            return
         if session.state != OPEN:
             raise RefusedError("this session is over", code="session-over")
         if to_hub and header.side != Side.CONSUMER.value:

@@ -109,6 +109,9 @@ class SessionCrypto(Protocol[S]):
     def epoch(self, state: S) -> int:
         """Return the number of the epoch, which stands in clear in every ciphertext of it."""
 
+    def context(self, state: S) -> bytes:
+        """Return the 32 bytes that the group is bound to."""
+
     def encrypt(self, state: S, frame: bytes, *, entropy: bytes) -> tuple[S, bytes]:
         """Return the state after sending, and the ciphertext of `frame` for every other member. `entropy`: 32 bytes.
 

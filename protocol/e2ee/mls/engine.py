@@ -32,7 +32,7 @@ from .nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode, read_key_pac
 from .profile import AGREEMENT, BASIC, PRODUCT, VERSION
 from .proof import agreement_proven, proof_of
 from .schedule import GroupContext, export
-from .state import Group, alone, check_context, message_name, random_bytes
+from .state import Group, agreement_of, alone, check_context, message_name, random_bytes
 from .suites import SUITES, X_WING, Suite
 
 _STATE_VERSION: Final = 1
@@ -121,6 +121,9 @@ class MlsCrypto:
 
     def epoch(self, state: Session) -> int:
         return _open(state).epoch
+
+    def context(self, state: Session) -> bytes:
+        return agreement_of(_open(state).context)
 
     def encrypt(self, state: Session, frame: bytes, *, entropy: bytes) -> tuple[Session, bytes]:
         spoken, data = group.speak(_open(state), frame, entropy=random_bytes(entropy, "guard", 4))

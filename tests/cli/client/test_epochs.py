@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.core import ENGINE
+from cli.client.entries import problem_of, take_entry
 from cli.client.epochs import PATIENCE_S, renewed, too_old, wants_turn
-from cli.client.mailbox import problem_of, take_entry
 from cli.client.session import MAX_FRAME_BYTES, view, with_frame
 from cli.client.views import Alarm, Event, Problem, Shown
 from node.api.exchange import Entry

@@ -30,6 +30,7 @@ from protocol.e2ee.recovery import open_bundle, parse_bundle
 from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words, locator_of
 from protocol.e2ee.recovery_words import parse_words
 from protocol.e2ee.safety import safety_number
+from protocol.e2ee.siblings import open_word
 from protocol.e2ee.vault import VaultKey, unlock
 from protocol.encoding import b64, decode, encode, label, length_prefixed, unb64
 from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedError
@@ -257,6 +258,12 @@ def short_code(case: Case) -> object:
     return {"sent": told, "pictures": list(code.pictures), "numbers": list(code.numbers)}
 
 
+def sibling(case: Case) -> object:
+    key, identity = PersonSealingKey(unb64(case["seed"])), VerifyKey.parse(case["key"])
+    heard = open_word(unb64(case["input"]), key, identity, audience=case["audience"], now=case["now"])
+    return {"device": heard.device.text, "word": encode(heard.word).decode()}
+
+
 def container(case: Case) -> object:
     data = unb64(case["input"])
     if "key" in case:
@@ -304,6 +311,7 @@ READERS = {
     "devices/sealing-keys": sealing_key,
     "devices/linking": linking,
     "devices/safety": safety,
+    "devices/siblings": sibling,
     "frames/content": frame,
     "frames/newer": newer,
     "frames/padding": padding,

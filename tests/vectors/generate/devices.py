@@ -1,6 +1,10 @@
-"""Vectors of docs/protocol/43-devices.md: derived keys, identity statements, certificates, sealing-key statements."""
+"""Vectors of docs/protocol/43-devices.md and 46-own-devices.md; what is sealed is frozen.
+
+`python -m tests.vectors.generate.devices` seals anew, which is right only when the format has changed.
+"""
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from protocol import jws
@@ -18,10 +22,13 @@ from protocol.e2ee import pake
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, certify
 from protocol.e2ee.linking import Account, LinkKey, NewSide, OldSide
 from protocol.e2ee.safety import safety_number
+from protocol.e2ee.siblings import Invite, Word, seal_word
 from protocol.encoding import b64, encode, sha256
 from protocol.signing import SigningKey
 
 Case = dict[str, Any]
+#: Checked by opening only.
+frozen: Final = ("devices/siblings.json",)
 
 NOW: Final = 1_767_000_000
 AUDIENCE: Final = b64(sha256(b"audience of the vectors"))
@@ -60,6 +67,44 @@ def files() -> dict[str, bytes]:
             "43-devices §7", "`result` is the safety number of two people with these master keys.", _safety()
         ),
     }
+
+
+def seal() -> dict[str, bytes]:
+    """Return new content of the frozen file."""
+    return {
+        "devices/siblings.json": file(
+            "46-own-devices §6",
+            "`input` is opened with the X-Wing seed `seed` for `audience` at `now`; `key` is the person's identity key "
+            "there. `result` are the sender's device key and the word.",
+            _siblings(),
+        )
+    }
+
+
+def _siblings() -> list[Case]:
+    word = Word(thread=b64(sha256(b"thread")[:16]), at=NOW, content=Invite())
+    other = PersonSealingKey(sha256(b"another sealing key"))
+
+    def item(account: AccountSecret, *, to: PersonSealingKey = SEALING, audience: str = AUDIENCE) -> bytes:
+        certificate = certify(account, DEVICE, audience=audience, now=NOW)
+        return seal_word(word, to.public, DEVICE.key(audience), certificate, audience=audience)
+
+    def case(name: str, data: bytes, **more: object) -> Case:
+        given = {"input": b64(data), "seed": b64(SEALING.seed), "key": ACCOUNT.identity(AUDIENCE).public.text}
+        return {"name": name, "now": NOW, "audience": AUDIENCE, **given, **more}
+
+    right = item(ACCOUNT)
+    result = {"device": DEVICE.key(AUDIENCE).public.text, "word": encode(word).decode()}
+    changed = right[:-1] + bytes([right[-1] ^ 1])
+    return [
+        case("an invitation", right, result=result),
+        case("a byte changed", changed, error="unverified"),
+        case("sealed to another key", item(ACCOUNT, to=other), error="unverified"),
+        case("of a stranger's device", item(STRANGER), error="unverified"),
+        case("for another audience", item(ACCOUNT, audience=OTHER), error="unverified"),
+        case("after the certificate's end", right, now=NOW + MAX_DEVICE_LIFETIME_S, error="unverified"),
+        case("cut short", right[:500], error="malformed"),
+    ]
 
 
 def file(spec: str, comment: str, cases: list[Case], **shared: object) -> bytes:
@@ -246,3 +291,8 @@ def _sealing_keys() -> list[Case]:
             "without an expiry", _signed({"device_key": device.public.text}, device, SEALING_KEY_TYP), error="malformed"
         ),
     ]
+
+
+if __name__ == "__main__":
+    for name, content in seal().items():
+        (Path(__file__).parents[1] / name).write_bytes(content)

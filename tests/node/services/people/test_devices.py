@@ -204,6 +204,9 @@ async def test_removing_a_device_signs_it_out_and_needs_a_device(world: World) -
     assert len(await world.devices.enrolled(person.member, AUDIENCE)) == 1
     with pytest.raises(MissingError):
         await world.devices.remove(now_a_device, person.device)
+    with pytest.raises(UnverifiedError, match="this device was removed") as told:
+        await world.accounts.authenticate(world.tokens[person.sign_in])
+    assert told.value.code == "device-removed"
 
 
 async def test_a_removed_device_lets_nobody_in_any_more(world: World) -> None:

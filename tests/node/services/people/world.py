@@ -86,6 +86,7 @@ class World:
     entropy: SeededEntropy = field(default_factory=SeededEntropy)
 
     def __post_init__(self) -> None:
+        self.tokens: dict[str, str] = {}
         settings = SignInSettings(page_base=lambda: BASE)
         vocabulary = Vocabulary([Concept(id=TOPIC, labels={"en": ("Presenting to the board",)})])
         self.members = Members(self.store, self.clock, self.entropy)
@@ -110,7 +111,9 @@ class World:
         """Return a person signed in by a link."""
         link = await self.accounts.issue_link((await self.member(hris_id)).member)
         redeemed = await self.accounts.redeem(link.partition("#")[2], address="192.0.2.1")
-        return await self.accounts.authenticate(redeemed.token)
+        person = await self.accounts.authenticate(redeemed.token)
+        self.tokens[person.sign_in] = redeemed.token
+        return person
 
     async def refreshed(self, person: Person) -> Person:
         """Return the same sign-in as it is now."""

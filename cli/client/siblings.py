@@ -1,0 +1,285 @@
+"""Own devices in one session: whoever is missing is invited, answers with a key package, and is told what was said.
+
+What one device tells another crosses sealed and signed; that a device is one's own is read off the logged directory,
+never off the node's list. Source: docs/protocol/46-own-devices.md §6.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from node.api.exchange import Entry
+from node.services.thread_views import SideName
+from protocol.devices import open_enrolment, open_stated_key
+from protocol.e2ee.crypto import Own
+from protocol.e2ee.keys import certify
+from protocol.e2ee.siblings import Handoff, Heard, Invite, Package, Word, open_word, reader_of, seal_word
+from protocol.encoding import b64, decode, unb64
+from protocol.envelope import parse_envelope
+from protocol.errors import MissingError, RefusedError, UnavailableError, UnverifiedError
+from protocol.sealing import SealingPublicKey
+from protocol.signing import VerifyKey
+
+from .agreeing import AGREED
+from .core import ENGINE, Core, fresh_secret
+from .handoff import spoken
+from .keychecks import KeyChecks, NotListedYetError, UnprovenError, require_listed
+from .members import checked, is_own
+from .records import FrameRecord, SessionRecord, ThreadRecord
+from .session import take_envelope
+from .sibling_records import JoiningRecord, WordRecord
+from .state import ClientState
+from .views import Event, Secured
+
+#: The own devices of a session are looked at this often.
+LOOK_EVERY_S: Final = 60
+#: An invitation that led to nothing is answered again after this long.
+PATIENCE_S: Final = 600
+#: Envelopes kept while the handoff is awaited; what is more, the sibling may not have told.
+MAX_HELD: Final = 512
+
+Step = tuple[ClientState, list[Event]]
+
+
+class Siblings:
+    """Brings the person's other devices into the sessions of this one."""
+
+    def __init__(self, core: Core, checks: KeyChecks) -> None:
+        self._core: Final = core
+        self._checks: Final = checks
+        self._looked: Final[dict[str, int]] = {}
+
+    def look_again(self) -> None:
+        """Look at the own devices of every session at the next turn."""
+        self._looked.clear()
+
+    async def keys_of(self, device: str) -> dict[str, str]:
+        """Return by thread the key that one of the person's devices, as the node names it, has in an open session."""
+        state = self._core.state()
+        keys: dict[str, str] = {}
+        for thread, session in state.sessions.items():
+            record = state.thread(thread)
+            if not _is_open(record, session):
+                continue
+            members = {one.device for one in ENGINE.members(ENGINE.load(session.state))}
+            for one in await self._core.api().siblings(record.audience):
+                if one.device == device and one.device_key in members:
+                    keys[thread] = one.device_key
+        return keys
+
+    async def turn(self) -> None:
+        """Invite own devices that are missing, and send what waits for them."""
+        with suppress(UnavailableError):  # the next turn goes on
+            await self._invite()
+            await self._send()
+
+    async def _invite(self) -> None:
+        state, now = self._core.state(), self._core.now()
+        for thread, session in state.sessions.items():
+            record = state.thread(thread)
+            if not _is_open(record, session) or now < self._looked.get(thread, 0) + LOOK_EVERY_S:
+                continue
+            found = await self._devices(record.audience)
+            self._looked[thread] = now
+            for device in found:
+                self._core.vault.update(partial(_invite, thread=thread, device=device, now=now))
+
+    async def _send(self) -> None:
+        for one in self._core.state().words:
+            to = (await self._devices(one.audience)).get(one.device)
+            if to is not None:
+                with suppress(RefusedError, MissingError):  # the session is over: nobody waits for it
+                    await self._core.api().tell_sibling(one.thread, one.side, self._sealed(one, to))
+            self._core.vault.update(partial(_said, word=one))
+
+    def _sealed(self, one: WordRecord, to: SealingPublicKey) -> bytes:
+        state, now = self._core.state(), self._core.now()
+        certificate = certify(state.account_secret, state.device_secret, audience=one.audience, now=now)
+        device = state.device_secret.key(one.audience)
+        return seal_word(decode(one.word, Word), to, device, certificate, audience=one.audience)
+
+    async def _devices(self, audience: str) -> Mapping[str, SealingPublicKey]:
+        """Return the person's other devices that stand in the directory, with a key that each can open."""
+        state, now = self._core.state(), self._core.now()
+        identity = state.account_secret.identity(audience).public.text
+        found: dict[str, SealingPublicKey] = {}
+        for one in await self._core.api().siblings(audience):
+            if one.device_key == state.device_secret.key(audience).public.text:
+                continue
+            with suppress(UnverifiedError, NotListedYetError):  # not one's own, or not yet
+                certificate = open_enrolment(one.enrolment, audience=audience, now=now)
+                if (one.enrolment.identity_key, certificate.device_key) != (identity, one.device_key):
+                    continue
+                await self._require_listed(audience, one.device_key)
+                device = VerifyKey.parse(one.device_key)
+                found[one.device_key] = open_stated_key(one.enrolment.sealing[0], device, now=now)
+        return found
+
+    async def _require_listed(self, audience: str, device: str) -> None:
+        try:
+            _listed(self._core.state(), audience, device, now=self._core.now())
+        except UnprovenError as wanted:
+            await self._checks.prove(wanted, patience_s=0)
+
+
+def take_word(core: Core, state: ClientState, entry: Entry, data: bytes) -> Step:
+    """Return the state with what another device of the person told this one.
+
+    Raises: UnverifiedError: not by an own device; UnprovenError: that device is to be looked up first; MalformedError.
+    """
+    reader = reader_of(data)
+    own = next((one for one in state.sealing if one.hash == reader), None)
+    if own is None:
+        return state, []  # for another device
+    identity = state.account_secret.identity(own.audience).public
+    heard = open_word(data, own.key, identity, audience=own.audience, now=core.now())
+    _listed(state, own.audience, heard.device.text, now=core.now())
+    if heard.word.thread != entry.thread:
+        raise UnverifiedError("what a device tells another is of another session", code="wrong-thread")
+    match heard.word.content:
+        case Invite():
+            return _invited(core, state, heard, side=entry.side, audience=own.audience), []
+        case Package(package=text):
+            return _offered(state, heard, own.audience, unb64(text, what="key package")), []
+        case Handoff() as told:
+            return _handed(core, state, entry.thread, told)
+
+
+def leaves(state: ClientState, *, thread: str, key: str) -> ClientState:
+    """Return the state with an own device that is to be taken out of a session; never this one."""
+    session = state.sessions.get(thread)
+    if session is None or key == state.device_secret.key(state.thread(thread).audience).public.text:
+        return state
+    newcomers = {name: one for name, one in session.newcomers.items() if name != key}
+    leaving = tuple(dict.fromkeys((*session.leaving, key)))
+    return state.with_session(replace(session, leaving=leaving, newcomers=newcomers))
+
+
+def held(state: ClientState, thread: str, data: bytes) -> ClientState:
+    """Return the state with an envelope kept for a session that this device is about to join."""
+    joining = state.joining.get(thread)
+    if joining is None:
+        return state
+    kept = replace(joining, held=(*joining.held, data)[-MAX_HELD:])
+    return replace(state, joining={**state.joining, thread: kept})
+
+
+def _invited(core: Core, state: ClientState, heard: Heard, *, side: SideName, audience: str) -> ClientState:
+    """Return the state with a key package for the sibling that invited."""
+    thread, now = heard.word.thread, core.now()
+    waiting = state.joining.get(thread)
+    here = state.sessions.get(thread)
+    inside = here is not None and not ENGINE.is_closed(ENGINE.load(here.state))
+    if inside or (waiting is not None and now < waiting.since + PATIENCE_S):
+        return state
+    certificate = certify(state.account_secret, state.device_secret, audience=audience, now=now)
+    own, package = ENGINE.prepare(state.device_secret.key(audience), certificate, now=now, entropy=fresh_secret())
+    joining = JoiningRecord(audience=audience, own_secret=own.secret, since=now)
+    state = replace(state, joining={**state.joining, thread: joining})
+    answer = Word(thread=thread, at=now, content=Package(package=b64(package)))
+    return spoken(state, answer, heard.device.text, side=side, audience=audience)
+
+
+def _offered(state: ClientState, heard: Heard, audience: str, package: bytes) -> ClientState:
+    """Return the state with a sibling that waits to be added."""
+    session, record = state.sessions.get(heard.word.thread), state.threads.get(heard.word.thread)
+    if session is None or record is None or record.audience != audience or not _is_open(record, session):
+        return state
+    return state.with_session(replace(session, newcomers={**session.newcomers, heard.device.text: package}))
+
+
+def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
+    """Return the state in the session, after everything that was held back for it."""
+    joining = state.joining.get(thread)
+    if joining is None:
+        return state, []
+    now, audience = core.now(), joining.audience
+    record = _record(thread, audience, told, now=now)
+    # This device looks up everybody itself, whatever its sibling has checked.
+    check = checked(state, record, peer=told.peer_identity, known=(), now=now, later=True)
+    own = Own(device=state.device_secret.key(audience), secret=joining.own_secret)
+    context = unb64(told.context, size=32, what="context")
+    group = ENGINE.join(own, unb64(told.welcome, what="welcome"), context=context, check=check, now=now)
+    theirs = (one.device for one in ENGINE.members(group) if not is_own(state, record, one, now=now))
+    record = replace(record, peer_devices=tuple(dict.fromkeys((*told.peer_devices, *theirs))))
+    session = SessionRecord(
+        thread=thread,
+        engine=ENGINE.name,
+        state=ENGINE.dump(group),
+        frames=tuple(
+            FrameRecord(number=one.number, sender=one.sender, frame=one.frame.encode("utf-8"), taken_at=now)
+            for one in told.frames
+        ),
+        name=told.name,
+        master_key=told.master_key,
+        label=told.label,
+        vouched=told.vouched,
+        again_mine=told.again_mine,
+        again_theirs=told.again_theirs,
+        closed_mine=told.closed_mine,
+        closed_theirs=told.closed_theirs,
+    )
+    waiting = {name: one for name, one in state.joining.items() if name != thread}
+    state = replace(state.with_thread(record).with_session(session), joining=waiting)
+    events: list[Event] = [Secured(thread=thread, role=record.role, witnessed=record.witnessed)]
+    for data in joining.held:
+        envelope = parse_envelope(data)
+        if (envelope.header.number or 0) > told.number:
+            with suppress(RefusedError):  # of an epoch before
+                state, more = take_envelope(core, state, state.thread(thread), envelope)
+                events += more
+    return state, events
+
+
+def _record(thread: str, audience: str, told: Handoff, *, now: int) -> ThreadRecord:
+    return ThreadRecord(
+        thread=thread,
+        role=told.role,
+        consumer=told.consumer,
+        provider=told.provider,
+        audience=audience,
+        state=AGREED,
+        updated_at=now,
+        agreement=told.agreement,
+        peer_identity=told.peer_identity,
+        topic=told.topic,
+        format=told.format,
+        length=told.length,
+        slot=told.slot,
+        ends_at=told.ends_at,
+        attested=told.attested,
+        witnessed=told.witnessed,
+    )
+
+
+def _invite(state: ClientState, *, thread: str, device: str, now: int) -> ClientState:
+    """Return the state with an invitation for an own device that is no member and was not invited."""
+    session = state.sessions.get(thread)
+    if session is None or not _is_open(state.thread(thread), session) or device in session.invited:
+        return state
+    if device in {one.device for one in ENGINE.members(ENGINE.load(session.state))}:
+        return state
+    record = state.thread(thread)
+    state = state.with_session(replace(session, invited=(*session.invited, device)))
+    word = Word(thread=thread, at=now, content=Invite())
+    return spoken(state, word, device, side=record.side, audience=record.audience)
+
+
+def _said(state: ClientState, *, word: WordRecord) -> ClientState:
+    return replace(state, words=tuple(one for one in state.words if one != word))
+
+
+def _listed(state: ClientState, audience: str, device: str, *, now: int) -> None:
+    """Return when the own directory lists a device. Raises: UnprovenError, UnverifiedError."""
+    identity = state.account_secret.identity(audience).public.text
+    origin = state.signed_in.entity
+    require_listed(state, origin=origin, audience=audience, identity_key=identity, devices=(device,), now=now)
+
+
+def _is_open(record: ThreadRecord, session: SessionRecord) -> bool:
+    """Return whether somebody can still come into a session."""
+    closed = session.closed_mine or session.closed_theirs
+    return record.state == AGREED and not closed and not ENGINE.is_closed(ENGINE.load(session.state))

@@ -1,0 +1,155 @@
+"""Several devices of one person in one session: linked while it is live, told what was said, taken out again."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from cli.client import linking as linking_module
+from cli.client.core import ENGINE
+from cli.client.person import Person
+from cli.client.unlock import create_vault, new_state
+from cli.client.views import Arrived, Devices, Shown
+from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, certify
+from protocol.e2ee.siblings import MAX_ITEM_BYTES, Invite, Word, open_word, reader_of, seal_word
+from protocol.encoding import b64, sha256
+from protocol.errors import MalformedError, UnverifiedError
+from protocol.sealing import SealingPublicKey
+
+from .world import PASSPHRASE, PROMPTS, QUICK, Company, become_mentor, companies, happens, lists_something, meet, need
+
+AUDIENCE = b64(sha256(b"audience"))
+NOW = 1_800_000_000
+
+
+async def linked(stack: AsyncExitStack, company: Company, owner: Person, member: str, name: str) -> Person:
+    """Return a further device of a person."""
+    vault = create_vault(company.folder / "clients" / name, new_state(), passphrase=PASSPHRASE, cost=QUICK)
+    device = await stack.enter_async_context(Person(vault))
+    waiting = await device.link(await company.link(member), hint=name)
+    await asyncio.gather(waiting.finish(), owner.approve(waiting.code.code))
+    await device.listed()
+    return device
+
+
+async def in_session(old: Person, new: Person, thread: str) -> None:
+    """Return once `new` was brought into the session by `old`."""
+    for _ in range(80):
+        if thread in new.state.sessions:
+            return
+        await old.poll()
+        await new.poll(wait_s=0.1)
+    raise AssertionError("the new device never came in")
+
+
+def chats(person: Person, thread: str) -> list[tuple[str, bool]]:
+    return [(one.text, one.mine) for one in person.session(thread).lines if one.kind == "chat"]
+
+
+@pytest.mark.slow
+@pytest.mark.system
+async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linking_module, "LOOK_EVERY_S", 0.02)
+    async with (
+        companies(tmp_path, "aurora", "cobalt") as (aurora, cobalt),
+        aurora.person("aurora1") as laptop,
+        cobalt.person("cobalt1") as mentor,
+        AsyncExitStack() as stack,
+    ):
+        await become_mentor(mentor)
+        await lists_something(laptop)
+        await laptop.ask(need())
+        thread = (await laptop.request(1, prompts=PROMPTS)).thread
+        await happens(mentor, Arrived)
+        await mentor.accept(thread)
+        await meet(laptop, mentor)
+        await laptop.send_chat(thread, "From the laptop")
+        assert (await happens(mentor, Shown)).text == "From the laptop"
+        await laptop.poll()
+
+        phone = await linked(stack, aurora, laptop, "aurora1", "phone")
+        await in_session(laptop, phone, thread)
+        assert (await happens(mentor, Devices)).joined == 1
+        assert chats(phone, thread) == [("From the laptop", True)]
+        assert phone.session(thread).name == "cobalt1"
+        assert phone.session(thread).safety == laptop.session(thread).safety == mentor.session(thread).safety
+        await phone.send_chat(thread, "From the phone")
+        shown = await happens(mentor, Shown)
+        assert (shown.text, shown.from_role) == ("From the phone", "mentee")
+        assert (await happens(laptop, Shown)).from_role == "mentee"
+        assert chats(laptop, thread) == [("From the laptop", True), ("From the phone", True)]
+
+        tablet = await linked(stack, cobalt, mentor, "cobalt1", "tablet")
+        await in_session(mentor, tablet, thread)
+        await tablet.send_chat(thread, "From the mentor's tablet")
+        for reader in (laptop, phone, mentor):
+            assert (await happens(reader, Shown)).text == "From the mentor's tablet"
+        assert chats(mentor, thread)[-1] == ("From the mentor's tablet", True)
+        assert chats(phone, thread)[-1] == ("From the mentor's tablet", False)
+        await mentor.send_chat(thread, "To all")
+        for reader in (laptop, phone, tablet):
+            assert (await happens(reader, Shown)).text == "To all"
+
+        # The phone is lost: a device that remains takes it out of account, session and directory.
+        (lost,) = [one.device for one in (await laptop.api.me()).devices if one.hint == "phone"]
+        await laptop.remove_device(lost)
+        assert (await happens(mentor, Devices)).left == 1
+        await laptop.poll()
+        assert len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) == 3
+        await mentor.send_chat(thread, "Without the phone")
+        assert (await happens(laptop, Shown)).text == "Without the phone"
+        with pytest.raises(UnverifiedError, match="this device was removed") as told:
+            await phone.poll()
+        assert told.value.code == "device-removed"
+        assert "Without the phone" not in [text for text, _ in chats(phone, thread)]
+
+        # What a sibling was told stands nowhere at the node in clear, and is told once.
+        assert laptop.state.words == phone.state.words == ()
+        assert phone.state.joining == {}
+
+
+# What one device tells another
+
+
+LAPTOP, PHONE = DeviceSecret(sha256(b"laptop")), DeviceSecret(sha256(b"phone"))
+ACCOUNT = AccountSecret(sha256(b"account"))
+KEY = PersonSealingKey(sha256(b"sealing"))
+THREAD = b64(sha256(b"thread")[:16])
+
+
+def word(to: SealingPublicKey = KEY.public, *, account: AccountSecret = ACCOUNT, audience: str = AUDIENCE) -> bytes:
+    said = Word(thread=THREAD, at=NOW, content=Invite())
+    certificate = certify(account, LAPTOP, audience=audience, now=NOW)
+    return seal_word(said, to, LAPTOP.key(audience), certificate, audience=audience)
+
+
+def read(item: bytes, *, now: int = NOW) -> Word:
+    return open_word(item, KEY, ACCOUNT.identity(AUDIENCE).public, audience=AUDIENCE, now=now).word
+
+
+def test_a_word_says_who_said_it_and_opens_for_its_reader_only() -> None:
+    item = word()
+    heard = open_word(item, KEY, ACCOUNT.identity(AUDIENCE).public, audience=AUDIENCE, now=NOW)
+    assert (heard.device, heard.word.content) == (LAPTOP.key(AUDIENCE).public, Invite())
+    for foreign in (
+        word(PersonSealingKey(sha256(b"another")).public),
+        word(account=AccountSecret(sha256(b"a stranger"))),
+        word(audience=b64(sha256(b"another audience"))),
+    ):
+        with pytest.raises(UnverifiedError):
+            read(foreign)
+    with pytest.raises(UnverifiedError, match="expired"):
+        read(item, now=NOW + 401 * 86_400)
+
+
+def test_a_changed_or_cut_word_is_refused() -> None:
+    item = word()
+    for place in (0, 40, 1200, len(item) - 1):
+        with pytest.raises(UnverifiedError):
+            read(item[:place] + bytes([item[place] ^ 1]) + item[place + 1 :])
+    for bad in (b"", item[:1100], bytes(MAX_ITEM_BYTES + 1)):
+        with pytest.raises(MalformedError):
+            reader_of(bad)
+    with pytest.raises(UnverifiedError):
+        read(item + b"x")
