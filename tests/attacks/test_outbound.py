@@ -61,7 +61,7 @@ def answering(*answers: list[str]) -> tuple[Lookup, list[str]]:
 @asynccontextmanager
 async def client(lookup: Lookup) -> AsyncIterator[PeerClient]:
     """Return the real client over a look-up of the test's."""
-    settings = ClientSettings(connect_s=0.5, read_s=0.5, total_s=1, development=True)
+    settings = ClientSettings(development=True)
     made = PeerClient(
         key=SigningKey(bytes(32)),
         clock=SteppedClock(),

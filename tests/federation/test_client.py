@@ -4,8 +4,10 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from federation.answers import BadAnswerError, PeerUnavailableError, UnverifiedAnswerError
 from federation.calls import Contact
@@ -106,9 +108,19 @@ def clock() -> SteppedClock:
     return SteppedClock()
 
 
+PATIENT: Final = ClientSettings(development=True, per_peer=2, answer_bytes=LIMIT)
+
+
 @pytest.fixture
 async def client(clock: SteppedClock) -> AsyncIterator[PeerClient]:
-    settings = ClientSettings(development=True, connect_s=1, read_s=0.2, total_s=0.6, per_peer=2, answer_bytes=LIMIT)
+    made = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy(), settings=PATIENT)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def impatient(clock: SteppedClock) -> AsyncIterator[PeerClient]:
+    settings = replace(PATIENT, read_s=0.2, total_s=0.6)
     made = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy(), settings=settings)
     yield made
     await made.close()
@@ -228,8 +240,6 @@ LIES: dict[str, tuple[Script, type[MeshError]]] = {
     "a decompression bomb": (compressed, BadAnswerError),
     "an answer one byte too long": (too_long, BadAnswerError),
     "an endless answer": (endless, BadAnswerError),
-    "an answer that drips": (dripping, PeerUnavailableError),
-    "no answer": (silent, PeerUnavailableError),
     "an answer cut short": (cut_short, PeerUnavailableError),
     "another protocol": (no_http, PeerUnavailableError),
     "a redirect to another host": (redirect("https://evil.example/"), BadAnswerError),
@@ -246,6 +256,14 @@ async def test_a_lie_ends_in_an_error_of_its_kind(
     with pytest.raises(error) as refusal:
         await ask(client, clock, script)
     assert "trust me" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("script", [dripping, silent], ids=lambda script: script.__name__)
+async def test_who_is_too_slow_is_a_peer_that_is_away(
+    impatient: PeerClient, clock: SteppedClock, script: Script
+) -> None:
+    with pytest.raises(PeerUnavailableError):
+        await ask(impatient, clock, script)
 
 
 async def test_the_largest_answer_allowed_is_taken(client: PeerClient, clock: SteppedClock) -> None:
