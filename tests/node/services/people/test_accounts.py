@@ -4,9 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from federation.ports import where
-from node.rows import SignInLinkRow, SignInRow
+from node.rows import MemberRow, SignInLinkRow, SignInRow
 from node.services.accounts import DAY_S, MAX_SIGN_INS, OPEN_LINKS, Accounts, SignInSettings, day_of
 from node.services.allowance import MAX_KEYS, Allowance
+from node.services.labels import mailbox_label
 from node.services.notices import SignInLink, decode_notice
 from protocol.authorization import sign_in_name
 from protocol.encoding import b64
@@ -177,6 +178,34 @@ async def test_the_store_knows_the_day_of_use_and_not_the_time(world: World) -> 
     await world.accounts.authenticate(bearer)
     (after,) = await sign_ins(world)
     assert after.expires_at == day_of(world.clock.now()) + 31 * DAY_S
+
+
+async def test_what_changes_of_an_account_is_noticed_at_the_next_request(world: World) -> None:
+    await world.add(staff(2))
+    member = (await world.member("E1")).member
+    link = (await world.accounts.issue_link(member)).partition("#")[2]
+    bearer = (await world.accounts.redeem(link, address=HERE)).token
+    before = await world.accounts.authenticate(bearer)
+    assert (await world.accounts.authenticate(bearer)) == before
+    async with world.store.write() as writer:
+        label = await mailbox_label(writer, member, world.entropy)
+        (row,) = await writer.find(SignInRow)
+        await writer.put(replace(row, device="device"))
+        known = await writer.get(MemberRow, member)
+    after = await world.accounts.authenticate(bearer)
+    assert (before.mailbox, before.device, after.mailbox, after.device) == (None, None, label, "device")
+    assert known is not None
+    for row_to_put, works in ((replace(known, active=False), False), (known, True)):
+        async with world.store.write() as writer:
+            await writer.put(row_to_put)
+        if works:
+            assert await world.accounts.authenticate(bearer) == after
+        else:
+            with pytest.raises(UnverifiedError):
+                await world.accounts.authenticate(bearer)
+    await world.accounts.sign_out(after)
+    with pytest.raises(UnverifiedError):
+        await world.accounts.authenticate(bearer)
 
 
 async def test_signing_out_ends_this_client_only(world: World) -> None:
