@@ -42,6 +42,11 @@ class BodyLimits:
         self.in_flight_bytes: Final = in_flight_bytes
         self.in_flight = 0
 
+    def require_room(self, size: int) -> None:
+        """Return if so many more bytes may be in memory. Raises: UnavailableError."""
+        if self.in_flight + size > self.in_flight_bytes:
+            raise UnavailableError("too many large requests at once")
+
     @contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
         """Yield what counts arrived bytes until the end of the block; it raises UnavailableError when all is taken."""
@@ -49,8 +54,7 @@ class BodyLimits:
 
         def count(size: int) -> None:
             nonlocal held
-            if self.in_flight + size > self.in_flight_bytes:
-                raise UnavailableError("too many large requests at once")
+            self.require_room(size)
             self.in_flight += size
             held += size
 
@@ -79,9 +83,9 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
     declared = request.content_length
     if declared is not None and declared > most:
         raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
+    if request.content.is_eof():
+        return _arrived(request, most, limits)
     with limits.hold() as count:
-        if request.content.is_eof():
-            return await _read(request, most, count)  # all of it is here, so there is nothing to wait for
         try:
             async with asyncio.timeout(limits.body_s):
                 return await _read(request, most, count)
@@ -89,6 +93,15 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
             raise LimitError(f"request body must arrive within {limits.body_s:g} s", code="timeout") from None
         except web.RequestPayloadError:
             raise MalformedError("request body ends before its declared length") from None
+
+
+def _arrived(request: web.Request, most: int, limits: BodyLimits) -> bytes:
+    """Return a body that is here as a whole, so that there is nothing to wait for."""
+    body = request.content.read_nowait()
+    if len(body) > most:
+        raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
+    limits.require_room(len(body))
+    return body
 
 
 async def _read(request: web.Request, most: int, count: Callable[[int], None]) -> bytes:

@@ -54,6 +54,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 ROUTES: Final = web.AppKey("mentormesh.routes", dict[tuple[str, str], Route])
 
 
+_ROUTE: Final = web.RequestKey("mentormesh.route", Route)
+
+
 def add_routes(app: web.Application, routes: Iterable[Route], guards: Mapping[Auth, Guard]) -> None:
     """Serve `routes` in `app`, each behind the guard of its kind. Two routes with one key are a programming mistake."""
     known = app.setdefault(ROUTES, {})
@@ -69,5 +72,10 @@ def add_routes(app: web.Application, routes: Iterable[Route], guards: Mapping[Au
 
 def route_of(request: web.Request) -> Route | None:
     """Return the route that will answer `request`; None when no route does."""
+    if _ROUTE in request:
+        return request[_ROUTE]
     resource = request.match_info.route.resource
-    return request.app[ROUTES].get((request.method, resource.canonical)) if resource else None
+    found = request.app[ROUTES].get((request.method, resource.canonical)) if resource else None
+    if found is not None:
+        request[_ROUTE] = found
+    return found
