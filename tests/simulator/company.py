@@ -1,9 +1,13 @@
 """One organization's node with its people, as `process.py` runs it."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from federation.rows import MailboxHeadRow
 from node.sections import HandshakeSection
+from node.store.blobs import BlobFiles
 from protocol.concepts import Vocabulary
 from protocol.signing import VerifyKey
 from tests.fakes.entropy import SeededEntropy
@@ -14,11 +18,20 @@ from .faults import Faults
 from .loop import LoopClock
 from .process import Process
 
+R = TypeVar("R")
+
 SWEEP_EVERY_S: Final = 300.0
 #: Times of a seed by which quotes, answers and both sides' patience end.
 CLOCKS: Final = HandshakeSection(
     tick_ms=250, flush_s=10, quote_valid_s=300, deadline_s=900, expiry_grace_s=120, quota_least=1000
 )
+
+
+class HereFiles(BlobFiles):
+    """Files without threads, whose time the loop here does not know; the simulated people send none."""
+
+    async def _run(self, work: Callable[[], R]) -> R:
+        return work()
 
 
 class Company(Process, TestNode):
@@ -30,6 +43,8 @@ class Company(Process, TestNode):
         Process.__init__(self, name, faults)
         TestNode.__init__(self, name, network, vocabulary, clock, MemoryStore(self.tables), seed, CLOCKS)
         self._seed: Final = seed
+        files = HereFiles(network.folder / name, least_free_bytes=0, now=clock.now)
+        self.around = replace(self.around, blobs=files)
 
     def start(self) -> None:
         """Begin a life with what the disk holds."""
