@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import asyncpg
 
 from node.store.errors import RETRY_S, DiskFullError
-from protocol.errors import ConflictError, MeshError, RefusedError, UnavailableError
+from protocol.errors import ConflictError, MalformedError, MeshError, RefusedError, UnavailableError
 
 #: Everything by which a question to the database can fail.
 FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
@@ -73,15 +73,15 @@ def _said(error: asyncpg.PostgresError, retry_at: int) -> MeshError | None:
     if state == "53100":
         text = "the disk of the database is full: make room, nothing of this change was kept"
         return DiskFullError(text, retry_at=retry_at)
+    if state == "22021":
+        return MalformedError("a text holds a zero character, which the database cannot keep")
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         # A plan made before another process changed the schema: the next session makes a new one.
         return UnavailableError(_LATER, retry_at=retry_at)
-    for code in (state, state[:2]):
-        if code in _LASTING:
-            return RefusedError(_LASTING[code], code="store")
-        if code in _PASSING:
-            return UnavailableError(_PASSING[code], retry_at=retry_at)
-    return None
+    lasting, passing = (table.get(state) or table.get(state[:2]) for table in (_LASTING, _PASSING))
+    if lasting:
+        return RefusedError(lasting, code="store")
+    return UnavailableError(passing, retry_at=retry_at) if passing else None
 
 
 def _columns(error: asyncpg.PostgresError) -> str:
