@@ -245,8 +245,10 @@ def test_a_removed_member_reads_nothing_more() -> None:
 
 
 def test_a_group_does_not_grow_beyond_the_profile() -> None:
-    small = replace(PRODUCT, max_leaves=2)
+    small, enough = replace(PRODUCT, max_leaves=2), replace(PRODUCT, max_leaves=3)
     ana, _ben = begun("ana", "ben")
+    full = commits.make(ana, add=[device("cid").package], rules=rules(profile=enough), entropy=drawn("x"))
+    assert len(list(full.next.tree.members())) == 3
     with pytest.raises(CommitError):
         commits.make(ana, add=[device("cid").package], rules=rules(profile=small), entropy=drawn("x"))
 

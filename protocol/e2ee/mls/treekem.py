@@ -210,8 +210,8 @@ def learn(
 
 
 def _still(secrets: Secrets, tree: Tree) -> Secrets:
-    """Return the secrets of nodes that a tree still has a key for."""
-    return {node: private for node, private in secrets.items() if node < len(tree.nodes) and tree.nodes[node]}
+    """Return the secrets of nodes that a tree still has a key for after a path, which does not narrow it."""
+    return {node: private for node, private in secrets.items() if tree.nodes[node] is not None}
 
 
 def known_after(secrets: Secrets, before: Tree, after: Tree) -> Secrets:
