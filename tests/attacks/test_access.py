@@ -160,6 +160,10 @@ async def test_an_open_route_says_the_same_to_everybody(
 OBJECTS: Final[Mapping[str, str]] = {
     "/operator/v1/operations/{operation:[a-z]+[.][a-z-]+}": "the operator's, all of them",
     "/api/v1/me/devices/{device}": "a person's",
+    "/api/v1/me/safe/{name}": "one's own, by names that others use, too",
+    "/api/v1/me/contact-tokens/{commitment}": "one's own",
+    "/api/v1/me/linking/{linking}/end": "one's own",
+    "/api/v1/me/linking/{linking}/messages": "one's own",
     "/api/v1/threads/{thread}": "a person's",
     "/api/v1/threads/{thread}/accept": "a person's",
     "/api/v1/threads/{thread}/answer": "a person's",

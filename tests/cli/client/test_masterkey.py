@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
+from cli.client import unlock
 from cli.client.api import NodeApi
 from cli.client.contacts import contact_named
 from cli.client.newkeys import judge, known_as, own_changes, require_undisputed, trusted, with_changes
@@ -22,7 +23,8 @@ from protocol.errors import MissingError, RefusedError, UnavailableError
 from protocol.signing import SigningKey
 
 from .test_again import met
-from .world import PROMPTS, become_mentor, companies, happens, meet, need, profile
+from .test_commands import Home
+from .world import PASSPHRASE, PROMPTS, QUICK, become_mentor, companies, company, happens, meet, need, profile
 
 KEYS: Final = [SigningKey(sha256(f"master {number}".encode())) for number in range(4)]
 NOW: Final = 1_800_000_000
@@ -209,3 +211,23 @@ async def asked_again(ana: Person, mentor: Person) -> None:
 
 def _not_told(state: ClientState, *, old: str) -> ClientState:
     return replace(state, contacts=tuple(replace(one, master_key=old, former=()) for one in state.contacts))
+
+
+@pytest.mark.slow
+@pytest.mark.system
+async def test_a_change_of_keys_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unlock.create_vault, "__kwdefaults__", {"cost": QUICK})
+    monkeypatch.setenv("MENTORMESH_PASSPHRASE", PASSPHRASE)
+    async with company(tmp_path, "aurora") as aurora:
+        ana = await Home(aurora, "aurora1").sign_in()
+        before = (await ana.read("person", "show"))["master_key"]
+        assert "say --yes" in (await ana.type("person", "change-master-key", "--json")).stderr
+        done = await ana.read("person", "change-master-key", "--yes")
+        assert (done["old_key"], done["told"]) == (before, 0)
+        assert (await ana.read("person", "show"))["master_key"] == done["new_key"]
+        same = await ana.type("person", "change-master-key", "--lost", done["new_key"])
+        assert "the master key that you have" in same.stderr
+        assert "waits 72 hours" in await ana.done("person", "change-master-key", "--lost", before)
+        assert await ana.read("person", "contacts", "list") == []
+        for words in (("revoke", "Ben"), ("trust", "Ben", "--yes")):
+            assert "met nobody of this name" in (await ana.type("person", "contacts", *words)).stderr
