@@ -11,6 +11,7 @@ import msgspec
 from cli.client.account import parse_link
 from cli.client.api import NodeApi
 from cli.client.blocks import blocked
+from cli.client.check_views import KeyCheck
 from cli.client.http import Http, parse_url
 from cli.client.person import Person
 from cli.client.pins import name_of
@@ -20,7 +21,7 @@ from cli.client.unlock import (
     given_passphrase,
 )
 from cli.client.vault import FILE_NAME
-from cli.client.views import KeyCheck, LinkCode, Synced, View
+from cli.client.views import LinkCode, Synced, View
 from protocol.errors import MissingError, RefusedError
 
 from .archive import archive

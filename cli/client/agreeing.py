@@ -32,6 +32,7 @@ from .blocks import called_off_blocked, find_block, recognized
 from .contacts import of_token
 from .core import ENGINE, Core, fresh_secret
 from .keychecks import UnprovenError, require_listed
+from .logstories import to_tell
 from .members import checked
 from .newkeys import own_changes, require_undisputed, with_changes
 from .pins import Opened, signing_key_of
@@ -238,7 +239,7 @@ def _joined(record: ThreadRecord, mentor: Mentor) -> ThreadRecord:
 
 
 def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientState:
-    """Return the state with one's name as the session's first frame, and the proof that it is the same person."""
+    """Return the state with one's name as the session's first frame, the proof of it, and what one saw of both logs."""
     vouch = state.account_secret.open_vouch(record.audience, state.signed_in.told_name)
     frame = Name(
         name=vouch.name,
@@ -248,7 +249,9 @@ def tell_name(core: Core, state: ClientState, record: ThreadRecord) -> ClientSta
         identity_salt=b64(vouch.identity_salt),
         changes=own_changes(state),
     )
-    return with_frame(core, state, record.thread, frame)
+    state = with_frame(core, state, record.thread, frame)
+    told = to_tell(state, record)
+    return with_frame(core, state, record.thread, told) if told else state
 
 
 def _check_parties(agreement: Agreement, record: ThreadRecord) -> None:

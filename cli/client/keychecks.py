@@ -19,6 +19,7 @@ from protocol.keyentries import OpenedEntry, lookup_prefix
 from protocol.keyproof import Circle, ProvenHead, find_entry, verify_head
 
 from .core import Core
+from .logstories import learned
 from .pins import document_of
 from .records import DirectoryRecord, ProvenRecord
 from .state import ClientState
@@ -162,7 +163,7 @@ class KeyChecks:
             state = self._core.state()
             proven = verify_head(answer.head, circle_of(state, audience, origin, answer), origin=origin, now=now)
         try:
-            self._core.vault.update(lambda state: _followed(state, proven))
+            self._core.vault.update(lambda state: _learned(state, proven, answer.head.log, now=now))
         except RollbackError:
             # A node that came back from a backup mirrors anew; older heads than those seen are never used.
             raise NotListedYetError("the key directory shown is older than one seen before: try again later") from None
@@ -222,6 +223,11 @@ def circle_of(state: ClientState, audience: str, origin: str, answer: KeyAnswer 
         except MeshError:
             continue  # a key that changed counts for nothing until it is believed
     return Circle(audience=audience, members=members, named=answer.named, documents=documents)
+
+
+def _learned(state: ClientState, proven: ProvenHead, log: str, *, now: int) -> ClientState:
+    """Return the state with this head as its directory's newest, and the checkpoint of the log that it stands in."""
+    return learned(_followed(state, proven), proven.head.origin, log, now=now)
 
 
 def _followed(state: ClientState, proven: ProvenHead) -> ClientState:

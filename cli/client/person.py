@@ -38,6 +38,7 @@ from .http import Http
 from .kept_views import Restored
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
 from .linking import Linking, approve, begin_linking
+from .logstories import LogStories
 from .mailbox import MailboxLoop
 from .masterkey import MasterKeys
 from .mentoring import WAITING, Mentoring
@@ -89,6 +90,7 @@ class Person:
         self._mentoring: Final = Mentoring(self._core, self._checks)
         self._loop: Final = MailboxLoop(self._core, self.accounts, self._requesting, self._checks)
         self.self_check: Final = SelfCheck(self._core, self._checks, self._foreign)
+        self._stories: Final = LogStories(self._core, self.self_check.fetch)
         self.files: Final = Files(self._core, self._loop.flush)
         self.master_keys: Final = MasterKeys(self._core, self.accounts, self._loop)
 
@@ -279,7 +281,7 @@ class Person:
         """Take in what waits in the mailbox (waiting `wait_s` for the first entry), act on it, and return it."""
         happened = await self._loop.turn(wait_s=wait_s)
         await self._archived(happened)
-        return (*happened, *await self.self_check.due())
+        return (*happened, *await self._stories.settle(), *await self.self_check.due())
 
     async def _archived(self, happened: tuple[Event, ...]) -> None:
         """Bring the archive up to date when something happened; what fails is done at the next time."""

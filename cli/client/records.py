@@ -99,16 +99,6 @@ class ProvenRecord(Record, frozen=True, kw_only=True):
     refused: str = ""
 
 
-class SelfCheckRecord(Record, frozen=True, kw_only=True):
-    """The last look for oneself in an audience: at which mirror, what came of it, and the devices seen there."""
-
-    mirror: str
-    at: int
-    outcome: str
-    seq: int = 0
-    devices: tuple[str, ...] = ()
-
-
 class ParkedRecord(Record, frozen=True, kw_only=True):
     """A mailbox entry that cannot be used before somebody's keys are listed; `entry` is its JSON."""
 

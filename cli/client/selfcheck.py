@@ -6,7 +6,6 @@ Source: docs/protocol/13-key-directory.md §10.
 """
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,13 +24,15 @@ from protocol.keyproof import HeadProof, KeyProof, PlacedEntry, ProvenHead
 from protocol.pages import Entry, decode_page, open_pages
 from protocol.tlog.merkle import Tree, leaf_hash
 
+from .check_records import SelfCheckRecord
+from .check_views import CheckOutcome, KeyCheck
 from .core import Core
 from .http import Http, parse_answer
 from .keychecks import KeyChecks, NotListedYetError, members_of
 from .pins import document_of, name_of
-from .records import SelfCheckRecord
+from .proofs import kept
 from .state import ClientState
-from .views import Alarm, CheckOutcome, Event, KeyCheck
+from .views import Alarm, Event
 
 #: Pages read at most, of 256 entries each; more is no directory of people that a client reads whole.
 MAX_READ: Final = 128
@@ -40,7 +41,6 @@ TRIES: Final = 3
 #: Who could not be reached is tried again after this long.
 AGAIN_S: Final = 3_600
 TIMEOUT_S: Final = 15.0
-FOLDER: Final = "evidence"
 RED: Final = frozenset({"swapped", "new-device", "hidden", "refused"})
 
 
@@ -143,14 +143,30 @@ class SelfCheck:
         raise NotListedYetError("its directory changes too fast to be read")
 
     async def _page(self, mirror: str, asked: AskDirectoryPage) -> DirectoryPage:
-        loopback = self._loopback.get(mirror)
-        http = self._core.http if loopback else self._foreign
-        base = f"http://{loopback}" if loopback else document_of(self._core.state(), mirror).api
+        http, base = self._reach(mirror)
         try:
             raw = await http.call("POST", base + DIRECTORY_PAGES_PATH, body=asked, timeout_s=TIMEOUT_S)
         except UnavailableError:
             raise UnavailableError(f"no answer from {mirror}", code="mirror-away") from None
         return parse_answer(raw, DirectoryPage)
+
+    async def fetch(self, entity: str, path: str, limit: int) -> bytes:
+        """Return a public resource of an organization's node, such as a tile of its log. Raises: MeshError."""
+        http, base = self._reach(entity)
+        raw = await http.call("GET", base + path, timeout_s=TIMEOUT_S)
+        if len(raw) > limit:
+            raise LimitError(f"{path} is over {limit} bytes")
+        return raw
+
+    def _reach(self, entity: str) -> tuple[Http, str]:
+        """Return how to ask a node: one's own, one on this machine, or one at its public address."""
+        state = self._core.state()
+        if entity == state.signed_in.entity:
+            return self._core.http, state.signed_in.url
+        loopback = self._loopback.get(entity)
+        if loopback:
+            return self._core.http, f"http://{loopback}"
+        return self._foreign, document_of(state, entity).api
 
     # Judging
 
@@ -174,13 +190,8 @@ class SelfCheck:
     def _keep(self, read: Read, number: int, mirror: str) -> Path:
         """Write what proves an entry, for whoever is shown it later; return where."""
         proof = KeyProof(type="mentormesh/key-proof/v1", head=read.proof, entry=placed(read.entries, number))
-        folder = self._core.vault.folder / FOLDER
-        folder.mkdir(mode=0o700, exist_ok=True)
-        host = mirror.removeprefix("https://")
-        file = folder / f"keys-{host}-{read.head.head.seq}-{secrets.token_hex(4)}.json"
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(msgspec.json.encode(proof))
-        return file
+        name = f"keys-{mirror.removeprefix('https://')}-{read.head.head.seq}-{secrets.token_hex(4)}.json"
+        return kept(self._core.vault.folder, name, msgspec.json.encode(proof))
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):

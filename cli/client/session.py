@@ -15,6 +15,7 @@ from protocol.e2ee.frames import (
     Action,
     Again,
     Chat,
+    Checkpoints,
     Close,
     ContactToken,
     Content,
@@ -48,6 +49,7 @@ from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
 from .keychecks import require_listed
+from .logstories import heard
 from .newkeys import known_as
 from .ownwords import hidden, standing
 from .records import (
@@ -76,7 +78,7 @@ TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
     "thanks": lambda text: Thanks(text=text),
 }
 #: What programs say to each other.
-UNSEEN: Final = (CallCandidate, ContactToken, MasterChanged, *COMPARING)
+UNSEEN: Final = (CallCandidate, Checkpoints, ContactToken, MasterChanged, *COMPARING)
 #: Frames of one session that a device keeps; far more than two people say in an hour.
 MAX_FRAMES: Final = 5_000
 #: The vault is written whole at each message: nobody makes it large from outside. A long note comes at each change.
@@ -197,6 +199,8 @@ def _apply(
             return state.with_session(session), [Closed(thread=record.thread, by=role, both=both)]
         case Retract() as taken:
             state = state.with_session(hidden(record, session, taken, mine=mine))
+        case Checkpoints() as seen:
+            return (state if mine else heard(state, record, seen, now=core.now())), []
     kind, text = content_line(frame.content)
     return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=shown.number)]
 

@@ -10,6 +10,7 @@ from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
 from protocol.errors import MalformedError, MissingError, RefusedError
 
 from .blockrecord import BlockRecord
+from .check_records import SelfCheckRecord, ToldLog
 from .kept_records import ArchiveRecord, ChangingRecord, RecoveryRecord
 from .records import (
     Account,
@@ -22,7 +23,6 @@ from .records import (
     Record,
     SealingRecord,
     Seed,
-    SelfCheckRecord,
     SessionRecord,
     TakeawayRecord,
     ThreadRecord,
@@ -59,6 +59,9 @@ class ClientState(Record, frozen=True, kw_only=True):
     self_checks: dict[str, SelfCheckRecord] = msgspec.field(default_factory=dict)
     #: When to look for oneself next; 0: not planned yet.
     self_check_at: int = 0
+    #: The newest checkpoint of each organization's log that was proven to this device, as signed.
+    logs: dict[str, str] = msgspec.field(default_factory=dict)
+    told_logs: tuple[ToldLog, ...] = ()
     #: When the short codes with the holder of a master key matched.
     verified: dict[str, int] = msgspec.field(default_factory=dict)
     changes: tuple[bytes, ...] = ()

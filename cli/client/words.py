@@ -174,6 +174,7 @@ SAYINGS: Final[Mapping[str, Both]] = {
     "gone": ("(vanished)", "(verschwunden)"),
     "master-change": ("has other keys now", "hat jetzt andere Schlüssel"),
     "contact-token": ("lets you ask again", "lässt dich wieder fragen"),
+    "checkpoints": ("compares what both see", "vergleicht, was beide sehen"),
     "code-commit": ("compares codes", "vergleicht Codes"),
     "code-answer": ("compares codes", "vergleicht Codes"),
     "code-reveal": ("compares codes", "vergleicht Codes"),

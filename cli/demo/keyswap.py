@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Final
 
+from cli.client.check_views import CheckOutcome, KeyCheck
 from cli.client.keychecks import UnprovenError
 from cli.client.pins import document_of
-from cli.client.views import CheckOutcome, KeyCheck
 from protocol.addresses import audience_id
 from protocol.e2ee.keys import AccountSecret, DeviceSecret
 from protocol.e2ee.safety import safety_number

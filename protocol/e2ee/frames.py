@@ -139,6 +139,15 @@ class Thanks(Wire, frozen=True, kw_only=True, tag="thanks"):
     text: Sentence
 
 
+class Checkpoints(Wire, frozen=True, kw_only=True, tag="checkpoints"):
+    """What the sender's client saw of both organizations' logs: signed notes without cosignatures (51-checkpoints)."""
+
+    logs: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=2_048)], ...],
+        msgspec.Meta(min_length=1, max_length=2),
+    ]
+
+
 class Close(Wire, frozen=True, kw_only=True, tag="close"):
     """The sender has closed the session and sends nothing more."""
 
@@ -211,6 +220,7 @@ Sent = (
     | CodeCommit
     | CodeAnswer
     | CodeReveal
+    | Checkpoints
     | Close
 )
 Content = Sent | Local
@@ -337,7 +347,7 @@ def _check(frame: Frame) -> None:
             | Close()
         ):
             pass
-        case CodeCommit() | CodeAnswer() | CodeReveal():
+        case CodeCommit() | CodeAnswer() | CodeReveal() | Checkpoints():
             pass
 
 

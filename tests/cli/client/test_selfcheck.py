@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
+from cli.client.check_views import KeyCheck
 from cli.client.person import Person
 from cli.client.pins import document_of
 from cli.client.selfcheck import next_at
-from cli.client.views import Alarm, KeyCheck
+from cli.client.views import Alarm
 from cli.demo.swap import Impostor, put_in, take_out
 from cli.main import main
 from federation.limits import Buckets

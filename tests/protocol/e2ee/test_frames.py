@@ -57,6 +57,7 @@ EVERY_KIND: list[Content] = [
     shortcode.CodeCommit(run=OTHER_ID, commitment="A" * 43, epoch=3),
     shortcode.CodeAnswer(run=OTHER_ID, nonce="A" * 43),
     shortcode.CodeReveal(run=OTHER_ID, nonce="A" * 43, device="A" * 43),
+    frames.Checkpoints(logs=("aurora.example/log\n1\n",)),
     frames.Close(),
 ]
 LOCAL: list[Content] = [frames.Unknown(kind="poll"), frames.Gone()]
