@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from cli.client.check_views import KeyCheck
 from cli.client.person import Person
 from cli.client.pins import document_of
+from cli.client.records import DirectoryRecord
 from cli.client.selfcheck import next_at
 from cli.client.views import Alarm
 from cli.demo.swap import Impostor, put_in, take_out
@@ -141,6 +142,30 @@ async def test_another_organization_that_is_away_is_asked_again_and_raises_no_al
     assert [one.outcome for one in await ana.self_check.all()] == ["unwitnessed", "unreached"]
 
 
+async def check_stories(ana: Person) -> None:
+    """What the own node showed before is held against the mirror's: another story is red, an older one amber."""
+    (place,) = [one for one in ana.state.directories if one.endswith(audience_of(ana))]
+    shown = ana.state.directories[place]
+    for changed, outcome, words in (
+        ({"head_hash": "A" * 43}, "refused", "another directory of your organization"),
+        ({"seq": shown.seq + 1_000}, "unreached", "older than one seen before"),
+    ):
+        keep_directory(ana, place, replace(shown, **changed))
+        (found,) = [one for one in await ana.self_check.all() if one.entity]
+        assert (found.outcome, words in found.sentence) == (outcome, True), found
+    keep_directory(ana, place, shown)
+
+
+def keep_directory(person: Person, place: str, record: DirectoryRecord) -> None:
+    person._core.vault.update(lambda state: replace(state, directories={place: record}))
+
+
+def audience_of(person: Person) -> str:
+    own = audience_id(person.state.signed_in.entity)
+    (found,) = [one for one in person.state.audiences if one != own]
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.system
 async def test_a_mirror_shows_a_directory_to_the_people_of_its_origin_and_to_nobody_else(
@@ -171,6 +196,7 @@ async def test_a_mirror_shows_a_directory_to_the_people_of_its_origin_and_to_nob
     assert refusal.value.code == "wrong-audience"
     with pytest.raises(MissingError):
         await ana.api.directory_token(elsewhere)
+    await check_stories(ana)
     monkeypatch.setattr(foreign, "_budget", Buckets(per_minute=1))
     await foreign.page(asked)
     with pytest.raises(LimitError):
