@@ -83,13 +83,18 @@ class Siblings:
             if not _is_open(record, session) or now < self._looked.get(thread, 0) + LOOK_EVERY_S:
                 continue
             found = await self._devices(record.audience)
-            self._looked[thread] = now
-            for device in found:
-                self._core.vault.update(partial(_invite, thread=thread, device=device, now=now))
+            if None not in found.values():  # who is not listed yet is looked for again at the next turn
+                self._looked[thread] = now
+            for device, key in found.items():
+                if key is not None:
+                    self._core.vault.update(partial(_invite, thread=thread, device=device, now=now))
 
     async def _send(self) -> None:
         for one in self._core.state().words:
-            to = (await self._devices(one.audience)).get(one.device)
+            found = await self._devices(one.audience)
+            to = found.get(one.device)
+            if to is None and one.device in found:
+                continue  # not to be checked just now: the word waits
             if to is not None:
                 with suppress(RefusedError, MissingError):  # the session is over: nobody waits for it
                     await self._core.api().tell_sibling(one.thread, one.side, self._sealed(one, to))
@@ -101,21 +106,23 @@ class Siblings:
         device = state.device_secret.key(one.audience)
         return seal_word(decode(one.word, Word), to, device, certificate, audience=one.audience)
 
-    async def _devices(self, audience: str) -> Mapping[str, SealingPublicKey]:
-        """Return the person's other devices that stand in the directory, with a key that each can open."""
+    async def _devices(self, audience: str) -> Mapping[str, SealingPublicKey | None]:
+        """Return the person's other devices, with a key that each can open; None while the directory lists it not."""
         state, now = self._core.state(), self._core.now()
         identity = state.account_secret.identity(audience).public.text
-        found: dict[str, SealingPublicKey] = {}
+        found: dict[str, SealingPublicKey | None] = {}
         for one in await self._core.api().siblings(audience):
             if one.device_key == state.device_secret.key(audience).public.text:
                 continue
-            with suppress(UnverifiedError, NotListedYetError):  # not one's own, or not yet
+            with suppress(UnverifiedError):  # not one's own, whatever the node says
                 certificate = open_enrolment(one.enrolment, audience=audience, now=now)
                 if (one.enrolment.identity_key, certificate.device_key) != (identity, one.device_key):
                     continue
-                await self._require_listed(audience, one.device_key)
-                device = VerifyKey.parse(one.device_key)
-                found[one.device_key] = open_stated_key(one.enrolment.sealing[0], device, now=now)
+                found[one.device_key] = None
+                with suppress(NotListedYetError):
+                    await self._require_listed(audience, one.device_key)
+                    device = VerifyKey.parse(one.device_key)
+                    found[one.device_key] = open_stated_key(one.enrolment.sealing[0], device, now=now)
         return found
 
     async def _require_listed(self, audience: str, device: str) -> None:
