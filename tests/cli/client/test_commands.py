@@ -127,15 +127,44 @@ async def chat(ana: Home, ben: Home, thread: str) -> None:
         ("agenda", "What happened (5 min) · Options (15 min)"),
         ("action", "Send the outline (mentor)"),
     ]
+    await more(ana, ben, thread)
     await ana.done("session", "again", thread, "yes")
     assert await ana.done("session", "close", thread) == "Closed on your side.\n"
     await ben.done("session", "again", thread, "no")
     assert await ben.done("session", "close", thread) == "The session is over, its keys are destroyed.\n"
     assert "over" in await ana.done("threads")
-    assert (await ana.read("person", "show"))["takeaways"] == 2
+    assert (await ana.read("person", "show"))["takeaways"] == 3
+    await ana.done("person", "block", "Aurora2")
+    assert [one["by_person"] for one in await ana.read("person", "blocks")] == [True]
+    await ana.done("person", "unblock", "1")
+    assert "Nobody is blocked." in (await ana.type("person", "blocks")).stderr
     gone = await ana.type("session", "send", thread, "Still there?")
     assert gone.exit_code == 1
     assert gone.stderr.startswith("Error: this device has no such session")
+
+
+async def more(ana: Home, ben: Home, thread: str) -> None:
+    """Type what is not said as a line: notes for oneself, the clock, taking back, vanishing, files."""
+    assert "only you" in await ana.done("session", "note", thread, "--private", "He is kind")
+    await ben.done("session", "timer", thread, "start")
+    await ben.done("session", "done", thread, "1")
+    await ben.done("session", "send", thread, "Oops")
+    assert "may have been read or copied" in await ben.done("session", "undo", thread)
+    assert "Words vanish on both devices" in await ben.done("session", "vanish", thread, "--after-end", "1d")
+    read = await until_shown(ana, thread, "Words vanish on both devices")
+    for text in ("(taken back)", "[x] Send the outline", "its clock runs", "only you: He is kind"):
+        assert text in read
+    source, target = ana.folder.parent / "a.txt", ana.folder.parent / "got"
+    source.write_text("a small file")
+    target.mkdir(exist_ok=True)
+    assert (await ana.done("session", "file", "send", thread, str(source))).startswith("Sent: a.txt, kept until ")
+    await until_shown(ben, thread, "[file]")
+    assert [one["name"] for one in await ben.read("session", "file", "list", thread)] == ["a.txt"]
+    await ben.done("session", "file", "get", thread, "1", "--to", str(target))
+    assert (target / "a.txt").read_text() == "a small file"
+    again = await ben.type("session", "file", "get", thread, "a.txt", "--to", str(target))
+    assert (again.exit_code, "exists already" in again.stderr) == (1, True)
+    await ana.done("session", "file", "delete", thread, "1")
 
 
 async def test_a_no_is_typed_and_told(aurora: Company) -> None:
