@@ -8,7 +8,7 @@ from cli.client.session import destroyed
 from cli.client.views import Alarm
 from protocol.devices import sealing_key_hash
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
-from protocol.errors import UnverifiedError
+from protocol.errors import RefusedError, UnverifiedError
 
 from .pair import NOW, PROMPTS, Pair, seed
 
@@ -36,8 +36,8 @@ def test_a_node_that_puts_its_own_key_into_the_quote_reads_the_brief_and_gets_no
     pair = Pair()
     own = PersonSealingKey(seed("cobalt's own"))
     entry = brief_to(pair, own)
-    # The mentor's client refuses what was sealed to somebody else, and says so.
-    with pytest.raises(UnverifiedError, match="sealed to somebody else"):
+    # The mentor's client cannot open what was sealed to somebody else, and says so.
+    with pytest.raises(RefusedError, match="sealed to another device"):
         pair.arrive(entry)
     # The node opens it: that is not prevented, and the threat model says so.
     impostor(pair, own)
