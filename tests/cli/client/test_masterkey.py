@@ -1,5 +1,6 @@
 """Another master key: told, signed by the old one or waited for, disputed when two follow one, and never silent."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -190,18 +191,27 @@ async def in_session(ana: Person, mentor: Person) -> str:
     return request.thread
 
 
+async def proposed(ana: Person) -> None:
+    """Return once the mentor is proposed: the new keys have to be in a head that the other node attested."""
+    for _ in range(200):
+        if (await ana.ask_again(need(), "cobalt1")).proposals:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the mentor is not proposed")
+
+
 async def asked_again(ana: Person, mentor: Person) -> None:
     """Even if nobody told in time, the answer carries the word of the old key; without it nothing is told."""
     before = mentor.state.changes
     mentor._core.vault.update(lambda state: replace(state, changes=()))
     assert own_changes(mentor.state) == ()
-    await ana.ask_again(need(), "cobalt1")
+    await proposed(ana)
     request = await ana.request(1, prompts=PROMPTS)
     await happens(mentor, Arrived)
     await mentor.accept(request.thread)
     assert "somebody else than cobalt1" in (await happens(ana, Alarm)).sentence
     mentor._core.vault.update(lambda state: replace(state, changes=before))
-    await ana.ask_again(need(), "cobalt1")
+    await proposed(ana)
     request = await ana.request(1, prompts=PROMPTS)
     await happens(mentor, Arrived)
     await mentor.accept(request.thread)
