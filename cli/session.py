@@ -14,7 +14,8 @@ from cli.client.needs import ENDED
 from cli.client.person import Person
 from cli.client.render import line_of, session_lines
 from cli.client.render_board import vanishing_line
-from cli.client.session import OVER, content_of
+from cli.client.session import OVER
+from cli.client.typed import content_of
 from cli.client.views import Alarm, Closed, CodeReady, Event, Role, Shown
 from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
 from protocol.errors import MalformedError, MeshError, MissingError, UnavailableError

@@ -246,6 +246,18 @@ class PrivateNote(Record, frozen=True, kw_only=True):
     text: str
 
 
+class ForkRecord(Record, frozen=True, kw_only=True):
+    """Evidence of two histories of one session: an epoch, its mark as this device knows it, and who shows another.
+
+    `envelope` is the item as it came, in which the other mark stands; `at` is when.
+    """
+
+    at: int
+    epoch: int
+    mark: bytes
+    envelope: bytes
+
+
 class SessionRecord(Record, frozen=True, kw_only=True):
     """One session: the engine's state (secret), the frames so far, and what is still to be sent.
 
@@ -253,6 +265,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     was given by the mentor's device after both would meet again. `code` is the last comparison of short codes, `runs`
     how many there were. `vouched`: the key directory stands for the name.
     `welcome` is the own envelope that began the session, until the hub has ordered it.
+    `marks` are those of the newest epochs; `fork` is the first sign of another history.
     `newcomers` are key packages of own devices to be added, `leaving` those to be taken out, `invited` those asked in.
     """
 
@@ -282,6 +295,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     runs: int = 0
     vouched: bool = True
     certificates: dict[str, str] = msgspec.field(default_factory=dict)
+    marks: dict[int, bytes] = msgspec.field(default_factory=dict)
+    fork: ForkRecord | None = None
 
 
 class Contact(Record, frozen=True, kw_only=True):

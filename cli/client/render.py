@@ -9,6 +9,7 @@ from protocol.needs import Need
 
 from .records import ThreadRecord
 from .render_board import board_lines, vanishing_line
+from .render_cautions import fork_lines
 from .views import (
     Agreed,
     Alarm,
@@ -239,6 +240,7 @@ def session_lines(view: SessionView, language: str, *, numbers: bool = False) ->
         number.append(f"{text('verified', language)} {time_line(view.verified_at, language=language)}")
     return [
         f"{view.thread}  {view.name or view.entity}",
+        *fork_lines(view, language),
         *number,
         *caution,
         *([clock] if clock else []),

@@ -4,7 +4,7 @@ All functions take the state and return the next one, so that a message and the 
 step; whoever sends does so afterwards. Source: docs/protocol/44-frames.md.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from msgspec.structs import replace
@@ -14,7 +14,6 @@ from protocol.e2ee.crypto import Received
 from protocol.e2ee.frames import (
     Action,
     Again,
-    Chat,
     Checkpoints,
     Close,
     ContactToken,
@@ -23,11 +22,8 @@ from protocol.e2ee.frames import (
     Goal,
     MasterChanged,
     Name,
-    Note,
-    Place,
     Retract,
     Takeaway,
-    Thanks,
     decode_frame,
     encode_frame,
 )
@@ -36,7 +32,7 @@ from protocol.e2ee.shortcode import Step
 from protocol.e2ee.signals import CallCandidate
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
-from protocol.errors import MalformedError, RefusedError, UnverifiedError
+from protocol.errors import RefusedError, UnverifiedError
 from protocol.ids import id_bytes
 from protocol.keyentries import VouchOpening, check_vouched_identity, is_vouched_name
 from protocol.signing import VerifyKey
@@ -48,6 +44,7 @@ from .board import board_of
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
+from .forks import forked, is_of_another_history, marked
 from .keychecks import require_listed
 from .logstories import heard
 from .newkeys import known_as
@@ -67,16 +64,6 @@ from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, Ses
 from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
-#: What a person types as one line or text.
-TYPED: Final[Mapping[str, Callable[[str], Content]]] = {
-    "chat": lambda text: Chat(text=text),
-    "goal": lambda text: Goal(goal=fresh_id(), text=text),
-    "action": lambda text: Action(action=fresh_id(), text=text),
-    "takeaway": lambda text: Takeaway(text=text),
-    "place": lambda text: Place(text=text),
-    "note": lambda text: Note(note=fresh_id(), text=text),
-    "thanks": lambda text: Thanks(text=text),
-}
 #: What programs say to each other.
 UNSEEN: Final = (CallCandidate, Checkpoints, ContactToken, MasterChanged, *COMPARING)
 #: Frames of one session that a device keeps; far more than two people say in an hour.
@@ -139,9 +126,14 @@ def take_envelope(
     if header.side == record.side and any(one.envelope == header.id for one in session.frames):
         state = state.with_session(_numbered(session, header.id, header.number or 0))
         return came_back(core, state, record.thread, header.id), []
+    here = ENGINE.load(session.state)
+    session = marked(session, here)
+    if is_of_another_history(session, here, envelope.ciphertext):
+        session, alarm = forked(session, envelope, now=now)
+        return state.with_session(session), [alarm]
     check = member_check(state, record, session, now=now)
     try:
-        group, event = ENGINE.receive(ENGINE.load(session.state), envelope.ciphertext, check=check, now=now)
+        group, event = ENGINE.receive(here, envelope.ciphertext, check=check, now=now)
     except RefusedError as error:
         if header.kind == "commit" and error.code == "mls-epoch":
             return state, []  # of two changes at once the hub's first one counts
@@ -360,6 +352,7 @@ def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> 
         safety=_safety(state, session),
         verified_at=state.verified.get(session.master_key, 0),
         vouched=session.vouched,
+        forked_at=session.fork.at if session.fork else 0,
     )
 
 
@@ -389,10 +382,3 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
             text=text,
             gone_at=gone_at(one, rule),
         )
-
-
-def content_of(kind: str, text: str) -> Content:
-    """Return what a person typed as content of a kind. Raises: MalformedError: no such kind."""
-    if kind not in TYPED:
-        raise MalformedError(f"a session takes {', '.join(TYPED)}")
-    return TYPED[kind](text)

@@ -195,7 +195,8 @@ class Private(View, frozen=True, kw_only=True):
 class SessionView(View, frozen=True, kw_only=True):
     """One session as this device shows it; `name` is the other person's, once told; `witnessed` as in `Waiting`.
 
-    `safety` is the number to compare with the other person, once it can be made; `verified_at` when codes matched.
+    `safety` is the number to compare with the other person, once it can be made; `verified_at` when codes matched;
+    `forked_at` when another history of this session showed, 0 for never.
     """
 
     thread: str
@@ -215,6 +216,7 @@ class SessionView(View, frozen=True, kw_only=True):
     safety: str = ""
     verified_at: int = 0
     vouched: bool = True
+    forked_at: int = 0
 
 
 # Events

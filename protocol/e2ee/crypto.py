@@ -37,6 +37,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message shows in clear of the history that its sender is in: two values for one epoch are two histories.
+
+    Whoever carries a message can change it, and has then changed the message.
+    """
+
+    group: bytes
+    epoch: int
+    value: bytes
+
+
 #: Raises (MemberError or another UnverifiedError) unless this device was checked and may be in this group.
 CheckMember = Callable[[Member], None]
 
@@ -111,6 +122,12 @@ class SessionCrypto(Protocol[S]):
 
     def context(self, state: S) -> bytes:
         """Return the 32 bytes that the group is bound to."""
+
+    def mark(self, state: S) -> Mark:
+        """Return the mark of the history that this device was shown. Raises: RefusedError: the session is closed."""
+
+    def marked(self, data: bytes) -> Mark | None:
+        """Return the mark that a message or commit claims, None if none. Raises: MalformedError: no message."""
 
     def encrypt(self, state: S, frame: bytes, *, entropy: bytes) -> tuple[S, bytes]:
         """Return the state after sending, and the ciphertext of `frame` for every other member. `entropy`: 32 bytes.

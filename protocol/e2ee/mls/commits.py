@@ -186,7 +186,14 @@ def make(
 
 
 def _signed(group: Group, commit: Commit[Any]) -> Signed:
-    content = Content(group.context.group_id, group.epoch, group.me, COMMIT, commit.encoded())
+    content = Content(
+        group.context.group_id,
+        group.epoch,
+        group.me,
+        COMMIT,
+        commit.encoded(),
+        group.mark,
+    )
     return Signed(content, sign_content(content, group.suite, (group.seed, group.signer), group.encoded))
 
 

@@ -16,6 +16,7 @@ from protocol.e2ee.crypto import (
     Change,
     CheckMember,
     Event,
+    Mark,
     Member,
     Own,
     Received,
@@ -27,12 +28,12 @@ from protocol.errors import MalformedError, RefusedError
 
 from . import commits, group, welcome
 from .codec import FormError, u16
-from .framing import KEY_PACKAGE_MESSAGE, open_message
+from .framing import KEY_PACKAGE_MESSAGE, open_message, parse_private
 from .nodes import KEY_PACKAGE, Capabilities, KeyPackage, LeafNode, read_key_package
 from .profile import AGREEMENT, BASIC, PRODUCT, VERSION
 from .proof import agreement_proven, proof_of
 from .schedule import GroupContext, export
-from .state import Group, agreement_of, alone, check_context, message_name, random_bytes
+from .state import MARK_BYTES, Group, agreement_of, alone, check_context, message_name, random_bytes
 from .suites import SUITES, X_WING, Suite
 
 _STATE_VERSION: Final = 1
@@ -124,6 +125,15 @@ class MlsCrypto:
 
     def context(self, state: Session) -> bytes:
         return agreement_of(_open(state).context)
+
+    def mark(self, state: Session) -> Mark:
+        here = _open(state)
+        return Mark(group=here.context.group_id, epoch=here.epoch, value=here.mark)
+
+    def marked(self, data: bytes) -> Mark | None:
+        message = parse_private(data)
+        value = message.authenticated_data
+        return Mark(group=message.group_id, epoch=message.epoch, value=value) if len(value) == MARK_BYTES else None
 
     def encrypt(self, state: Session, frame: bytes, *, entropy: bytes) -> tuple[Session, bytes]:
         spoken, data = group.speak(_open(state), frame, entropy=random_bytes(entropy, "guard", 4))

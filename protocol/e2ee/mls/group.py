@@ -46,7 +46,7 @@ Heard = Spoken | Followed
 
 def speak(group: Group, body: bytes, *, entropy: bytes) -> tuple[Group, bytes]:
     """Return the state after sending `body`, and the message. `entropy`: at least four random bytes."""
-    content = Content(group.context.group_id, group.epoch, group.me, APPLICATION, body)
+    content = Content(group.context.group_id, group.epoch, group.me, APPLICATION, body, group.mark)
     signed = Signed(content, sign_content(content, group.suite, (group.seed, group.signer), group.encoded))
     keys, message = encrypt(
         signed, group.suite, group.keys, group.epoch_secrets.sender_data, entropy=entropy[:GUARD_BYTES]

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from protocol.encoding import label
+from protocol.encoding import label, length_prefixed, sha256
 
 from .codec import vector
 from .errors import ContextError, ProfileError
@@ -23,6 +23,8 @@ from .tree import Tree, tree_hash
 #: Raises unless a leaf belongs to a device that was checked before (MLS calls it the authentication service).
 CheckLeaf = Callable[[LeafNode], None]
 ENTROPY_BYTES: Final = 32
+#: What every message shows of the history that its sender is in.
+MARK_BYTES: Final = 16
 
 
 class Past(msgspec.Struct, frozen=True, array_like=True):
@@ -74,6 +76,11 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
         assert leaf is not None, "one's own place is never blank"
         return leaf.signature_key
 
+    @property
+    def mark(self) -> bytes:
+        """What every message shows of the history that this member was shown."""
+        return mark_of(self.epoch_secrets.authenticator)
+
     def __repr__(self) -> str:
         return f"Group(epoch={self.context.epoch}, me={self.me})"
 
@@ -114,6 +121,11 @@ def alone(suite: Suite, leaf: LeafNode, *, private: bytes, seed: bytes, agreemen
         keys=secret_tree(derived.encryption, 1),
         interim=interim_hash(suite, b"", tag),
     )
+
+
+def mark_of(authenticator: bytes) -> bytes:
+    """Return the mark of the epoch with this authenticator; it gives none of its secrets away."""
+    return sha256(label("epoch-mark"), length_prefixed(authenticator))[:MARK_BYTES]
 
 
 def agreement_of(context: GroupContext) -> bytes:

@@ -25,6 +25,7 @@ from protocol.e2ee.linking import Account, LinkKey, NewDevice, NewSide, OldSide,
 from protocol.e2ee.luggage import unpack
 from protocol.e2ee.masterchange import StatedChange, open_changes
 from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
+from protocol.e2ee.mls.state import mark_of
 from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
 from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words, locator_of
@@ -304,6 +305,14 @@ def archive(case: Case) -> object:
     return json.loads(document)
 
 
+def mark(case: Case) -> object:
+    found = ENGINE.marked(bytes.fromhex(case["input"]))
+    if "authenticator" in case:
+        assert found is not None
+        assert found.value == mark_of(bytes.fromhex(case["authenticator"]))
+    return found.value.hex() if found else ""
+
+
 READERS = {
     "devices/derived": derived,
     "devices/identity": identity,
@@ -321,6 +330,7 @@ READERS = {
     "brief/brief": brief,
     "brief/agreed": agreed,
     "session/context": session_context,
+    "session/mark": mark,
     "session/welcome": welcome,
     "shortcode/runs": short_code,
     "vault/containers": container,

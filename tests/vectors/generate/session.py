@@ -12,6 +12,7 @@ from protocol.e2ee.mls import commits
 from protocol.e2ee.mls.codec import optional, vector_of
 from protocol.e2ee.mls.commits import Rules
 from protocol.e2ee.mls.engine import MlsCrypto, Session, newcomer_of
+from protocol.e2ee.mls.framing import APPLICATION, COMMIT, PrivateMessage
 from protocol.e2ee.mls.nodes import Extension, write_node
 from protocol.e2ee.mls.profile import PRODUCT
 from protocol.e2ee.mls.state import alone
@@ -38,7 +39,15 @@ frozen: Final = ("session/welcome.json", "session/messages.json")
 
 def files() -> dict[str, bytes]:
     """Return the content of each vector file that is made again, by its path under `tests/vectors`."""
-    return {"session/context.json": file("45-sessions §2", "`result` is the context as hex.", _contexts())}
+    return {
+        "session/context.json": file("45-sessions §2", "`result` is the context as hex.", _contexts()),
+        "session/mark.json": file(
+            "48-mls §11",
+            "`input` is a message whose ciphertext is nobody's, as hex; `result` is the mark that it claims as hex, "
+            "which is that of `authenticator` if there is one, and empty for none.",
+            _marks(),
+        ),
+    }
 
 
 def seal() -> dict[str, bytes]:
@@ -83,6 +92,31 @@ def _contexts() -> list[Case]:
         case("message and consent exchanged", accepted=OTHER_HASH, consent=ACCEPTED) | {"result": swapped.hex()},
         case("a thread of another size", thread=OTHER_ID[:-1]) | {"error": "malformed"},
         case("a hash of another size", consent=OTHER_ID) | {"error": "malformed"},
+    ]
+
+
+def _marks() -> list[Case]:
+    authenticator = sha256(b"authenticator") * 2
+    mark = hashlib.sha256(b"mentormesh/epoch-mark/v1\n" + len(authenticator).to_bytes(4, "big") + authenticator)
+    value = mark.digest()[:16]
+
+    def message(data: bytes, kind: int = APPLICATION) -> bytes:
+        return PrivateMessage(seed("group")[:16], 3, kind, data, bytes(28), bytes(99)).encoded()
+
+    def case(name: str, data: bytes, **more: object) -> Case:
+        return {"name": name, "input": data.hex(), **more}
+
+    good = message(value)
+    claims: Case = {"authenticator": authenticator.hex(), "result": value.hex()}
+    return [
+        case("a message of an epoch", good, **claims),
+        case("a commit of an epoch", message(value, COMMIT), **claims),
+        case("a message without a mark", message(b""), result=""),
+        case("a message with a mark of another size", message(value + b"x"), result=""),
+        case("a message cut inside its mark", good[:40], error="malformed"),
+        case("a message with a byte more", good + b"x", error="malformed"),
+        case("a key package", MENTEE_PACKAGE, error="malformed"),
+        case("nothing", b"", error="malformed"),
     ]
 
 
