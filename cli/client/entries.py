@@ -209,6 +209,12 @@ def problem_of(entry: Entry, error: MeshError) -> Event:
     return Problem(thread=entry.thread, code=error.code, sentence=str(error))
 
 
+def mistake_of(entry: Entry, error: Exception) -> Event:
+    """Return what is told of an entry that this program stumbles over: nothing of the entry, which may be anything."""
+    sentence = f"A mistake in this program kept a message from being read ({type(error).__name__}); please report it"
+    return Problem(thread=entry.thread, code="internal", sentence=sentence)
+
+
 def called_off(state: ClientState, *, thread: str, reason: str, now: int) -> ClientState:
     """Return the state after this person stepped back: nobody else is asked for the same need by itself."""
     record = state.thread(thread)

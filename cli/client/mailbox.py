@@ -23,7 +23,7 @@ from .account import Accounts
 from .agreeing import AGREED
 from .core import Core
 from .ending import let_go
-from .entries import STALE, Step, called_off, problem_of, take_entry
+from .entries import STALE, Step, called_off, mistake_of, problem_of, take_entry
 from .epochs import renewed, too_old, wants_turn
 from .files import sweep_files
 from .giving import give_tokens
@@ -117,6 +117,8 @@ class MailboxLoop:
             return state, [problem_of(entry, error)]
         except MeshError as error:
             return state, [problem_of(entry, error)]
+        except Exception as error:  # noqa: BLE001 -- an entry is a request of its own: those behind it are read on
+            return state, [mistake_of(entry, error)]
 
     async def _unpark(self) -> list[Event]:
         """Take in what waited for keys to be listed, in order; what waited too long is told and let go."""
