@@ -20,9 +20,8 @@ _PATH: Final = "/api/v1/me/contact-tokens/{commitment}"
 
 async def give_token(request: web.Request) -> web.Response:
     """Let whoever holds the token ask this person."""
-    commitment = _commitment(request)
     command = await read_body(request, GiveToken)
-    await request.app[CONTACTS].give(signed_in(request), commitment, command)
+    await request.app[CONTACTS].give(signed_in(request), _commitment(request), command)
     return reply()
 
 
