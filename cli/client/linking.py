@@ -17,6 +17,7 @@ from protocol.addresses import audience_id
 from protocol.authorization import sign_in_name
 from protocol.e2ee.linking import (
     MAX_GRANT_BYTES,
+    MAX_KNOWN,
     QR_PREFIX,
     Account,
     Grant,
@@ -180,7 +181,7 @@ def _given(state: ClientState, new: NewDevice, *, now: int) -> Grant:
     certificate, authorization = certified(state.account_secret, device, new, audience=audience, now=now)
     known: list[Known] = []
     left = MAX_GRANT_BYTES
-    for pin in sorted(state.pins.values(), key=_own_first):
+    for pin in sorted(state.pins.values(), key=_own_first)[:MAX_KNOWN]:
         left -= len(pin.document) + 300
         if left > 0:
             known.append(Known(entity=pin.entity, document=pin.document, recovered=pin.recovered))

@@ -26,6 +26,8 @@ CODE_DIGITS: Final = 8
 QR_PREFIX: Final = "mentormesh:link/1/"
 #: Documents of organizations in a grant; those that do not fit are learned anew.
 MAX_GRANT_BYTES: Final = 512 * 1024
+#: Organizations that a device is told of; the others it finds by itself.
+MAX_KNOWN: Final = 512
 _CODE: Final = re.compile(r"[0-9]{8}")
 
 #: A sealed part as base64url.
@@ -90,7 +92,7 @@ class Grant(Wire, frozen=True, kw_only=True):
     account: Bytes32
     authorization: Annotated[str, msgspec.Meta(max_length=1000)]
     certificate: StatementText
-    known: tuple[Known, ...]
+    known: Annotated[tuple[Known, ...], msgspec.Meta(max_length=MAX_KNOWN)]
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
 
 

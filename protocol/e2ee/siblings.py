@@ -19,6 +19,8 @@ from .keys import DeviceKey, PersonSealingKey
 
 #: One word, sealed; as much as an envelope.
 MAX_ITEM_BYTES: Final = 80 * 1024
+#: Frames that a device is told of; more never fit into an item.
+MAX_FRAMES: Final = 512
 NAME_BYTES: Final = 32
 
 PackageText = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
@@ -75,7 +77,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     again_theirs: bool | None = None
     closed_mine: bool = False
     closed_theirs: bool = False
-    frames: tuple[Told, ...] = ()
+    frames: Annotated[tuple[Told, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
 
 
 Content = Invite | Package | Handoff
