@@ -123,9 +123,13 @@ LINES: Final[dict[int, Line]] = {
     ),
     60: Line(
         "an item over its limit",
-        at(STATE, "a_batch_that_nobody_can_read_is_refused_whole")
-        + at("federation/test_outbox", "one_item_that_a_peer_cannot_read_is_given_up_alone"),
-        "answered with 400 for the batch; its sender then finds the item and moves on",
+        at(
+            STATE,
+            "a_batch_that_nobody_can_read_is_refused_whole",
+            "a_batch_with_an_item_over_its_limit_is_refused_whole_and_names_it",
+        )
+        + at("federation/test_outbox", "one_item_that_a_peer_cannot_take_is_given_up_alone"),
+        "answered with 413 for the batch, naming the item; its sender then finds it and moves on",
     ),
     61: Line(
         "work that grows faster than its input",

@@ -170,6 +170,7 @@ OBJECTS: Final[Mapping[str, str]] = {
     "/api/v1/threads/{thread}/cancel": "a person's",
     "/api/v1/threads/{thread}/envelopes": "a person's",
     "/api/v1/threads/{thread}/blobs/{blob}": "a person's",
+    "/api/v1/threads/{thread}/siblings": "a person's",
     "/federation/v1/blobs/{thread}/{blob}/{offset}": "the other organization's of the thread",
     "/answer/{token}": "whoever knows the token",
     "/federation/v1/sets/{audience}/{kind}/head": "an audience's",
@@ -209,6 +210,7 @@ def bodies(route: Route) -> dict[str, object] | None:
             "epoch": 1,
             "ciphertext": "AAAA",
         },
+        "siblings": {"side": "provider", "item": "AAAA"},
         "accept": {
             "choice": "A" * 1516,
             "brief": {"wrapped": [{"key": "A" * 43, "sealed": "A" * 1558}], "box": "A" * 64},
