@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from cli.client import mailbox
+from cli.client import entries, mailbox
 from cli.client.core import Core
 from cli.client.entries import Step
 from cli.client.mailbox import MailboxLoop
@@ -29,7 +29,7 @@ async def test_an_entry_that_the_program_stumbles_over_does_not_block_those_behi
 ) -> None:
     pair = Pair()
     pair.until_open()
-    take_entry = mailbox.take_entry
+    take_entry = entries.take_entry
 
     def stumble(core: Core, state: ClientState, entry: Entry) -> Step:
         if entry.cursor == after + 1:
