@@ -66,7 +66,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "peer": "Connect this node with those of other organizations.",
     "person": "Sign in with this device and look after what is yours.",
     "registry": "Be the registry of a consortium, or join consortia of others.",
-    "report": "Check reports of what was said in a session.",
+    "report": "Check and handle reports of what was said in a session.",
     "request": "Send a request to person NUMBER of the shortlist.",
     "restore": "Put a backup in place of the database of a stopped node.",
     "serve": "Run the node until it is stopped.",

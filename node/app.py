@@ -45,6 +45,7 @@ from .services.keys import Keys
 from .services.mail import Pumped
 from .services.offer_operations import OfferOperations
 from .services.peers import draft_document
+from .services.report_operations import ReportOperations
 from .services.standing import Overview
 from .services.vocabulary import VocabularyService
 from .services.witness_operations import WitnessOperations
@@ -109,6 +110,7 @@ class Node:
                 *self.people.operations.operations(),
                 *self.peering.operations.operations(),
                 *ErasureOperations(base.store).operations(),
+                *ReportOperations(self.handshakes.reports).operations(),
                 *self.consortia.operations.operations(),
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
@@ -171,6 +173,7 @@ class Node:
         jobs = self.base.jobs
         jobs.start("outbox", self.handshakes.outbox.run)
         jobs.start("returning", self.handshakes.returning.run)
+        jobs.start("reports", self.handshakes.reports.run)
         jobs.start("announcements", self.peering.announcer.run)
         jobs.start("log", self.log.run)
         self.witnessing.start_jobs()
@@ -212,6 +215,7 @@ class Node:
             handshakes.links.sweep,
             handshakes.sessions.sweep,
             handshakes.blobs.sweep,
+            handshakes.reports.sweep,
             lambda: forget_nonces(base.store, base.clock),
             lambda: forget_ledger(base.store, base.clock, days=base.config.delivery.ledger_days),
             lambda: forget_old_rows(

@@ -206,6 +206,7 @@ def _rules(config: Config) -> Iterator[str]:
     if config.mail.mode == "smtp" and not config.mail.host:
         yield '[mail] host is needed with mode = "smtp"'
     yield from _registry(config)
+    yield from _contact(config)
     yield from _database(config)
     yield from _development(config)
 
@@ -217,6 +218,17 @@ def _registry(config: Config) -> Iterator[str]:
         config.registry.consortium()
     except MeshError as error:
         yield f"[registry] {error}"
+
+
+def _contact(config: Config) -> Iterator[str]:
+    reports = config.reports
+    if 0 < sum(map(bool, (reports.name, reports.mail, reports.key))) < 3:
+        yield "[reports] name, mail and key belong together: set all or none"
+        return
+    try:
+        reports.named()
+    except MeshError as error:
+        yield f"[reports] {error}"
 
 
 def _database(config: Config) -> Iterator[str]:

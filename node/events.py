@@ -95,6 +95,11 @@ class Events:
         self._count("evidence")
         self.log.error("evidence", kind=kind, froze=froze)
 
+    def report_came(self) -> None:
+        """Somebody reported what was said in a session: `mentormesh report list` shows it, still sealed."""
+        self._count("report-came")
+        self.log.warning("report-came")
+
     def key_rotated(self, role: str) -> None:
         """A role of this node has a new key."""
         self._count("key-rotated")

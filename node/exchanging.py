@@ -37,6 +37,7 @@ from .services.quota import Quota, QuotaSettings
 from .services.quotes import Quotes
 from .services.quoting import Quoting, QuotingSettings
 from .services.recovery import Recovery
+from .services.reports import Reports
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
@@ -83,6 +84,15 @@ class Exchanging:
             clock=clock,
             own=own.entity,
             limits=_blob_limits(config),
+        )
+        self.reports: Final = Reports(
+            store=store,
+            clock=clock,
+            peers=peers,
+            own=own.entity,
+            named=config.reports.named() is not None,
+            days=config.reports.days,
+            came=around.events.report_came,
         )
         self.views: Final = ThreadViews(store, self.sessions)
         mentors = MentorDesk(clock)
@@ -178,6 +188,7 @@ class Exchanging:
         await self.consumer.send_backups()
         await self.sessions.sweep()
         await self.blobs.sweep()
+        await self.reports.sweep()
         await self.links.sweep()
 
 

@@ -313,7 +313,8 @@ class People:
             link_s=privacy.sign_in_link_minutes * 60,
             idle_days=privacy.session_days,
         )
-        leave = (LeaveThreads(handshakes.answering, handshakes.consumer, handshakes.blobs).leave, directory.leave)
+        threads = LeaveThreads(handshakes.answering, handshakes.consumer, handshakes.blobs)
+        leave = (threads.leave, directory.leave, handshakes.reports.forget)
         self.accounts: Final = Accounts(store, clock, entropy, sign_in)
         self.devices: Final = Devices(store, clock, entropy, changed=directory.wake)
         self.linkings: Final = Linkings(store, clock, entropy)

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from federation.ports import Row
 
+from .rows_reports import ReportRow as ReportRow  # noqa: PLC0414 -- all tables are found here
+
 # Store
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from protocol.reportitems import ReportContact, check_contact
 from protocol.tickets import Consortium
 from protocol.vocabulary import Country, Language
 
@@ -171,6 +172,21 @@ class FilesSection(Section, frozen=True, kw_only=True):
     days: Annotated[int, doc("Days a file waits, but no longer than its session is kept.", ge=1, le=90)] = 30
 
 
+class ReportsSection(Section, frozen=True, kw_only=True):
+    """Who reads reports of what was said in sessions; all three, or nobody."""
+
+    name: Annotated[str, doc("Name of that person or office, shown to people here and at peers.", max_length=80)] = ""
+    mail: Annotated[str, doc("Their address, shown too.", max_length=254)] = ""
+    key: Annotated[str, doc("Their public sealing key, as `mentormesh report key` prints it.", max_length=1622)] = ""
+    days: Annotated[int, doc("Days they have to answer a report.", ge=1, le=60)] = 14
+
+    def named(self) -> ReportContact | None:
+        """Return the contact; None when nobody is named. Raises: MalformedError."""
+        if not (self.name or self.mail or self.key):
+            return None
+        return check_contact(ReportContact(name=self.name, mail=self.mail, seal=self.key))
+
+
 class PrivacySection(Section, frozen=True, kw_only=True):
     """What is shown inside the organization, and how long things are kept."""
 
@@ -274,6 +290,7 @@ class Config(Section, frozen=True, kw_only=True):
     handshake: HandshakeSection = HandshakeSection()
     delivery: DeliverySection = DeliverySection()
     files: FilesSection = FilesSection()
+    reports: ReportsSection = ReportsSection()
     privacy: PrivacySection = PrivacySection()
     keys: KeysSection = KeysSection()
     egress: EgressSection = EgressSection()

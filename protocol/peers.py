@@ -15,6 +15,7 @@ from .encoding import Wire, decode, encode, unb64
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, entity_host
 from .offers import OrgProfile
+from .reportitems import ReportContact, check_contact
 from .sealing import SealingPublicKey, SealingText
 from .signing import SigningKey, VerifyKey, VerifyKeys, thumbprint
 from .tlog.note import LogKey, WitnessKey
@@ -99,6 +100,8 @@ class NodeDocument(Wire, frozen=True, kw_only=True):
     earlier_attest: EarlierKeys = ()
     earlier_log: EarlierKeys = ()
     earlier_sign: EarlierKeys = ()
+    #: Who reads reports of what was said in sessions.
+    report_contact: ReportContact | None = None
 
     @property
     def earlier(self) -> tuple[str, ...]:
@@ -198,6 +201,8 @@ def _check(document: NodeDocument) -> None:
         raise MalformedError("an earlier key must have no role any more")
     for text in document.earlier:
         VerifyKey.parse(text)
+    if document.report_contact is not None:
+        check_contact(document.report_contact)
     for field, names in (
         ("protocols", document.protocols),
         ("capabilities", document.capabilities),

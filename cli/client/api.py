@@ -20,6 +20,7 @@ from node.api.exchange import (
     SendEnvelope,
     Threads,
 )
+from node.api.reports import ReportViews
 from node.api.safe import TakeOut
 from node.api.search import Labels, OfferPreview, SearchNeed, Suggestions, SuggestTopics, WantLabels
 from node.api.siblings import Siblings, TellSiblings
@@ -38,6 +39,7 @@ from node.services.mentor_side import Answer
 from node.services.mentors import MentorView
 from node.services.offer_words import TopicPreview
 from node.services.profile import MentorProfile
+from node.services.reports import ReportView
 from node.services.safe import Sealed, SealedView, StoreSealed
 from node.services.search import Found
 from node.services.thread_views import SideName, ThreadView
@@ -280,6 +282,18 @@ class NodeApi:
     async def delete_blob(self, thread: str, blob: str) -> None:
         """Delete an own file."""
         await self._do("DELETE", f"/threads/{thread}/blobs/{blob}")
+
+    # Reports
+
+    async def report(self, item: bytes) -> ReportView:
+        """Hand in a sealed report."""
+        return parse_answer(await self._do("POST", "/reports", item, timeout_s=PORTION_S), ReportView)
+
+    async def reports(self) -> tuple[ReportView, ...]:
+        """Return what became of the person's reports."""
+        return parse_answer(await self._do("GET", "/reports"), ReportViews).reports
+
+    # Threads
 
     async def threads(self) -> tuple[ThreadView, ...]:
         """Return the person's threads as the node sees them."""

@@ -46,6 +46,7 @@ from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
 from .records import Contact, ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
+from .reportdesk import ReportDesk
 from .reporting import report_of
 from .requesting import Requesting
 from .selfcheck import SelfCheck
@@ -92,6 +93,7 @@ class Person:
         self.self_check: Final = SelfCheck(self._core, self._checks, self._foreign)
         self._stories: Final = LogStories(self._core, self.self_check.fetch)
         self.files: Final = Files(self._core, self._loop.flush)
+        self.reports: Final = ReportDesk(self._core)
         self.master_keys: Final = MasterKeys(self._core, self.accounts, self._loop)
 
     async def __aenter__(self) -> Self:

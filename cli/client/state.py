@@ -27,6 +27,7 @@ from .records import (
     TakeawayRecord,
     ThreadRecord,
 )
+from .reportrecord import ReportRecord
 from .sibling_records import JoiningRecord, WordRecord
 
 VERSION: Final = 1
@@ -52,6 +53,7 @@ class ClientState(Record, frozen=True, kw_only=True):
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
+    reports: tuple[ReportRecord, ...] = ()
     joining: dict[str, JoiningRecord] = msgspec.field(default_factory=dict)
     words: tuple[WordRecord, ...] = ()
     recovery: RecoveryRecord | None = None

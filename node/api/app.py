@@ -25,6 +25,7 @@ from .middleware import Edge, hide_software
 from .operations import HEALTH, METRICS
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
+from .reports import REPORTS
 from .routes import Auth, Guard, add_routes
 from .safe import SAFE
 from .search import SEARCH, SearchServices
@@ -99,6 +100,7 @@ def _add_people(app: web.Application, node: Node) -> None:
     app[CONTACTS] = people.contacts
     app[ANSWERS] = handshakes.links
     app[BLOBS] = handshakes.blobs
+    app[REPORTS] = handshakes.reports
     app[SEARCH] = SearchServices(search=node.catalog.search, vocabulary=node.vocabulary, offers=node.catalog.offers)
 
 

@@ -16,6 +16,7 @@ from .members import MEMBER_ROUTES
 from .operations import OPERATION_ROUTES
 from .operator import OPERATOR_ROUTES
 from .relay import RELAY_ROUTES
+from .reports import REPORT_ROUTES
 from .routes import Route
 from .safe import SAFE_ROUTES
 from .search import SEARCH_ROUTES
@@ -32,6 +33,7 @@ ALL_ROUTES: Final[tuple[Route, ...]] = (
     *SEARCH_ROUTES,
     *EXCHANGE_ROUTES,
     *BLOB_ROUTES,
+    *REPORT_ROUTES,
     *SIBLING_ROUTES,
     *ANSWER_ROUTES,
     *FEDERATION_ROUTES,

@@ -35,6 +35,7 @@ from node.rows import (
     MailRow,
     MemberRow,
     MentorRow,
+    ReportRow,
     SafeRow,
     SignInLinkRow,
     SignInRow,
@@ -74,6 +75,8 @@ HOLDINGS: Final = (
     Holding(kind=SignInRow, secret=("token_hash",)),
     Holding(kind=SignInLinkRow, secret=("token_hash",)),
     Holding(kind=LinkingRow, secret=("sign_in",)),
+    # Whoever leaves lets go of theirs first (`Reports.forget`), so that what they reported is still answered.
+    Holding(kind=ReportRow),
     Holding(kind=MailRow, secret=("notice",)),
     Holding(kind=MailboxRow, column="label", by="label"),
     Holding(kind=MailboxHeadRow, column="label", by="label"),
@@ -92,7 +95,7 @@ HOLDINGS: Final = (
 )
 
 #: What an operator's export leaves out, beside everything under a mailbox label.
-OWNERS_ONLY: Final = (LabelRow, SafeRow, ContactTokenRow)
+OWNERS_ONLY: Final = (LabelRow, SafeRow, ContactTokenRow, ReportRow)
 
 Cell = str | int | bool | float | None
 

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from federation.checkup import Checkup, Finding
 from federation.identity import draft
 from federation.peer_views import Accepted, Invitation, PeerInfo, Preview
@@ -23,7 +25,7 @@ Known = Callable[[str], Awaitable[tuple[Finding, ...]]]
 
 def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
     """Return what this node says about itself, by its configuration and keys; `federation.identity.issue` signs it."""
-    return draft(
+    said = draft(
         entity=config.node.entity,
         api=config.api_base,
         keys=public_keys(keys),
@@ -48,6 +50,7 @@ def draft_document(config: Config, keys: KeyRing) -> NodeDocument:
             "requests_per_minute": config.limits.peer_per_minute,
         },
     )
+    return replace(said, report_contact=config.reports.named())
 
 
 def public_keys(keys: KeyRing) -> NodeKeys:

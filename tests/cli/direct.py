@@ -9,10 +9,11 @@ import pytest
 
 from cli import node_access
 from cli.node_access import DirectNode, NodeAccess
+from tests.cli.client.world import Company
 from tests.node.running import Running
 
 
-def reach(monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+def reach(monkeypatch: pytest.MonkeyPatch, running: Running | Company) -> None:
     """Let commands, which run in a thread of their own, ask the operations of this node."""
     loop = asyncio.get_running_loop()
 

@@ -1,0 +1,253 @@
+"""Reports of what was said in sessions: taken from people here and from peers, brought to a peer's contact, answered.
+
+All of them are sealed for the contact, whose key is at no node. Source: docs/protocol/44-frames.md §9.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from federation.inbox import Guard
+from federation.ports import Clock, Reader, Store, Writer, above, at_most, where
+from federation.waiting import sleep_or_wake
+from node.rows import ReportRow
+from protocol.encoding import decode
+from protocol.errors import ConflictError, LimitError, MalformedError, MeshError, MissingError, RefusedError
+from protocol.ids import Entity, RandomId, Seconds
+from protocol.reportitems import LONGEST_DAYS, Outcome, ReportState, SealedReport, parse_sealed
+
+from .peerbook import PeerBook
+
+REPORTS_PATH: Final = "/federation/v1/reports"
+REPORT_TYPE: Final = "application/octet-stream"
+DAY_S: Final = 86_400
+#: Reports that one person hands in, and one peer brings, in a day.
+PERSON_DAILY: Final = 10
+PEER_DAILY: Final = 50
+#: Reports of one peer that are kept.
+PEER_MOST: Final = 500
+#: Days a report is kept: once it was answered, and at the latest.
+CLOSED_DAYS: Final = 30
+LONGEST_KEPT_DAYS: Final = 365
+#: Whatever is due is looked for this often; a peer is asked for its answer this often.
+LOOK_EVERY_S: Final = 60.0
+ASK_EVERY_S: Final = 900
+FIRST_RETRY_S: Final = 30
+LONGEST_RETRY_S: Final = 3_600
+MAX_ANSWER: Final = 4_096
+#: Refusals after which bringing the report again is useless.
+FINAL_CODES: Final = frozenset({"no-report-contact", "conflict"})
+
+
+class ReportView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reporter sees of a report; without `received_at` it is still on its way to `to`."""
+
+    report: RandomId
+    to: Entity
+    made_at: Seconds
+    due_at: Seconds
+    received_at: Seconds | None = None
+    closed_at: Seconds | None = None
+    outcome: Outcome | None = None
+    refused: str = ""
+
+
+class Reports:
+    """The reports of one node; `named` tells whether the organization names a contact, `days` what it has to answer."""
+
+    def __init__(
+        self, *, store: Store, clock: Clock, peers: PeerBook, own: str, named: bool, days: int, came: Callable[[], None]
+    ) -> None:
+        self._store: Final = store
+        self._clock: Final = clock
+        self._peers: Final = peers
+        self._own: Final = own
+        self._named: Final = named
+        self._days: Final = days
+        self._came: Final = came
+        self._woken: Final = asyncio.Event()
+
+    # People here
+
+    async def hand_in(self, member: str, data: bytes) -> ReportView:
+        """Take a person's report for the contact here or of a peer; saying it again changes nothing.
+
+        Raises: MalformedError; MissingError: no such peer; RefusedError: of another organization, or nobody is named
+            here; LimitError.
+        """
+        item = parse_sealed(data)
+        if item.source != self._own:
+            raise RefusedError("a report is handed in at the reporter's own organization")
+        if item.to == self._own:
+            self._require_contact()
+        now = self._clock.now()
+        async with self._store.write() as tx:
+            await self._peers.keys(tx, item.to)
+            known = await tx.get(ReportRow, item.source, item.report)
+            if known is not None and (known.member, known.target) != (member, item.to):
+                raise ConflictError("this id was used for another report")
+            if known is None:
+                await _require_few(tx, now, PERSON_DAILY, source=item.source, member=member)
+                known = self._row(item, data, now, member=member)
+                await tx.insert(known)
+                tx.on_commit(self._came if item.to == self._own else self._woken.set)
+        return _view(known)
+
+    async def of(self, member: str) -> tuple[ReportView, ...]:
+        """Return what became of a person's reports, the newest first."""
+        async with self._store.read() as reader:
+            rows = await reader.find(ReportRow, where(member=member), order="made_at")
+        return tuple(_view(row) for row in reversed(rows))
+
+    async def forget(self, tx: Writer, member: str, _now: int) -> None:
+        """Let nobody tell any more whose the reports of a person who leaves were; they go their way."""
+        await tx.put(*(replace(row, member="") for row in await tx.find(ReportRow, where(member=member))))
+
+    # Peers
+
+    async def take(self, peer: str, data: bytes, guard: Guard) -> ReportState:
+        """Take a report that a peer brings for the contact here; a repeat is answered the same.
+
+        Raises: MalformedError; RefusedError: no contact, or not the peer's; ConflictError; LimitError: too many.
+        """
+        item = parse_sealed(data)
+        if (item.source, item.to) != (peer, self._own):
+            raise MalformedError("a report is brought by the organization of its reporter to the one it is for")
+        self._require_contact()
+        now = self._clock.now()
+        async with self._store.write() as tx:
+            await guard(tx)
+            known = await tx.get(ReportRow, peer, item.report)
+            if known is not None and known.item != data:
+                raise ConflictError("this id was used for another report")
+            if known is None:
+                await _require_few(tx, now, PEER_DAILY, source=peer)
+                if await tx.count(ReportRow, where(source=peer)) >= PEER_MOST:
+                    raise LimitError("too many of your reports are kept here", retry_at=now + DAY_S)
+                known = self._row(item, data, now)
+                await tx.insert(known)
+                tx.on_commit(self._came)
+        return _state(known)
+
+    async def state(self, peer: str, report: str) -> ReportState:
+        """Return what became of a report that this peer brought. Raises: MissingError."""
+        async with self._store.read() as reader:
+            row = await reader.get(ReportRow, peer, report)
+        if row is None or row.target != self._own:
+            raise MissingError("no such report")
+        return _state(row)
+
+    async def run(self) -> None:
+        """Bring reports to peers, and ask for their answers, for ever."""
+        while True:
+            self._woken.clear()
+            await self.step()
+            await sleep_or_wake(self._clock, LOOK_EVERY_S, self._woken)
+
+    async def step(self) -> None:
+        """Bring or ask about everything that is due."""
+        async with self._store.read() as reader:
+            due = await reader.find(ReportRow, at_most("next_at", self._clock.now()), order="next_at", limit=100)
+        for row in due:
+            after = await self._told(row)
+            async with self._store.write() as tx:
+                now = await tx.get(ReportRow, row.source, row.report)
+                if now is not None:
+                    await tx.put(replace(after, member=now.member))
+
+    async def _told(self, row: ReportRow) -> ReportRow:
+        """Return a report as its receiver has it by now."""
+        now = self._clock.now()
+        try:
+            answer = await self._ask(row)
+        except MeshError as error:
+            if row.received_at is None and isinstance(error, RefusedError) and error.code in FINAL_CODES:
+                return replace(row, item=b"", refused=error.code, next_at=None)
+            if row.received_at is not None and isinstance(error, MissingError):
+                return replace(row, next_at=None)  # erased there: there is no answer to come
+            pause = min(LONGEST_RETRY_S, max(FIRST_RETRY_S, now - row.made_at))
+            return replace(row, next_at=now + pause)
+        # A peer may give itself less time than the longest, and no more.
+        due_at = min(answer.due_at, row.made_at + LONGEST_DAYS * DAY_S)
+        row = replace(row, item=b"", received_at=row.received_at or now, due_at=due_at, next_at=now + ASK_EVERY_S)
+        return _closed(row, answer.outcome, now) if answer.outcome else row
+
+    async def _ask(self, row: ReportRow) -> ReportState:
+        if row.received_at is None:
+            raw = await self._peers.post(row.target, REPORTS_PATH, row.item, REPORT_TYPE)
+        else:
+            raw = await self._peers.get(row.target, f"{REPORTS_PATH}/{row.report}", limit=MAX_ANSWER)
+        return decode(raw, ReportState, what="state of a report")
+
+    # The operator
+
+    async def here(self) -> tuple[ReportRow, ...]:
+        """Return the reports for the contact here, the oldest first; not those of people here for peers."""
+        async with self._store.read() as reader:
+            return tuple(await reader.find(ReportRow, where(target=self._own), order="made_at"))
+
+    async def close(self, row: ReportRow, outcome: Outcome) -> ReportRow:
+        """Answer a report. Raises: MissingError: gone meanwhile; RefusedError: it has another answer."""
+        async with self._store.write() as tx:
+            now = await tx.get(ReportRow, row.source, row.report)
+            if now is None:
+                raise MissingError("no such report")
+            if now.outcome and now.outcome != outcome:
+                raise RefusedError(f"this report was closed as {now.outcome}: its reporter may have read that")
+            if not now.outcome:
+                now = _closed(now, outcome, self._clock.now())
+                await tx.put(now)
+        return now
+
+    async def sweep(self) -> None:
+        """Erase reports whose time is over."""
+        async with self._store.write() as tx:
+            await tx.delete(ReportRow, at_most("purge_at", self._clock.now()))
+
+    def _require_contact(self) -> None:
+        if not self._named:
+            raise RefusedError("this organization names nobody who reads reports", code="no-report-contact")
+
+    def _row(self, item: SealedReport, data: bytes, now: int, *, member: str = "") -> ReportRow:
+        here = item.to == self._own
+        return ReportRow(
+            source=item.source,
+            report=item.report,
+            target=item.to,
+            member=member,
+            item=data,
+            made_at=now,
+            due_at=now + self._days * DAY_S,
+            received_at=now if here else None,
+            next_at=None if here else now,
+            purge_at=now + LONGEST_KEPT_DAYS * DAY_S,
+        )
+
+
+async def _require_few(tx: Reader, now: int, most: int, **whose: str) -> None:
+    if await tx.count(ReportRow, where(**whose), above("made_at", now - DAY_S)) >= most:
+        raise LimitError(f"at most {most} reports are taken in a day", code="report-quota", retry_at=now + DAY_S)
+
+
+def _closed(row: ReportRow, outcome: str, now: int) -> ReportRow:
+    return replace(row, outcome=outcome, closed_at=now, next_at=None, purge_at=now + CLOSED_DAYS * DAY_S)
+
+
+def _state(row: ReportRow) -> ReportState:
+    return ReportState(due_at=row.due_at, outcome=cast("Outcome", row.outcome) if row.outcome else None)
+
+
+def _view(row: ReportRow) -> ReportView:
+    return ReportView(
+        report=row.report,
+        to=row.target,
+        made_at=row.made_at,
+        due_at=row.due_at,
+        received_at=row.received_at,
+        closed_at=row.closed_at,
+        outcome=cast("Outcome", row.outcome) if row.outcome else None,
+        refused=row.refused,
+    )

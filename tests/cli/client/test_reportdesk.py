@@ -1,0 +1,280 @@
+"""A report goes to the contacts of both organizations, sealed, and its reporter learns what became of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import pytest
+import pytest_asyncio
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from cli.client.core import fresh_id
+from cli.client.person import Person
+from cli.client.reportdesk import Reported
+from cli.main import main
+from federation.ports import Writer, where
+from node.rows import MemberRow, ReportRow
+from node.services import reports as service
+from node.services.report_operations import ListReports, ReportInfo
+from node.services.reports import LONGEST_KEPT_DAYS, REPORTS_PATH, Reports
+from protocol.e2ee.reports import Report
+from protocol.e2ee.sealedreports import ReportKey, seal_report
+from protocol.encoding import b64, encode, sha256
+from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError
+from protocol.reportitems import LONGEST_DAYS, ReportContact, ReportState, parse_sealed
+from tests.cli.direct import reach
+
+from .test_reports import threatened
+from .world import Company, company
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+DAY_S: Final = 86_400
+KEYS: Final = {name: ReportKey(sha256(b"contact of ", name.encode())) for name in ("aurora", "cobalt")}
+
+
+class Town:
+    """Two organizations that name a contact, one that names nobody, and a mentor of Cobalt who was threatened."""
+
+    def __init__(self, nodes: list[Company], ben: Person, report: Report) -> None:
+        self.aurora, self.cobalt, self.birch = nodes
+        self.ben: Final = ben
+        self.report: Final = report
+
+    def reports(self, one: Company) -> Reports:
+        return one.node.handshakes.reports
+
+    async def listed(self, one: Company) -> tuple[ReportInfo, ...]:
+        return await one.node.operations.call("report.list", ListReports(), tuple[ReportInfo, ...])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
+    folder = tmp_path_factory.mktemp("reports")
+    _, report = threatened()
+    async with AsyncExitStack() as stack:
+        nodes = []
+        for name in ("aurora", "cobalt", "birch"):
+            key = KEYS[name].public.text if name in KEYS else ""
+            named = {"name": f"{name} speak-up", "mail": f"speakup@{name}.example", "key": key} if key else {}
+            nodes.append(await stack.enter_async_context(company(folder, name, reports=named)))
+        aurora, cobalt, birch = nodes
+        for one, other in ((aurora, cobalt), (birch, cobalt)):
+            await other.node.peering.service.accept((await one.node.peering.service.invite()).ticket)
+        ben = await stack.enter_async_context(cobalt.person("cobalt1"))
+        yield Town(nodes, ben, report)
+
+
+async def until(person: Person, to: Company, standing: str) -> Reported:
+    """Return the newest report to an organization once it stands so."""
+    for _ in range(100):
+        found = next(one for one in await person.reports.reports() if one.to == to.entity)
+        if found.standing == standing:
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"it does not come to stand as {standing}")
+
+
+async def run(monkeypatch: pytest.MonkeyPatch, one: Company, *words: str) -> Result:
+    """Run a command against a node that runs in this loop."""
+    reach(monkeypatch, one)
+    return await asyncio.to_thread(CliRunner().invoke, main, list(words))
+
+
+async def test_a_report_reaches_both_contacts_is_opened_by_them_alone_and_is_answered(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [reader.contact.name for reader in town.ben.reports.readers(town.report) if reader.contact]
+    assert names == ["aurora speak-up", "cobalt speak-up"]
+    handed = await town.ben.reports.hand_in(town.report)
+    assert {one.to for one in handed} == {town.aurora.entity, town.cobalt.entity}
+    arrived = await until(town.ben, town.aurora, "received")
+    assert arrived.thread == town.report.thread
+    assert arrived.due_at is not None
+    assert 0 <= arrived.due_at - 14 * DAY_S - arrived.at <= 60
+    assert [one.source for one in await town.listed(town.aurora)] == [town.cobalt.entity]
+    (own,) = await town.listed(town.cobalt)  # not the one to the peer: it would tell who complains about whom
+    assert own.source == town.cobalt.entity
+
+    file, key, plain = (tmp_path / name for name in ("sealed", "key", "plain"))
+    shown = await run(monkeypatch, town.aurora, "report", "show", arrived.report[:8], "--to", str(file))
+    assert shown.exit_code == 0, shown.output
+    for secret in (town.report.thread, "pay or else", town.report.identity_key, "threat"):
+        assert secret.encode() not in file.read_bytes()
+        assert secret not in shown.output
+    made = await asyncio.to_thread(CliRunner().invoke, main, ["report", "key", str(key)])
+    assert (made.exit_code, key.stat().st_mode & 0o777) == (0, 0o600)
+    opening = ["report", "open", str(file), "--key", str(key)]
+    refused = await asyncio.to_thread(CliRunner().invoke, main, opening)
+    assert (refused.exit_code, "does not open" in refused.stderr) == (1, True)
+    key.write_text(f"mentormesh-key/1 report {b64(KEYS['aurora'].seed)}\n")
+    opened = await asyncio.to_thread(CliRunner().invoke, main, [*opening, "--to", str(plain)])
+    assert opened.exit_code == 0, opened.output
+    assert "mentee [chat]: pay or else" in opened.stdout
+    verified = await asyncio.to_thread(CliRunner().invoke, main, ["report", "verify", str(plain)])
+    assert verified.stdout == opened.stdout
+
+    closed = await run(monkeypatch, town.aurora, "report", "close", arrived.report[:8], "--outcome", "warned")
+    assert closed.exit_code == 0, closed.output
+    other = await run(monkeypatch, town.aurora, "report", "close", arrived.report[:8], "--outcome", "excluded")
+    assert (other.exit_code, "closed as warned" in other.stderr) == (1, True)
+    listed = await run(monkeypatch, town.aurora, "report", "list")
+    assert "closed: warned" in listed.stdout
+    async with town.cobalt.store.write() as tx:
+        await due_now(tx, arrived.report)
+    await town.reports(town.cobalt).step()
+    assert (await until(town.ben, town.aurora, "closed")).outcome == "warned"
+
+
+async def due_now(tx: Writer, name: str) -> ReportRow:
+    (row,) = await tx.find(ReportRow, where(report=name))
+    await tx.put(replace(row, next_at=1))
+    return row
+
+
+def item(town: Town, *, to: Company, name: str = "", source: str = "") -> bytes:
+    contact = ReportContact(name="x", mail="x@y", seal=KEYS["aurora"].public.text)
+    data = seal_report(town.report, contact, name=name or fresh_id(), to=to.entity)
+    return encode(replace(parse_sealed(data), source=source)) if source else data
+
+
+async def fine(_tx: Writer) -> None:
+    """Spend nothing."""
+
+
+async def test_a_node_takes_only_a_peers_own_report_for_its_own_contact_and_each_once(town: Town) -> None:
+    aurora, cobalt, birch = town.aurora, town.cobalt, town.birch
+    name = fresh_id()
+    data = item(town, to=aurora, name=name)
+    before = await town.reports(aurora).take(cobalt.entity, data, fine)
+    assert await town.reports(aurora).take(cobalt.entity, data, fine) == before
+    with pytest.raises(ConflictError):
+        await town.reports(aurora).take(cobalt.entity, item(town, to=aurora, name=name), fine)
+    for peer, wrong in ((birch.entity, data), (cobalt.entity, item(town, to=cobalt)), (cobalt.entity, b"{}")):
+        with pytest.raises(MalformedError):
+            await town.reports(aurora).take(peer, wrong, fine)
+    with pytest.raises(RefusedError, match="names nobody"):
+        await town.reports(birch).take(cobalt.entity, item(town, to=birch), fine)
+    assert await town.reports(aurora).state(cobalt.entity, name) == before
+    for peer, unknown in ((birch.entity, name), (cobalt.entity, fresh_id())):
+        with pytest.raises(MissingError):
+            await town.reports(aurora).state(peer, unknown)
+
+
+async def test_a_node_takes_so_many_reports_in_a_day_and_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PEER_DAILY", 1)
+    await town.reports(town.cobalt).take(town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity), fine)
+    with pytest.raises(LimitError, match="in a day"):
+        await town.reports(town.cobalt).take(
+            town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity), fine
+        )
+    monkeypatch.setattr(service, "PERSON_DAILY", 0)
+    with pytest.raises(LimitError, match="in a day"):
+        await town.reports(town.cobalt).hand_in("somebody", item(town, to=town.aurora))
+
+
+async def test_a_person_hands_in_only_reports_of_their_own_organization_for_peers_with_a_contact(town: Town) -> None:
+    desk = town.reports(town.cobalt)
+    with pytest.raises(RefusedError, match="own organization"):
+        await desk.hand_in("somebody", item(town, to=town.aurora, source=town.birch.entity))
+    stranger = encode(replace(parse_sealed(item(town, to=town.aurora)), to="https://nobody.example"))
+    with pytest.raises(MissingError):
+        await desk.hand_in("somebody", stranger)
+    data = item(town, to=town.aurora)
+    await desk.hand_in("somebody", data)
+    with pytest.raises(ConflictError):
+        await desk.hand_in("another", data)
+    with pytest.raises(RefusedError, match="names nobody"):
+        await town.reports(town.birch).hand_in("somebody", item(town, to=town.birch, source=town.birch.entity))
+
+
+async def test_who_names_nobody_is_said_to_and_a_refusal_of_the_peer_is_final(town: Town) -> None:
+    elsewhere = replace(town.report, consumer=town.birch.entity, provider=town.birch.entity)
+    (reader,) = town.ben.reports.readers(elsewhere)
+    assert (reader.contact, reader.why) == (None, "it names nobody who reads reports")
+    with pytest.raises(RefusedError, match="--to"):
+        await town.ben.reports.hand_in(elsewhere)
+    # As if the contact there had been taken back since.
+    data = item(town, to=town.birch)
+    view = await town.reports(town.cobalt).hand_in("somebody", data)
+    told: dict[str, str] = {}
+    for _ in range(100):
+        told = {one.report: one.refused for one in await town.reports(town.cobalt).of("somebody")}
+        if told[view.report]:
+            break
+        await asyncio.sleep(0.05)
+    assert told[view.report] == "no-report-contact"
+    async with town.cobalt.store.read() as tx:
+        (row,) = await tx.find(ReportRow, where(report=view.report))
+    assert (row.item, row.next_at) == (b"", None)
+
+
+async def test_an_answer_that_lies_neither_ends_the_wait_nor_puts_it_off_for_ever(town: Town) -> None:
+    answers: list[bytes] = [b"nonsense", encode(ReportState(due_at=2**33))]
+
+    class Liar:
+        async def post(self, _peer: str, path: str, _body: bytes, _kind: str) -> bytes:
+            assert path == REPORTS_PATH
+            return answers.pop(0)
+
+    desk = town.reports(town.cobalt)
+    row = desk._row(parse_sealed(item(town, to=town.aurora)), b"x", desk._clock.now())
+    honest = desk._peers
+    desk._peers = Liar()  # type: ignore[misc, assignment] # a test may
+    try:
+        after = await desk._told(row)
+        assert (after.received_at, after.item, after.refused) == (None, b"x", "")
+        assert after.next_at is not None
+        after = await desk._told(after)
+    finally:
+        desk._peers = honest  # type: ignore[misc]
+    assert after.received_at is not None
+    assert after.due_at == row.made_at + LONGEST_DAYS * DAY_S
+
+
+async def test_nobody_answers_in_time_and_the_reporter_sees_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    await town.ben.reports.hand_in(town.report)
+    found = await until(town.ben, town.aurora, "received")
+    assert found.due_at is not None
+    core = town.ben.reports._core
+    monkeypatch.setattr(core, "_clock", lambda: found.due_at)
+    assert (await until(town.ben, town.aurora, "overdue")).report == found.report
+
+
+async def test_a_report_waits_in_the_vault_while_the_node_is_away(town: Town) -> None:
+    state = town.ben.state
+    away = replace(state, account=replace(state.signed_in, url="http://127.0.0.1:9"))
+    town.ben.reports._core.vault.update(lambda _state: away)
+    handed = await town.ben.reports.hand_in(town.report)
+    assert [one.standing for one in handed] == ["waiting", "waiting"]
+    waiting = {one.report for one in town.ben.state.reports if one.item}
+    town.ben.reports._core.vault.update(lambda now: replace(now, account=state.account))
+    told = await town.ben.reports.reports()
+    assert all(one.standing in {"sent", "received"} for one in told if one.report in waiting)
+    assert not any(one.item for one in town.ben.state.reports)
+
+
+async def test_reports_of_who_leaves_go_their_way_without_their_name_and_end_with_their_time(town: Town) -> None:
+    async with town.cobalt.person("cobalt2") as cem:
+        await cem.reports.hand_in(town.report)
+        export = json.loads(await cem.api.export())
+        assert "report" in {section["table"] for section in export["sections"]}
+        member = cem.state.signed_in.member
+        names = {one.report for one in cem.state.reports}
+        shown = await town.cobalt.node.people.erasure.export(member, for_owner=False)
+        assert "report" not in {section.table for section in shown.sections}
+    await town.cobalt.node.people.erasure.erase(member)
+    async with town.cobalt.store.read() as tx:
+        assert await tx.count(MemberRow, where(member=member)) == 0
+        rows = [row for row in await tx.find(ReportRow) if row.report in names]
+    assert [row.member for row in rows] == ["", ""]
+    assert {row.purge_at - row.made_at for row in rows} == {LONGEST_KEPT_DAYS * DAY_S}
+    async with town.cobalt.store.write() as tx:
+        await tx.put(*(replace(row, purge_at=1) for row in rows))
+    await town.reports(town.cobalt).sweep()
+    async with town.cobalt.store.read() as tx:
+        assert not names & {row.report for row in await tx.find(ReportRow)}
