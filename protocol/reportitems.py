@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, cast, get_args
 
 import msgspec
 
-from .encoding import Wire, decode, unb64
+from .encoding import Wire, decode, sha256, unb64
 from .errors import MalformedError
 from .ids import Entity, RandomId, Seconds, id_bytes, parse_entity
 from .sealing import OVERHEAD_BYTES, SealingPublicKey, SealingText, info
@@ -81,4 +81,4 @@ def parse_sealed(data: bytes) -> SealedReport:
 
 def report_info(report: str, source: str, to: str, key: SealingPublicKey) -> bytes:
     """Return the context that a sealed report is bound to; the thread is inside, where no node sees it."""
-    return info("report", id_bytes(report, what="report"), source.encode(), to.encode(), key.raw)
+    return info("report", id_bytes(report, what="report"), source.encode(), to.encode(), sha256(key.raw))

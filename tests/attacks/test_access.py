@@ -172,6 +172,7 @@ OBJECTS: Final[Mapping[str, str]] = {
     "/api/v1/threads/{thread}/blobs/{blob}": "a person's",
     "/api/v1/threads/{thread}/siblings": "a person's",
     "/federation/v1/blobs/{thread}/{blob}/{offset}": "the other organization's of the thread",
+    "/federation/v1/reports/{report}": "the organization's that brought it",
     "/answer/{token}": "whoever knows the token",
     "/federation/v1/sets/{audience}/{kind}/head": "an audience's",
     "/federation/v1/sets/{audience}/{kind}/snapshots/{seq}/{page}": "an audience's",

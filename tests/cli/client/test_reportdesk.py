@@ -28,8 +28,9 @@ from protocol.errors import ConflictError, LimitError, MalformedError, MissingEr
 from protocol.reportitems import LONGEST_DAYS, ReportContact, ReportState, parse_sealed
 from tests.cli.direct import reach
 
-from .test_reports import threatened
-from .world import Company, company
+from .pair import Pair
+from .test_reports import number_of, threatened
+from .world import PASSPHRASE, Company, company
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -40,9 +41,10 @@ KEYS: Final = {name: ReportKey(sha256(b"contact of ", name.encode())) for name i
 class Town:
     """Two organizations that name a contact, one that names nobody, and a mentor of Cobalt who was threatened."""
 
-    def __init__(self, nodes: list[Company], ben: Person, report: Report) -> None:
+    def __init__(self, nodes: list[Company], ben: Person, pair: Pair, report: Report) -> None:
         self.aurora, self.cobalt, self.birch = nodes
         self.ben: Final = ben
+        self.pair: Final = pair
         self.report: Final = report
 
     def reports(self, one: Company) -> Reports:
@@ -55,7 +57,7 @@ class Town:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
     folder = tmp_path_factory.mktemp("reports")
-    _, report = threatened()
+    pair, report = threatened()
     async with AsyncExitStack() as stack:
         nodes = []
         for name in ("aurora", "cobalt", "birch"):
@@ -66,13 +68,18 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
         for one, other in ((aurora, cobalt), (birch, cobalt)):
             await other.node.peering.service.accept((await one.node.peering.service.invite()).ticket)
         ben = await stack.enter_async_context(cobalt.person("cobalt1"))
-        yield Town(nodes, ben, report)
+        yield Town(nodes, ben, pair, report)
 
 
-async def until(person: Person, to: Company, standing: str) -> Reported:
-    """Return the newest report to an organization once it stands so."""
+async def handed_in(town: Town) -> str:
+    """Return the id of a new report to Aurora."""
+    return next(one.report for one in await town.ben.reports.hand_in(town.report) if one.to == town.aurora.entity)
+
+
+async def until(person: Person, report: str, standing: str) -> Reported:
+    """Return a report once it stands so."""
     for _ in range(100):
-        found = next(one for one in await person.reports.reports() if one.to == to.entity)
+        found = next(one for one in await person.reports.reports() if one.report == report)
         if found.standing == standing:
             return found
         await asyncio.sleep(0.05)
@@ -90,9 +97,9 @@ async def test_a_report_reaches_both_contacts_is_opened_by_them_alone_and_is_ans
 ) -> None:
     names = [reader.contact.name for reader in town.ben.reports.readers(town.report) if reader.contact]
     assert names == ["aurora speak-up", "cobalt speak-up"]
-    handed = await town.ben.reports.hand_in(town.report)
-    assert {one.to for one in handed} == {town.aurora.entity, town.cobalt.entity}
-    arrived = await until(town.ben, town.aurora, "received")
+    handed = {one.to: one.report for one in await town.ben.reports.hand_in(town.report)}
+    assert handed.keys() == {town.aurora.entity, town.cobalt.entity}
+    arrived = await until(town.ben, handed[town.aurora.entity], "received")
     assert arrived.thread == town.report.thread
     assert arrived.due_at is not None
     assert 0 <= arrived.due_at - 14 * DAY_S - arrived.at <= 60
@@ -127,7 +134,29 @@ async def test_a_report_reaches_both_contacts_is_opened_by_them_alone_and_is_ans
     async with town.cobalt.store.write() as tx:
         await due_now(tx, arrived.report)
     await town.reports(town.cobalt).step()
-    assert (await until(town.ben, town.aurora, "closed")).outcome == "warned"
+    assert (await until(town.ben, arrived.report, "closed")).outcome == "warned"
+
+
+async def test_a_report_is_shown_then_sent_as_people_type_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, sessions = town.pair.mentor.threads, town.pair.mentor.sessions
+    town.ben.reports._core.vault.update(lambda now: replace(now, threads=threads, sessions=sessions))
+    monkeypatch.setenv("MENTORMESH_PASSPHRASE", PASSPHRASE)
+    monkeypatch.setenv("LANG", "C")
+    home = ["--home", str(town.ben.folder)]
+    number = str(number_of(town.pair, "I mean it"))
+    words = ["session", "report", town.report.thread, "--message", number, "--reason", "threat", *home]
+    unsure = await asyncio.to_thread(CliRunner().invoke, main, words)
+    assert (unsure.exit_code, "say --yes" in unsure.stderr) == (1, True)
+    before = len(town.ben.state.reports)
+    sent = await asyncio.to_thread(CliRunner().invoke, main, [*words, "--yes"])
+    assert sent.exit_code == 0, sent.output
+    for sentence in ("[chat]: I mean it", "Sealed for aurora speak-up (speakup@aurora.example)", "no node can read it"):
+        assert sentence in sent.stderr
+    assert "pay or else" not in sent.output
+    assert f"{town.cobalt.entity}: received, to be answered by" in sent.stdout
+    assert len(town.ben.state.reports) == before + 2
+    shown = await asyncio.to_thread(CliRunner().invoke, main, ["session", "reports", "--json", *home])
+    assert {one["thread"] for one in json.loads(shown.stdout)[:2]} == {town.report.thread}
 
 
 async def due_now(tx: Writer, name: str) -> ReportRow:
@@ -237,12 +266,11 @@ async def test_an_answer_that_lies_neither_ends_the_wait_nor_puts_it_off_for_eve
 
 
 async def test_nobody_answers_in_time_and_the_reporter_sees_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    await town.ben.reports.hand_in(town.report)
-    found = await until(town.ben, town.aurora, "received")
+    found = await until(town.ben, await handed_in(town), "received")
     assert found.due_at is not None
     core = town.ben.reports._core
     monkeypatch.setattr(core, "_clock", lambda: found.due_at)
-    assert (await until(town.ben, town.aurora, "overdue")).report == found.report
+    assert (await until(town.ben, found.report, "overdue")).due_at == found.due_at
 
 
 async def test_a_report_waits_in_the_vault_while_the_node_is_away(town: Town) -> None:

@@ -23,6 +23,14 @@ ENTITY: Final = "https://aurora.example"
 SMALL_ORDER: Final = bytes([1, *([0] * 31)])
 
 
+#: Who reads reports at Aurora.
+CONTACT: Final[Mapping[str, str]] = {
+    "mail": "speakup@aurora.example",
+    "name": "Dana Reyes",
+    "seal": NodeSealingKey(hashlib.sha256(b"aurora contact").digest()).public.text,
+}
+
+
 def key(name: str) -> Key:
     """Return the Ed25519 key whose seed is the SHA-256 of `name`."""
     return Key(hashlib.sha256(name.encode()).digest())
@@ -237,6 +245,11 @@ def _documents() -> list[Case]:
             "earlier keys",
             document({f"earlier_{role}": [text_of(key(f"earlier {role}"))] for role in ("attest", "log", "sign")}),
         ),
+        accept("a contact for reports", document({"report_contact": CONTACT})),
+        bad("a contact without a key", {"report_contact": {**CONTACT, "seal": ""}}),
+        bad("a contact whose key is none", {"report_contact": {**CONTACT, "seal": "_" * 1622}}),
+        bad("a contact whose mail is none", {"report_contact": {**CONTACT, "mail": "speakup"}}),
+        bad("a contact whose name turns the line", {"report_contact": {**CONTACT, "name": "Dana \u202e"}}),
         bad("an earlier key that has a role", {"earlier_log": [text_of(key("aurora http"))]}),
         bad("an earlier key twice", {"earlier_sign": [text_of(key("aurora earlier"))] * 2}),
         bad("an earlier key in two roles", {f"earlier_{role}": [text_of(key("x"))] for role in ("log", "sign")}),
