@@ -42,6 +42,8 @@ def wants_turn(state: ClientState, thread: str, *, now: int) -> bool:
         return True
     if record.state != AGREED or session.closed_mine or session.closed_theirs or session.outbox:
         return False
+    if session.rejoin is not None and now < session.rejoin.at + PATIENCE_S:
+        return False  # others go on without this device until it is let in again
     if session.commit is not None:
         return session.commit.at + PATIENCE_S <= now
     if (session.newcomers or session.leaving) and not ENGINE.is_closed(group):
@@ -69,7 +71,7 @@ def renewed(core: Core, state: ClientState, thread: str) -> ClientState:
     except MeshError:
         if not add:
             raise
-        return state.with_session(replace(session, newcomers={}))  # a package that does not hold
+        return state.with_session(replace(session, newcomers={}, returning=()))  # a package that does not hold
     commit = Outgoing(
         id=core.envelope_id(), kind="commit", ciphertext=data, epoch=ENGINE.epoch(group) + session.ahead, at=now
     )
@@ -119,7 +121,7 @@ def came_back(core: Core, state: ClientState, thread: str, envelope: str) -> Cli
     group = ENGINE.load(session.state)
     late = (one for one in session.frames if one.envelope == envelope and one.epoch < _epoch(group))
     for frame in late:
-        session = _frame_again(core, session, frame)
+        session = frame_again(core, session, frame)
     return state.with_session(session)
 
 
@@ -143,7 +145,7 @@ def too_old(core: Core, state: ClientState, thread: str, envelope: str) -> Clien
     if commit is not None:
         session = _commit_again(core, session)
     elif frame is not None:
-        session = _frame_again(core, session, frame)
+        session = frame_again(core, session, frame)
     return state.with_session(session)
 
 
@@ -164,7 +166,7 @@ def _commit_again(core: Core, session: SessionRecord) -> SessionRecord:
     return replace(session, commit=commit, outbox=(*session.outbox, commit))
 
 
-def _frame_again(core: Core, session: SessionRecord, shown: FrameRecord) -> SessionRecord:
+def frame_again(core: Core, session: SessionRecord, shown: FrameRecord) -> SessionRecord:
     """Return the session with an own frame encrypted for the epoch of now."""
     group = ENGINE.load(session.state)
     frame = decode(shown.frame, Frame)

@@ -57,6 +57,7 @@ def handed_on(
         closed_mine=session.closed_mine,
         closed_theirs=session.closed_theirs,
         frames=_newest(session.frames),
+        rejoin=b64(session.rejoin_key) if session.rejoin_key else None,
     )
     word = Word(thread=record.thread, at=now, content=told)
     for device in session.newcomers:

@@ -247,15 +247,21 @@ class PrivateNote(Record, frozen=True, kw_only=True):
 
 
 class ForkRecord(Record, frozen=True, kw_only=True):
-    """Evidence of two histories of one session: an epoch, its mark as this device knows it, and who shows another.
-
-    `envelope` is the item as it came, in which the other mark stands; `at` is when.
-    """
+    """Evidence of two histories: an epoch, its mark as this device knows it, and the item that shows another one."""
 
     at: int
     epoch: int
     mark: bytes
     envelope: bytes
+
+
+class RejoinRecord(Record, frozen=True, kw_only=True):
+    """An ask to be let in again: its key package's secret, when, the last epoch followed, and what came since."""
+
+    own_secret: bytes
+    at: int
+    epoch: int
+    held: tuple[bytes, ...] = ()
 
 
 class SessionRecord(Record, frozen=True, kw_only=True):
@@ -266,6 +272,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     how many there were. `vouched`: the key directory stands for the name.
     `welcome` is the own envelope that began the session, until the hub has ordered it.
     `marks` are those of the newest epochs; `fork` is the first sign of another history.
+    `rejoin_key` is what all devices of the session have in common; with `rejoin` this one `asked` to be let in again.
+    `asks` are when others did, and of `newcomers` those `returning` are told by an envelope.
     `newcomers` are key packages of own devices to be added, `leaving` those to be taken out, `invited` those asked in.
     """
 
@@ -297,6 +305,11 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     certificates: dict[str, str] = msgspec.field(default_factory=dict)
     marks: dict[int, bytes] = msgspec.field(default_factory=dict)
     fork: ForkRecord | None = None
+    rejoin_key: bytes = b""
+    rejoin: RejoinRecord | None = None
+    asked: int = 0
+    asks: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
+    returning: tuple[str, ...] = ()
 
 
 class Contact(Record, frozen=True, kw_only=True):

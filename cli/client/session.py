@@ -9,8 +9,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from protocol.devices import open_identity
-from protocol.e2ee.crypto import Received
+from protocol.e2ee.crypto import Change, Received, Removed
 from protocol.e2ee.frames import (
     Action,
     Again,
@@ -27,27 +26,26 @@ from protocol.e2ee.frames import (
     decode_frame,
     encode_frame,
 )
+from protocol.e2ee.rejoin import is_rejoin
 from protocol.e2ee.safety import safety_number
 from protocol.e2ee.shortcode import Step
 from protocol.e2ee.signals import CallCandidate
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
-from protocol.errors import RefusedError, UnverifiedError
-from protocol.ids import id_bytes
-from protocol.keyentries import VouchOpening, check_vouched_identity, is_vouched_name
+from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
+from . import rejoining
 from .archived import is_kept, with_kept
 from .asides import aside
-from .blocks import called_off_blocked, find_block, recognized
 from .board import board_of
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
 from .forks import forked, is_of_another_history, marked
-from .keychecks import require_listed
+from .keychecks import UnprovenError
 from .logstories import heard
-from .newkeys import known_as
+from .naming import named, role_of
 from .ownwords import hidden, standing
 from .records import (
     Contact,
@@ -57,10 +55,11 @@ from .records import (
     TakeawayRecord,
     ThreadRecord,
 )
+from .rejoining import answering, is_ahead, is_asking, keyed, lost
 from .state import ClientState
 from .vanishing import gone_at, vanishing
-from .verifying import COMPARING, another_key, stepped
-from .views import Alarm, Closed, Event, Line, Mutual, Named, Private, Role, SessionView, Shown, Vanishing
+from .verifying import COMPARING, stepped
+from .views import Alarm, Closed, Event, Line, Mutual, Private, SessionView, Shown, Vanishing
 from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
@@ -119,29 +118,85 @@ def take_envelope(
     Raises: UnverifiedError, RefusedError, MalformedError: nothing has changed, and a genuine copy still opens;
         UnprovenError: a device that comes in is to be looked up first.
     """
-    session, now = state.session(record.thread), core.now()
-    header = envelope.header
+    session = state.session(record.thread)
+    header, here = envelope.header, ENGINE.load(session.state)
     if header.thread != record.thread:
         raise UnverifiedError("envelope belongs to another session", code="wrong-thread")
     if header.side == record.side and any(one.envelope == header.id for one in session.frames):
         state = state.with_session(_numbered(session, header.id, header.number or 0))
         return came_back(core, state, record.thread, header.id), []
-    here = ENGINE.load(session.state)
-    session = marked(session, here)
+    session = keyed(marked(session, here), here)
+    if is_rejoin(envelope.ciphertext):
+        return _rejoined(core, state, record, session, envelope)
     if is_of_another_history(session, here, envelope.ciphertext):
-        session, alarm = forked(session, envelope, now=now)
-        return state.with_session(session), [alarm]
+        return _forked(core, state, record, session, envelope)
+    return _read(core, state, record, session, envelope)
+
+
+def _read(
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, envelope: Envelope
+) -> tuple[ClientState, list[Event]]:
+    """Return the state after a message or commit of the group."""
+    header, here, now = envelope.header, ENGINE.load(session.state), core.now()
     check = member_check(state, record, session, now=now)
     try:
         group, event = ENGINE.receive(here, envelope.ciphertext, check=check, now=now)
     except RefusedError as error:
+        if is_ahead(here, envelope.ciphertext):
+            return lost(core, state, record, session, envelope)
         if header.kind == "commit" and error.code == "mls-epoch":
             return state, []  # of two changes at once the hub's first one counts
         raise
+    if isinstance(event, Removed) and is_asking(session, now=now):
+        return state.with_session(session), []  # it is about to be let in again
     session = replace(session, state=ENGINE.dump(group))
-    if not isinstance(event, Received):
-        return changed(state, record, session, event, number=header.number or 0, now=now)
-    return _said(core, state.with_session(session), record, event, envelope)
+    if isinstance(event, Received):
+        return _said(core, state.with_session(session), record, event, envelope)
+    if isinstance(event, Change):
+        session = answering(core, session, event, number=header.number or 0)
+    return changed(state, record, session, event, number=header.number or 0, now=now)
+
+
+def _forked(
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, envelope: Envelope
+) -> tuple[ClientState, list[Event]]:
+    """Return the state after something of another history: that of the mentor's devices goes on."""
+    session, alarm = forked(session, envelope, now=core.now())
+    if record.role == "mentor":
+        return state.with_session(session), [alarm]
+    state, events = lost(core, state, record, session, envelope)
+    return state, [alarm, *events]
+
+
+def _rejoined(
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, envelope: Envelope
+) -> tuple[ClientState, list[Event]]:
+    state, events, waiting = rejoining.heard(core, state, record, session, envelope)
+    state, more = caught_up(core, state, record.thread, waiting)
+    return state, [*events, *more]
+
+
+def caught_up(
+    core: Core, state: ClientState, thread: str, waiting: Iterable[Envelope]
+) -> tuple[ClientState, list[Event]]:
+    """Return the state after envelopes that were kept until now; junk among them holds nothing up.
+
+    Raises: UnprovenError: a device that comes in is to be looked up first.
+    """
+    told: list[Event] = []
+    for one in waiting:
+        try:
+            state, events = take_envelope(core, state, state.thread(thread), one)
+        except UnprovenError:
+            raise
+        except UnverifiedError as error:
+            sentence = f"Something that does not verify was not believed: {error}"
+            told.append(Alarm(thread=thread, sentence=sentence, code=error.code))
+        except (RefusedError, MalformedError):
+            continue  # of an epoch before, or nothing
+        else:
+            told += events
+    return state, told
 
 
 def _said(
@@ -178,7 +233,7 @@ def _apply(
     session, role = state.session(record.thread), role_of(record, mine=mine)
     match frame.content:
         case Name() as told if not mine:
-            return _named(core, state, record, told)
+            return named(core, state, record, told)
         case MasterChanged() | ContactToken() | CallCandidate():
             return aside(core, state, record, frame.content, mine=mine)
         case Again(yes=yes):
@@ -197,66 +252,9 @@ def _apply(
     return state, [Shown(thread=record.thread, from_role=role, kind=kind, text=text, at=frame.at, number=shown.number)]
 
 
-def _named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> tuple[ClientState, list[Event]]:
-    """Take a name, once the person behind it is the one whose device signed brief or agreement, and vouched for today.
-
-    Raises: UnprovenError: the directory is to be looked up first; UnverifiedError: somebody else tells it.
-    """
-    session, other = state.session(record.thread), role_of(record, mine=False)
-    opening = opening_of(told)
-    if opening is None:
-        return state, [Alarm(thread=record.thread, sentence="The name came without a proof of who tells it")]
-    proven = require_listed(
-        state,
-        origin=record.peer,
-        audience=record.audience,
-        identity_key=record.peer_identity,
-        devices=record.peer_devices,
-        now=core.now(),
-    )
-    identity = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=record.audience)
-    known_master = session.master_key or opening.master_key
-    if identity.identity_key != record.peer_identity or known_master != opening.master_key:
-        raise UnverifiedError(
-            "the name is told by somebody else than the person you agreed with", code="wrong-identity"
-        )
-    if find_block(state, entity=record.peer, master_key=opening.master_key) is not None:
-        state = recognized(
-            state, master_key=opening.master_key, identity=record.peer_identity, sealing=record.sealed_to
-        )
-        state, event = called_off_blocked(state, record)
-        return state, [event]
-    check_vouched_identity(proven.vouched_identity, opening, audience=record.audience)
-    vouched = is_vouched_name(proven.vouched_name, opening)
-    session = replace(session, name=told.name, master_key=opening.master_key, label=identity.label, vouched=vouched)
-    named = Named(thread=record.thread, from_role=other, name=told.name, vouched=vouched)
-    state, strange = known_as(state.with_session(session), record, told, now=core.now())
-    return state, [named, *(strange or another_key(state, session, record))]
-
-
-def opening_of(told: Name) -> VouchOpening | None:
-    """Return what opens the vouch in a name frame; None when something of it is missing."""
-    if None in {told.identity, told.master_key, told.name_salt, told.identity_salt}:
-        return None
-    return VouchOpening(
-        name=told.name,
-        name_salt=id_bytes(told.name_salt or "", what="salt"),
-        identity=told.identity or "",
-        identity_salt=id_bytes(told.identity_salt or "", what="salt"),
-        master_key=told.master_key or "",
-    )
-
-
 def _numbered(session: SessionRecord, envelope: str, number: int) -> SessionRecord:
     frames = (replace(one, number=number) if one.envelope == envelope else one for one in session.frames)
     return replace(session, frames=tuple(frames))
-
-
-def role_of(record: ThreadRecord, *, mine: bool) -> Role:
-    """Return whose word it is."""
-    if mine:
-        return record.role
-    return "mentor" if record.role == "mentee" else "mentee"
 
 
 def is_over(session: SessionRecord) -> bool:

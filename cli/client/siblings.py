@@ -29,7 +29,7 @@ from .handoff import spoken
 from .keychecks import KeyChecks, NotListedYetError, UnprovenError, require_listed
 from .members import checked, is_own
 from .records import FrameRecord, SessionRecord, ThreadRecord
-from .session import take_envelope
+from .session import caught_up
 from .sibling_records import JoiningRecord, WordRecord
 from .state import ClientState
 from .views import Event, Secured
@@ -228,17 +228,14 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
         again_theirs=told.again_theirs,
         closed_mine=told.closed_mine,
         closed_theirs=told.closed_theirs,
+        rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
     )
     waiting = {name: one for name, one in state.joining.items() if name != thread}
     state = replace(state.with_thread(record).with_session(session), joining=waiting)
     events: list[Event] = [Secured(thread=thread, role=record.role, witnessed=record.witnessed)]
-    for data in joining.held:
-        envelope = parse_envelope(data)
-        if (envelope.header.number or 0) > told.number:
-            with suppress(RefusedError):  # of an epoch before
-                state, more = take_envelope(core, state, state.thread(thread), envelope)
-                events += more
-    return state, events
+    later = [one for one in map(parse_envelope, joining.held) if (one.header.number or 0) > told.number]
+    state, more = caught_up(core, state, thread, later)
+    return state, [*events, *more]
 
 
 def _record(thread: str, audience: str, told: Handoff, *, now: int) -> ThreadRecord:

@@ -123,6 +123,9 @@ class SessionCrypto(Protocol[S]):
     def context(self, state: S) -> bytes:
         """Return the 32 bytes that the group is bound to."""
 
+    def member_of(self, package: bytes) -> Member:
+        """Return who a key package would let in. Raises: UnverifiedError: it is not signed; MalformedError."""
+
     def mark(self, state: S) -> Mark:
         """Return the mark of the history that this device was shown. Raises: RefusedError: the session is closed."""
 

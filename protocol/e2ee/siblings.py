@@ -50,6 +50,7 @@ class Told(Wire, frozen=True, kw_only=True):
 class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     """All that a device must know of a session: how to join, who the other person is, what was agreed and said.
 
+    `rejoin` is the key of the session for words of a device without a place.
     `number` is the hub's of the commit that adds the reader: what has a higher one, it reads itself.
     """
 
@@ -78,6 +79,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     closed_mine: bool = False
     closed_theirs: bool = False
     frames: Annotated[tuple[Told, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
+    rejoin: Bytes32 | None = None
 
 
 Content = Invite | Package | Handoff

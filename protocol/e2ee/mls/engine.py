@@ -126,6 +126,13 @@ class MlsCrypto:
     def context(self, state: Session) -> bytes:
         return agreement_of(_open(state).context)
 
+    def member_of(self, package: bytes) -> Member:
+        offered = _package(package)
+        if offered.suite not in SUITES:
+            raise FormError("a key package is of another suite")
+        offered.verify(SUITES[offered.suite])
+        return _member(offered.leaf)
+
     def mark(self, state: Session) -> Mark:
         here = _open(state)
         return Mark(group=here.context.group_id, epoch=here.epoch, value=here.mark)

@@ -30,6 +30,7 @@ from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.recovery import open_bundle, parse_bundle
 from protocol.e2ee.recovery_slots import key_by_passphrase, key_by_words, locator_of
 from protocol.e2ee.recovery_words import parse_words
+from protocol.e2ee.rejoin import open_rejoin
 from protocol.e2ee.safety import safety_number
 from protocol.e2ee.siblings import open_word
 from protocol.e2ee.vault import VaultKey, unlock
@@ -313,6 +314,11 @@ def mark(case: Case) -> object:
     return found.value.hex() if found else ""
 
 
+def rejoin(case: Case) -> object:
+    word = open_rejoin(bytes.fromhex(case["input"]), bytes.fromhex(case["key"]), thread=case["thread"])
+    return encode(word).decode()
+
+
 READERS = {
     "devices/derived": derived,
     "devices/identity": identity,
@@ -331,6 +337,7 @@ READERS = {
     "brief/agreed": agreed,
     "session/context": session_context,
     "session/mark": mark,
+    "session/rejoin": rejoin,
     "session/welcome": welcome,
     "shortcode/runs": short_code,
     "vault/containers": container,

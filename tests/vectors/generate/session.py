@@ -7,6 +7,7 @@ import hashlib
 from typing import Any, Final
 
 from protocol import contexts
+from protocol.e2ee.content import seal_content
 from protocol.e2ee.crypto import Member
 from protocol.e2ee.mls import commits
 from protocol.e2ee.mls.codec import optional, vector_of
@@ -18,7 +19,8 @@ from protocol.e2ee.mls.profile import PRODUCT
 from protocol.e2ee.mls.state import alone
 from protocol.e2ee.mls.suites import X_WING
 from protocol.e2ee.mls.tree import Tree, tree_hash
-from protocol.encoding import b64, sha256
+from protocol.e2ee.rejoin import Answer, Rejoin, ask_with, seal_rejoin
+from protocol.encoding import b64, encode, label, length_prefixed, sha256, unb64
 from tests.e2ee.groups import invited
 from tests.protocol.e2ee.people import ACCEPTED, MENTEE, MENTOR, NOW, OTHER_HASH, OTHER_ID, STRANGER, THREAD, seed
 
@@ -46,6 +48,12 @@ def files() -> dict[str, bytes]:
             "`input` is a message whose ciphertext is nobody's, as hex; `result` is the mark that it claims as hex, "
             "which is that of `authenticator` if there is one, and empty for none.",
             _marks(),
+        ),
+        "session/rejoin.json": file(
+            "45-sessions §8",
+            "`input` is the ciphertext of an envelope in `thread`, as hex, `key` that of the session; `result` is what "
+            "it says, as JSON text.",
+            _rejoins(),
         ),
     }
 
@@ -117,6 +125,37 @@ def _marks() -> list[Case]:
         case("a message with a byte more", good + b"x", error="malformed"),
         case("a key package", MENTEE_PACKAGE, error="malformed"),
         case("nothing", b"", error="malformed"),
+    ]
+
+
+def _rejoins() -> list[Case]:
+    key, salt = seed("rejoin"), seed("salt")
+    answer = Answer(device=MENTEE.key().public.text, number=7, welcome=b64(b"welcome"))
+    asked, answered = ask_with(MENTEE_PACKAGE, at=NOW), Rejoin(at=NOW, content=answer)
+    good = seal_rejoin(answered, key, thread=THREAD, salt=salt)
+
+    def case(name: str, data: bytes, **more: object) -> Case:
+        return {"name": name, "thread": THREAD, "key": key.hex(), "input": data.hex(), **more}
+
+    def sealed(text: str) -> bytes:
+        once = sha256(label("rejoin-key"), length_prefixed(key, salt))
+        aad = label("rejoin") + length_prefixed(unb64(THREAD))
+        return b"\xff" + salt + seal_content(text.encode(), once, aad)
+
+    said = encode(answered).decode()
+    return [
+        case("an ask", seal_rejoin(asked, key, thread=THREAD, salt=salt), result=encode(asked).decode()),
+        case("an answer", good, result=said),
+        case("an answer as this page says it", sealed(said), result=said),
+        case("of another session", good, thread=OTHER_ID, error="unverified"),
+        case("of another key", good, key=seed("another").hex(), error="unverified"),
+        case("one bit changed", good[:-1] + bytes([good[-1] ^ 1]), error="unverified"),
+        case("another salt", good[:1] + seed("another") + good[33:], error="unverified"),
+        case("cut inside the salt", good[:20], error="malformed"),
+        case("a message of the group", b"\x00\x01" + good[2:], error="malformed"),
+        case("of no known type", sealed(said.replace('"answer"', '"order"')), error="malformed"),
+        case("with a number of zero", sealed(said.replace('"number":7', '"number":0')), error="malformed"),
+        case("with a field more", sealed(said.replace('"at"', '"and":1,"at"')), error="malformed"),
     ]
 
 

@@ -1,0 +1,182 @@
+"""A device that cannot follow its session any more asks to be let in again; who hears it checks it, and lets it in.
+
+Whoever lets it in makes the same checks as at the beginning, and neither side does so without end.
+Source: docs/protocol/45-sessions.md §8.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from protocol.e2ee.crypto import Change, Member, Own
+from protocol.e2ee.keys import certify
+from protocol.e2ee.mls.engine import Session
+from protocol.e2ee.rejoin import KEY_BYTES, PURPOSE, Answer, Ask, Rejoin, ask_with, open_rejoin, package_of, seal_rejoin
+from protocol.encoding import b64, unb64
+from protocol.envelope import Envelope, parse_envelope, render_envelope
+
+from .core import ENGINE, Core, fresh_secret
+from .epochs import PATIENCE_S, frame_again
+from .members import checked, is_own
+from .records import Outgoing, RejoinRecord, SessionRecord, ThreadRecord
+from .state import ClientState
+from .views import Event, Problem
+
+#: A device asks so often in one session, and is let in so often.
+MOST: Final = 5
+#: Envelopes kept until the answer comes; of a longer wait the newest.
+MAX_HELD: Final = 256
+#: The epoch that the first members share; who comes later is told the key by a sibling.
+FIRST_EPOCH: Final = 1
+
+Step = tuple[ClientState, list[Event]]
+
+
+def keyed(session: SessionRecord, group: Session) -> SessionRecord:
+    """Return the session with the key that its devices have in common, if it can still be had."""
+    if session.rejoin_key or ENGINE.is_closed(group) or ENGINE.epoch(group) != FIRST_EPOCH:
+        return session
+    return replace(session, rejoin_key=ENGINE.export(group, PURPOSE, KEY_BYTES))
+
+
+def is_asking(session: SessionRecord, *, now: int) -> bool:
+    """Return whether this device waits to be let in."""
+    return session.rejoin is not None and now < session.rejoin.at + PATIENCE_S
+
+
+def is_ahead(group: Session, ciphertext: bytes) -> bool:
+    """Return whether a message claims a later epoch of a group than this device is in."""
+    claimed = None if ENGINE.is_closed(group) else ENGINE.marked(ciphertext)
+    if claimed is None:
+        return False
+    here = ENGINE.mark(group)
+    return claimed.group == here.group and claimed.epoch > here.epoch
+
+
+def lost(core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, envelope: Envelope) -> Step:
+    """Return the state after something that only a device with another state can read: ask, and keep it until then."""
+    now, group = core.now(), ENGINE.load(session.state)
+    if not session.rejoin_key or session.closed_mine or session.closed_theirs:
+        return state.with_session(session), [_told(session, "lost-place", "This device cannot follow the session")]
+    if is_asking(session, now=now):
+        assert session.rejoin is not None
+        held = (*session.rejoin.held, render_envelope(envelope))[-MAX_HELD:]
+        return state.with_session(replace(session, rejoin=replace(session.rejoin, held=held))), []
+    if session.asked >= MOST:
+        sentence = "This device cannot follow the session, and was let in again too often: go on with another device"
+        return state.with_session(session), [_told(session, "lost-place", sentence)]
+    device = state.device_secret.key(record.audience)
+    certificate = certify(state.account_secret, state.device_secret, audience=record.audience, now=now)
+    own, package = ENGINE.prepare(device, certificate, now=now, entropy=fresh_secret())
+    epoch = max(ENGINE.epoch(group) + session.ahead, envelope.header.epoch)
+    out = _outgoing(core, session, ask_with(package, at=now), epoch=epoch)
+    rejoin = RejoinRecord(own_secret=own.secret, at=now, epoch=ENGINE.epoch(group), held=(render_envelope(envelope),))
+    session = replace(session, rejoin=rejoin, asked=session.asked + 1, outbox=(*session.outbox, out))
+    sentence = (
+        "This device cannot follow the session any more, and has asked to be let in again. "
+        "Something that was said meanwhile may be missing here"
+    )
+    return state.with_session(session), [_told(session, "lost-place", sentence)]
+
+
+def heard(
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, envelope: Envelope
+) -> tuple[ClientState, list[Event], Sequence[Envelope]]:
+    """Return the state after an ask or an answer, what it shows, and what can be read now, in order.
+
+    Raises: UnverifiedError: not of this session, or of nobody in it; UnprovenError: look the device up first;
+        MalformedError.
+    """
+    word = open_rejoin(envelope.ciphertext, session.rejoin_key, thread=record.thread)
+    if isinstance(word.content, Ask):
+        return *_asked(core, state, record, session, word), ()
+    return _answered(core, state, record, session, word.content)
+
+
+def _asked(core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, word: Rejoin) -> Step:
+    """Return the state with a device that is to be taken out and added again, once it is checked."""
+    now, group = core.now(), ENGINE.load(session.state)
+    assert isinstance(word.content, Ask), "an answer is none"
+    package, at = package_of(word.content), word.at
+    member = ENGINE.member_of(package)
+    before = session.asks.get(member.device, ())
+    if (
+        member.device == state.device_secret.key(record.audience).public.text
+        or ENGINE.is_closed(group)
+        or member.device not in {one.device for one in ENGINE.members(group)}
+        or member.device in session.leaving
+        or len(before) >= MOST
+        or at <= max(before, default=0)
+        or _waits_itself(state, record, session, member, now=now)
+    ):
+        return state.with_session(session), []
+    # The same checks as at the beginning: whose device it is, and that the directory lists it today.
+    checked(state, record, peer=record.peer_identity, known=(), now=now, later=True)(member)
+    session = replace(
+        session,
+        newcomers={**session.newcomers, member.device: package},
+        returning=tuple(dict.fromkeys((*session.returning, member.device))),
+        asks={**session.asks, member.device: (*before, at)},
+        rejoin=None,
+    )
+    sentence = "A device of this session lost its place and is let in again; its keys were checked as at the beginning"
+    return state.with_session(session), [_told(session, "let-in-again", sentence)]
+
+
+def _waits_itself(
+    state: ClientState, record: ThreadRecord, session: SessionRecord, member: Member, *, now: int
+) -> bool:
+    """Return whether this device waits to be let in by others: of two histories that of the mentor goes on."""
+    if not is_asking(session, now=now):
+        return False
+    return record.role == "mentee" or is_own(state, record, member, now=now)
+
+
+def answering(core: Core, session: SessionRecord, event: Change, *, number: int) -> SessionRecord:
+    """Return the session with what tells those who come back how to join; `session` holds the new group."""
+    returning = [one for one in session.returning if one in session.newcomers]
+    if not event.welcome:
+        return replace(session, returning=tuple(one for one in returning if one not in event.joined))
+    epoch = ENGINE.epoch(ENGINE.load(session.state)) + session.ahead
+    words = (
+        Rejoin(at=core.now(), content=Answer(device=one, number=number, welcome=b64(event.welcome)))
+        for one in returning
+    )
+    out = tuple(_outgoing(core, session, one, epoch=epoch) for one in words)
+    left = {name: one for name, one in session.newcomers.items() if name not in returning}
+    return replace(session, newcomers=left, returning=(), outbox=(*session.outbox, *out))
+
+
+def _answered(
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, answer: Answer
+) -> tuple[ClientState, list[Event], Sequence[Envelope]]:
+    device, now, rejoin = state.device_secret.key(record.audience), core.now(), session.rejoin
+    if answer.device != device.public.text or rejoin is None:
+        return state.with_session(session), [], ()
+    before = ENGINE.load(session.state)
+    known = {one.device for one in ENGINE.members(before)}
+    check = checked(state, record, peer=record.peer_identity, known=known, now=now, later=True)
+    own = Own(device=device, secret=rejoin.own_secret)
+    welcome = unb64(answer.welcome, what="welcome")
+    group = ENGINE.join(own, welcome, context=ENGINE.context(before), check=check, now=now)
+    theirs = (one.device for one in ENGINE.members(group) if not is_own(state, record, one, now=now))
+    record = replace(record, peer_devices=tuple(dict.fromkeys((*record.peer_devices, *theirs))))
+    session = replace(
+        session, state=ENGINE.dump(group), marks={}, commit=None, outbox=(), newcomers={}, returning=(), rejoin=None
+    )
+    for one in session.frames:
+        if one.sender == device.public.text and (one.number == 0 or one.epoch >= rejoin.epoch):
+            session = frame_again(core, session, one)
+    waiting = [one for one in map(parse_envelope, rejoin.held) if (one.header.number or 0) > answer.number]
+    told = _told(session, "let-in-again", "This device was let in again, and follows the session from here on")
+    return state.with_thread(record).with_session(session), [told], waiting
+
+
+def _outgoing(core: Core, session: SessionRecord, word: Rejoin, *, epoch: int) -> Outgoing:
+    data = seal_rejoin(word, session.rejoin_key, thread=session.thread, salt=fresh_secret())
+    return Outgoing(id=core.envelope_id(), kind="message", ciphertext=data, epoch=epoch)
+
+
+def _told(session: SessionRecord, code: str, sentence: str) -> Problem:
+    return Problem(thread=session.thread, code=code, sentence=sentence)
