@@ -37,7 +37,7 @@ from .services.quota import Quota, QuotaSettings
 from .services.quotes import Quotes
 from .services.quoting import Quoting, QuotingSettings
 from .services.recovery import Recovery
-from .services.reports import Reports
+from .services.reports import Contact, Reports
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
@@ -88,10 +88,10 @@ class Exchanging:
         self.reports: Final = Reports(
             store=store,
             clock=clock,
+            entropy=entropy,
             peers=peers,
             own=own.entity,
-            named=config.reports.named() is not None,
-            days=config.reports.days,
+            contact=_contact(config),
             came=around.events.report_came,
         )
         self.views: Final = ThreadViews(store, self.sessions)
@@ -200,6 +200,15 @@ def _blob_limits(config: Config) -> BlobLimits:
         of_session=files.session_mib * MIB,
         of_node=files.node_mib * MIB,
         days=files.days,
+    )
+
+
+def _contact(config: Config) -> Contact:
+    return Contact(
+        mail=config.reports.mail,
+        days=config.reports.days,
+        zone=config.org.time_zone,
+        language=config.org.languages[0],
     )
 
 

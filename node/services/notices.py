@@ -101,7 +101,16 @@ class Cancelled(Notice, frozen=True, kw_only=True, tag="cancelled"):
     zone: ZoneName
 
 
-AnyNotice = SignInLink | NewDevice | KeysChanged | MentorRequest | Agreed | RequestEnded | Reminder | Cancelled
+class ReportCame(Notice, frozen=True, kw_only=True, tag="report-came"):
+    """A report waits at the node for the contact who reads this; nothing of it stands here."""
+
+    due: Seconds
+    zone: ZoneName
+
+
+AnyNotice = (
+    SignInLink | NewDevice | KeysChanged | MentorRequest | Agreed | RequestEnded | Reminder | Cancelled | ReportCame
+)
 
 
 _decoder: Final[msgspec.json.Decoder[AnyNotice]] = msgspec.json.Decoder(AnyNotice)

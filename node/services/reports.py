@@ -11,14 +11,16 @@ import msgspec
 from msgspec.structs import replace
 
 from federation.inbox import Guard
-from federation.ports import Clock, Reader, Store, Writer, above, at_most, where
+from federation.ports import Clock, Entropy, Reader, Store, Writer, above, at_most, where
 from federation.waiting import sleep_or_wake
 from node.rows import ReportRow
 from protocol.encoding import decode
 from protocol.errors import ConflictError, LimitError, MalformedError, MeshError, MissingError, RefusedError
-from protocol.ids import Entity, RandomId, Seconds
+from protocol.ids import ID_BYTES, Entity, RandomId, Seconds
 from protocol.reportitems import LONGEST_DAYS, Outcome, ReportState, SealedReport, parse_sealed
 
+from .mail import Recipient, compose
+from .notices import ReportCame
 from .peerbook import PeerBook
 
 REPORTS_PATH: Final = "/federation/v1/reports"
@@ -42,6 +44,15 @@ MAX_ANSWER: Final = 4_096
 FINAL_CODES: Final = frozenset({"no-report-contact", "conflict"})
 
 
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told of reports here, without `mail` nobody; and in how many `days` they are to be answered."""
+
+    mail: str = ""
+    days: int
+    zone: str
+    language: str
+
+
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
     """What a reporter sees of a report; without `received_at` it is still on its way to `to`."""
 
@@ -56,17 +67,25 @@ class ReportView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reports:
-    """The reports of one node; `named` tells whether the organization names a contact, `days` what it has to answer."""
+    """The reports of one node; `came` is called when one has come for the contact here."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, peers: PeerBook, own: str, named: bool, days: int, came: Callable[[], None]
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        peers: PeerBook,
+        own: str,
+        contact: Contact,
+        came: Callable[[], None],
     ) -> None:
         self._store: Final = store
         self._clock: Final = clock
         self._peers: Final = peers
         self._own: Final = own
-        self._named: Final = named
-        self._days: Final = days
+        self._entropy: Final = entropy
+        self._contact: Final = contact
         self._came: Final = came
         self._woken: Final = asyncio.Event()
 
@@ -93,7 +112,7 @@ class Reports:
                 await _require_few(tx, now, PERSON_DAILY, source=item.source, member=member)
                 known = self._row(item, data, now, member=member)
                 await tx.insert(known)
-                tx.on_commit(self._came if item.to == self._own else self._woken.set)
+                await self._announce(tx, known)
         return _view(known)
 
     async def of(self, member: str) -> tuple[ReportView, ...]:
@@ -129,7 +148,7 @@ class Reports:
                     raise LimitError("too many of your reports are kept here", retry_at=now + DAY_S)
                 known = self._row(item, data, now)
                 await tx.insert(known)
-                tx.on_commit(self._came)
+                await self._announce(tx, known)
         return _state(known)
 
     async def state(self, peer: str, report: str) -> ReportState:
@@ -207,8 +226,19 @@ class Reports:
         async with self._store.write() as tx:
             await tx.delete(ReportRow, at_most("purge_at", self._clock.now()))
 
+    async def _announce(self, tx: Writer, row: ReportRow) -> None:
+        """Have a new report brought to the peer it is for, or its contact here told by mail that it came."""
+        if row.target != self._own:
+            tx.on_commit(self._woken.set)
+            return
+        notice = ReportCame(due=row.due_at, zone=self._contact.zone)
+        to = Recipient(member="", address=self._contact.mail, languages=(self._contact.language,))
+        entropy = self._entropy.take(ID_BYTES)
+        await tx.insert(compose(notice, to, entropy=entropy, now=row.made_at, expires_at=row.due_at))
+        tx.on_commit(self._came)
+
     def _require_contact(self) -> None:
-        if not self._named:
+        if not self._contact.mail:
             raise RefusedError("this organization names nobody who reads reports", code="no-report-contact")
 
     def _row(self, item: SealedReport, data: bytes, now: int, *, member: str = "") -> ReportRow:
@@ -220,7 +250,7 @@ class Reports:
             member=member,
             item=data,
             made_at=now,
-            due_at=now + self._days * DAY_S,
+            due_at=now + self._contact.days * DAY_S,
             received_at=now if here else None,
             next_at=None if here else now,
             purge_at=now + LONGEST_KEPT_DAYS * DAY_S,

@@ -54,6 +54,7 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
         "memberships",
         "mirror",
         "outbox",
+        "reports",
         "retention",
         "returning",
         "start-check",
@@ -139,4 +140,4 @@ async def test_steps_are_done_in_order_after_each_pause(clock: SteppedClock) -> 
 
 async def test_operations_of_every_part_are_in_the_table(node: Node) -> None:
     nouns = {name.partition(".")[0] for name in node.operations.by_name}
-    assert nouns == {"evidence", "keys", "log", "member", "node", "offer", "peer", "registry", "vocabulary"}
+    assert nouns == {"evidence", "keys", "log", "member", "node", "offer", "peer", "registry", "report", "vocabulary"}

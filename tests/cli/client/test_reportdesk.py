@@ -86,6 +86,17 @@ async def until(person: Person, report: str, standing: str) -> Reported:
     raise AssertionError(f"it does not come to stand as {standing}")
 
 
+async def mails_of(one: Company) -> list[Path]:
+    """Return the mails to the contact of a company, once there is one."""
+    folder = one.node.base.directory / "mail"
+    for _ in range(100):
+        found = [path for path in folder.iterdir() if f"To: speakup@{one.node.base.config.name}" in path.read_text()]
+        if found:
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError("no mail")
+
+
 async def run(monkeypatch: pytest.MonkeyPatch, one: Company, *words: str) -> Result:
     """Run a command against a node that runs in this loop."""
     reach(monkeypatch, one)
@@ -103,6 +114,13 @@ async def test_a_report_reaches_both_contacts_is_opened_by_them_alone_and_is_ans
     assert arrived.thread == town.report.thread
     assert arrived.due_at is not None
     assert 0 <= arrived.due_at - 14 * DAY_S - arrived.at <= 60
+    mails = {path.read_text() for one in (town.aurora, town.cobalt) for path in await mails_of(one)}
+    assert len(mails) == 2
+    for mail in mails:
+        assert "A report waits for you" in mail
+        assert not [
+            secret for secret in (arrived.report, town.report.thread, town.ben.state.signed_in.member) if secret in mail
+        ]
     assert [one.source for one in await town.listed(town.aurora)] == [town.cobalt.entity]
     (own,) = await town.listed(town.cobalt)  # not the one to the peer: it would tell who complains about whom
     assert own.source == town.cobalt.entity

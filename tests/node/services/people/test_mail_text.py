@@ -19,6 +19,7 @@ from node.services.notices import (
     NewDevice,
     Notice,
     Reminder,
+    ReportCame,
     RequestEnded,
     SignInLink,
     SlotLink,
@@ -56,6 +57,7 @@ NOTICES: tuple[AnyNotice, ...] = (
     Reminder(format="link", length=60, start=AT, zone=ZONE),
     Cancelled(start=AT, zone=ZONE),
     Cancelled(zone=ZONE),
+    ReportCame(due=AT, zone=ZONE),
 )
 
 
