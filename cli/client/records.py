@@ -272,6 +272,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     how many there were. `vouched`: the key directory stands for the name.
     `welcome` is the own envelope that began the session, until the hub has ordered it.
     `marks` are those of the newest epochs; `fork` is the first sign of another history.
+    `said` counts own frames; `late`: this device came later, and was told the newest of what was said.
     `rejoin_key` is what all devices of the session have in common; with `rejoin` this one `asked` to be let in again.
     `asks` are when others did, and of `newcomers` those `returning` are told by an envelope.
     `newcomers` are key packages of own devices to be added, `leaving` those to be taken out, `invited` those asked in.
@@ -308,6 +309,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     rejoin_key: bytes = b""
     rejoin: RejoinRecord | None = None
     asked: int = 0
+    said: int = 0
+    late: bool = False
     asks: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
     returning: tuple[str, ...] = ()
 

@@ -43,6 +43,7 @@ from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
 from .forks import forked, is_of_another_history, marked
+from .gaps import gaps_before
 from .keychecks import UnprovenError
 from .logstories import heard
 from .naming import named, role_of
@@ -81,7 +82,7 @@ def with_frame(
     session = state.session(thread)
     if session.closed_mine:
         raise RefusedError("you have closed this session")
-    frame = Frame(id=fresh_id(), at=core.now(), content=content)
+    frame = Frame(id=fresh_id(), at=core.now(), content=content, seq=session.said + 1)
     group, ciphertext = ENGINE.encrypt(ENGINE.load(session.state), encode_frame(frame), entropy=fresh_secret())
     epoch = ENGINE.epoch(group)
     outgoing = Outgoing(id=core.envelope_id(), kind=kind, ciphertext=ciphertext, epoch=epoch + session.ahead)
@@ -98,6 +99,7 @@ def with_frame(
         frames=(*session.frames, shown),
         again_mine=content.yes if isinstance(content, Again) else session.again_mine,
         closed_mine=isinstance(content, Close),
+        said=session.said + 1,
     )
     return state.with_session(session)
 
@@ -339,7 +341,7 @@ def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> 
         entity=record.peer,
         slot=record.slot,
         ends_at=record.ends_at,
-        lines=tuple(_lines(record, session, language)),
+        lines=tuple(_lines(record, session, language, now=now)),
         board=board_of(standing(session), now=now),
         vanishing=vanishing(record, session),
         private=tuple(Private(id=one.id, at=one.at, text=one.text) for one in session.private),
@@ -361,11 +363,15 @@ def _safety(state: ClientState, session: SessionRecord) -> str:
     return safety_number(state.account_secret.master().public, VerifyKey.parse(session.master_key))
 
 
-def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Iterable[Line]:
-    rule = vanishing(record, session)
+def _lines(record: ThreadRecord, session: SessionRecord, language: str, *, now: int) -> Iterable[Line]:
+    rule, gaps = vanishing(record, session), gaps_before(session, now=now)
     for one in session.frames:
         frame = decode(one.frame, Frame)
         mine = one.sender not in record.peer_devices
+        role = role_of(record, mine=mine)
+        if frame.id in gaps:
+            said = word(SAYINGS, "missing", language)
+            yield Line(number=0, at=frame.at, from_role=role, mine=mine, kind="missing", text=said)
         if isinstance(frame.content, UNSEEN) or (isinstance(frame.content, Again) and not mine):
             continue
         kind, text = content_line(frame.content, language)
@@ -374,7 +380,7 @@ def _lines(record: ThreadRecord, session: SessionRecord, language: str) -> Itera
         yield Line(
             number=one.number,
             at=frame.at,
-            from_role=role_of(record, mine=mine),
+            from_role=role,
             mine=mine,
             kind=kind,
             text=text,

@@ -15,6 +15,7 @@ from node.api.exchange import Entry
 from node.services.thread_views import SideName
 from protocol.devices import open_enrolment, open_stated_key
 from protocol.e2ee.crypto import Own
+from protocol.e2ee.frames import Frame
 from protocol.e2ee.keys import certify
 from protocol.e2ee.siblings import Handoff, Heard, Invite, Package, Word, open_word, reader_of, seal_word
 from protocol.encoding import b64, decode, unb64
@@ -25,6 +26,7 @@ from protocol.signing import VerifyKey
 
 from .agreeing import AGREED
 from .core import ENGINE, Core, fresh_secret
+from .gaps import said_before
 from .handoff import spoken
 from .keychecks import KeyChecks, NotListedYetError, UnprovenError, require_listed
 from .members import checked, is_own
@@ -228,6 +230,10 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
         again_theirs=told.again_theirs,
         closed_mine=told.closed_mine,
         closed_theirs=told.closed_theirs,
+        said=said_before(
+            decode(one.frame.encode("utf-8"), Frame) for one in told.frames if one.sender == own.device.public.text
+        ),
+        late=True,
         rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
     )
     waiting = {name: one for name, one in state.joining.items() if name != thread}

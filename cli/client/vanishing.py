@@ -84,8 +84,8 @@ def _emptied(one: FrameRecord, rule: Vanishing, now: int) -> FrameRecord:
     if due is None or due > now:
         return one
     frame = decode(one.frame, Frame)
-    # Its id stays, so that a copy that comes late shows nothing again.
-    return replace(one, frame=encode(Frame(id=frame.id, at=frame.at, content=Gone())), proof=b"")
+    # Its id stays, so that a copy that comes late shows nothing again, and its place, so that nothing seems missing.
+    return replace(one, frame=encode(replace(frame, content=Gone())), proof=b"")
 
 
 def _content(one: FrameRecord) -> Content:

@@ -171,6 +171,10 @@ SAYINGS: Final[Mapping[str, Both]] = {
         "hat etwas zurückgenommen: es ist hier verborgen, kann aber vorher gelesen oder kopiert worden sein",
     ),
     "retracted": ("(taken back)", "(zurückgenommen)"),
+    "missing": (
+        "(something that was said is missing here: it never arrived)",
+        "(hier fehlt etwas, das gesagt wurde: es kam nie an)",
+    ),
     "gone": ("(vanished)", "(verschwunden)"),
     "master-change": ("has other keys now", "hat jetzt andere Schlüssel"),
     "contact-token": ("lets you ask again", "lässt dich wieder fragen"),

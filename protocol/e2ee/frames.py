@@ -28,6 +28,8 @@ Paragraph = Annotated[str, msgspec.Meta(min_length=1, max_length=4_000)]
 Minutes = Annotated[int, msgspec.Meta(ge=1, le=480)]
 #: The largest file, before it is padded.
 MAX_FILE_BYTES: Final = 2**30
+#: How many frames one device can say in one session.
+MAX_SEQ: Final = 2**31
 _MEDIA: Final = "^[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}(?!\\n)$"
 
 
@@ -232,12 +234,14 @@ class Frame(Wire, frozen=True, kw_only=True):
     """`{"at":1767006000,"content":{"text":"Good morning!","type":"chat"},"id":…,"v":1}`.
 
     `id` is random and stays when a frame is encrypted again, so that receivers deduplicate; `at` is the sender's clock.
+    `seq` counts what this device of the sender says in the session, from 1, and stays, too: a gap is an omission.
     """
 
     v: Literal[1] = VERSION
     id: RandomId
     at: Seconds
     content: Content
+    seq: Annotated[int, msgspec.Meta(ge=1, le=MAX_SEQ)] | None = None
 
 
 class _Kind(msgspec.Struct):
@@ -253,6 +257,12 @@ class _Head(msgspec.Struct):
     at: Seconds
     content: _Kind
     v: int = VERSION
+    seq: Any = None
+
+    @property
+    def place(self) -> int | None:
+        """The sender's count, if it is one."""
+        return self.seq if type(self.seq) is int and 1 <= self.seq <= MAX_SEQ else None
 
 
 class _Version(msgspec.Struct):
@@ -306,7 +316,7 @@ def _newer(data: bytes) -> Frame | None:
     if head.v == VERSION and head.content.type in _KINDS:
         return None
     decode(data, dict[str, Any], what="frame")  # canonical, whatever it says
-    return Frame(id=head.id, at=head.at, content=Unknown(kind=head.content.type))
+    return Frame(id=head.id, at=head.at, content=Unknown(kind=head.content.type), seq=head.place)
 
 
 def _require_version(data: bytes) -> None:

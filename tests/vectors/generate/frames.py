@@ -82,7 +82,12 @@ def _accepted() -> list[Case]:
     def case(name: str, content: dict[str, Any], padded: int = 1_024) -> Case:
         return {"name": name, "input": _frame(content), "padded": padded, "result": content}
 
+    chat = {"type": "chat", "text": "Good morning!"}
     return [
+        *(
+            {"name": name, "input": _frame(chat, seq=seq), "padded": 1_024, "result": chat}
+            for name, seq in (("the first of its device", 1), ("the last of its device", 2**31))
+        ),
         case("chat of two lines", {"type": "chat", "text": "Good morning!\nHow was it?"}),
         case("chat of 4,000 letters", {"type": "chat", "text": "a" * 4_000}, 4_096),
         case("chat of 4,000 four-byte characters", {"type": "chat", "text": "😀" * 4_000}, 16_384),
@@ -162,6 +167,10 @@ def _refused() -> list[Case]:
         return case(name, _frame(fields))
 
     return [
+        *(
+            case(f"a place that is {name}", _frame({"type": "chat", "text": "x"}, seq=seq))
+            for name, seq in (("zero", 0), ("too large", 2**31 + 1), ("text", "1"), ("true", True), ("null", None))
+        ),
         content("a type in capitals", type="Call"),
         content("no type", text="hello"),
         content("empty chat", type="chat", text=""),
@@ -230,6 +239,7 @@ def _newer() -> list[Case]:
         ),
         good("the kind by which a client keeps what is gone", _frame({"type": "gone"}), "gone"),
         good("fields that this version does not have", _frame(poll, more=1, v=9), "poll"),
+        good("another version with a place of another kind", _frame(poll, v=2, seq="first"), "poll"),
         bad("another version without what every version has", _json({"content": poll, "v": 2})),
         bad("another version without a kind", _frame({"text": "x"}, v=2)),
         bad("a kind that could not be shown", _frame({"type": "a\x1b[2J"})),
