@@ -4,7 +4,7 @@ What one device tells another crosses sealed and signed; that a device is one's 
 never off the node's list. Source: docs/protocol/46-own-devices.md §6.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -90,6 +90,21 @@ class Siblings:
             for device, key in found.items():
                 if key is not None:
                     self._core.vault.update(partial(_invite, thread=thread, device=device, now=now))
+            for device in _unnamed(state, record, session, found, now=now):
+                if await self._is_gone(record.audience, device):
+                    self._core.vault.update(partial(leaves, thread=thread, key=device))
+
+    async def _is_gone(self, audience: str, device: str) -> bool:
+        """Return whether the person's directory of now is proven and lists an own device no more.
+
+        A node that only hides a device takes it out of nothing.
+        """
+        state = self._core.state()
+        identity = state.account_secret.identity(audience).public.text
+        wanted = UnprovenError(origin=state.signed_in.entity, audience=audience, identity_key=identity, devices=())
+        with suppress(UnverifiedError, NotListedYetError):
+            return device not in (await self._checks.prove(wanted, patience_s=0)).devices
+        return False
 
     async def _send(self) -> None:
         for one in self._core.state().words:
@@ -287,6 +302,16 @@ def _listed(state: ClientState, audience: str, device: str, *, now: int) -> None
     identity = state.account_secret.identity(audience).public.text
     origin = state.signed_in.entity
     require_listed(state, origin=origin, audience=audience, identity_key=identity, devices=(device,), now=now)
+
+
+def _unnamed(
+    state: ClientState, record: ThreadRecord, session: SessionRecord, found: Collection[str], *, now: int
+) -> list[str]:
+    """Return the own members of a session, this device aside, that the node does not name any more."""
+    here = state.device_secret.key(record.audience).public.text
+    members = ENGINE.members(ENGINE.load(session.state))
+    own = [one.device for one in members if is_own(state, record, one, now=now)]
+    return [one for one in own if one != here and one not in found and one not in session.leaving]
 
 
 def _is_open(record: ThreadRecord, session: SessionRecord) -> bool:

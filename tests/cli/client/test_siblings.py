@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from cli.client import linking as linking_module
+from cli.client.api import NodeApi
 from cli.client.core import ENGINE
 from cli.client.person import Person
 from cli.client.unlock import create_vault, new_state
 from cli.client.views import Arrived, Devices, Shown
+from node.services.devices import EnrolledDevice
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, certify
 from protocol.e2ee.siblings import MAX_ITEM_BYTES, Invite, Word, open_word, reader_of, seal_word
 from protocol.encoding import b64, sha256
@@ -45,6 +47,31 @@ async def in_session(old: Person, new: Person, thread: str) -> None:
 
 def chats(person: Person, thread: str) -> list[tuple[str, bool]]:
     return [(one.text, one.mine) for one in person.session(thread).lines if one.kind == "chat"]
+
+
+async def removal_elsewhere_reaches(
+    mentor: Person, laptop: Person, thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Return once a removal that no member made reached the session; a node that only hides a device removes none."""
+
+    async def hiding(audience: str) -> tuple[EnrolledDevice, ...]:
+        del audience
+        return ()
+
+    with monkeypatch.context() as hidden:
+        hidden.setattr(NodeApi, "siblings", lambda _api, audience: hiding(audience))
+        mentor._loop.look_for_siblings()
+        await mentor._loop._siblings.turn()
+    assert mentor.state.sessions[thread].leaving == ()
+    (lost,) = [one.device for one in (await mentor.api.me()).devices if one.hint == "tablet"]
+    await mentor.api.remove_device(lost)
+    for _ in range(80):
+        mentor._loop.look_for_siblings()
+        await mentor.poll(wait_s=0.1)
+        await laptop.poll(wait_s=0.1)
+        if len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) == 2:
+            break
+    assert len(ENGINE.members(ENGINE.load(mentor.state.sessions[thread].state))) == 2
 
 
 @pytest.mark.slow
@@ -107,6 +134,8 @@ async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monk
             await phone.poll()
         assert told.value.code == "device-removed"
         assert "Without the phone" not in [text for text, _ in chats(phone, thread)]
+
+        await removal_elsewhere_reaches(mentor, laptop, thread, monkeypatch)
 
         # What a sibling was told stands nowhere at the node in clear, and is told once.
         assert laptop.state.words == phone.state.words == ()
