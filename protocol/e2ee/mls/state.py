@@ -23,8 +23,8 @@ from .tree import Tree, tree_hash
 #: Raises unless a leaf belongs to a device that was checked before (MLS calls it the authentication service).
 CheckLeaf = Callable[[LeafNode], None]
 ENTROPY_BYTES: Final = 32
-#: What every message shows of the history that its sender is in.
-MARK_BYTES: Final = 16
+#: What every message shows of the history that its sender is in; members alone decide it, so that nobody can try.
+MARK_BYTES: Final = 4
 
 
 class Past(msgspec.Struct, frozen=True, array_like=True):
