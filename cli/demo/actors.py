@@ -12,7 +12,7 @@ from cli.client.views import Alarm, Event, Problem, Proposal, Refused, Role, Sho
 from protocol.e2ee.vault import Cost
 from protocol.errors import UnavailableError, UnverifiedError
 
-from .people import Part
+from .people import Device, Part
 
 E = TypeVar("E", bound=Event)
 
@@ -31,8 +31,9 @@ Watch = Callable[["Actor", Event], None]
 class Actor:
     """Somebody of the cast; `see` waits for what happens on their device."""
 
-    def __init__(self, part: Part, person: Person, watch: Watch) -> None:
+    def __init__(self, part: Part, person: Person, watch: Watch, *, device: Device = "laptop") -> None:
         self.part: Final = part
+        self.device: Final[Device] = device
         self.person: Final = person
         self.chat_shown: Final[list[str]] = []
         self.refusals: Final[list[Refused]] = []

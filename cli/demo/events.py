@@ -7,6 +7,8 @@ import msgspec
 
 from cli.client.views import Role
 
+from .people import Device
+
 
 class NodeReady(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="node"):
     """A node answers: `{"event":"node","name":"aurora","url":"http://127.0.0.1:40027"}`."""
@@ -16,10 +18,11 @@ class NodeReady(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", ta
 
 
 class MessageShown(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="shown"):
-    """A person's client shows a message: `{"event":"shown","company":"cobalt","role":"mentor","text":"…"}`."""
+    """A device shows a message: `{"event":"shown","company":"aurora","role":"mentee","device":"phone","text":"…"}`."""
 
     company: str
     role: Role
+    device: Device
     text: str
 
 

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -20,6 +20,9 @@ _LAST = """
     Thistlewood Tannert Ulmer Umbriel Vanderlin Veilchen Wacholder Wintergreen Yarrow Zedern Zirbel
 """
 LAST: Final = tuple(_LAST.split())
+
+#: What somebody of the cast holds in their hands.
+Device = Literal["laptop", "phone"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from .people import Part
 async def open_phone(stack: AsyncExitStack, part: Part, folder: Path, watch: Watch) -> Actor:
     """Return a further device of somebody, not signed in yet; `stack` closes the client."""
     vault = await asyncio.to_thread(create_vault, folder, new_state(), passphrase=PASSPHRASE, cost=COST)
-    return Actor(part, await stack.enter_async_context(Person(vault)), watch)
+    return Actor(part, await stack.enter_async_context(Person(vault)), watch, device="phone")
 
 
 async def link(phone: Actor, laptop: Actor, sign_in: str) -> LinkCode:

@@ -247,7 +247,7 @@ async def _perform(stack: AsyncExitStack, options: Options, ending: Ending, part
     def watch(actor: Actor, event: Event) -> None:
         if isinstance(event, Shown) and event.kind == "chat":
             role = actor.role(event.thread)
-            lines.tell(MessageShown(company=actor.part.company, role=role, text=event.text))
+            lines.tell(MessageShown(company=actor.part.company, role=role, device=actor.device, text=event.text))
 
     with screen.progress():
         screen.step("starting the companies' nodes")

@@ -124,8 +124,11 @@ def check_summary(lines: list[Line], companies: int, message: str) -> None:
         ("mentor", "mentor_received", NAMES[companies][-1]),
         ("mentee", "mentee_received", "aurora"),
     ):
-        assert [line["text"] for line in shown if line["role"] == role] == summary[key]
+        said = [line["text"] for line in shown if (line["role"], line["device"]) == (role, "laptop")]
+        assert said == summary[key]
         assert {line["company"] for line in shown if line["role"] == role} == {company}
+    # The phone shows what its owner wrote on the laptop, too.
+    assert [line["text"] for line in shown if line["device"] == "phone"] == [message, *summary["mentee_received"]]
 
 
 def check_witnesses(signed: list[Line], companies: int, summary: Line) -> None:
@@ -137,7 +140,7 @@ def check_witnesses(signed: list[Line], companies: int, summary: Line) -> None:
     assert summary["cosignatures"] == len(signed)
 
 
-@pytest.mark.parametrize("companies", [3, 2, 1])
+@pytest.mark.parametrize("companies", [3, pytest.param(2, marks=pytest.mark.long), 1])
 def test_the_story_is_told_and_no_server_holds_a_word_of_it(companies: int, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "demo"
     _, lines, raw = run(folder, "--once", "--companies", str(companies), "--seed", "7", "--message", MESSAGE)
@@ -170,7 +173,7 @@ def test_without_a_terminal_nothing_is_asked(tmp_path: Path, monkeypatch: pytest
     check_summary(lines, 1, lines[-1]["mentor_received"][0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_kept_nodes_answer_until_a_signal_and_stop_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with playing(folder, "--once", "--keep", "--companies", "1") as process:
@@ -190,7 +193,7 @@ def health(url: str) -> int:
         return connection.getresponse().status
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
 def test_a_signal_in_the_middle_stops_every_node(number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with playing(folder, "--once", "--companies", "2") as process:
