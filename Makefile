@@ -38,20 +38,14 @@ setup: $(VENV)/.project
 demo: setup
 	@$(BIN)/mentormesh demo $(ARGS)
 
-# Tests that start processes of their own have the machine to themselves, the others share it.
 test: lint $(INTEROP)/.deps
-ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long and not system"
-	$(BIN)/python -m pytest -m "system and not long"
-else
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
-endif
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(ARGS)
 
 test-fast: setup
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not long and not system" $(ARGS)
 
 test-long: setup $(INTEROP)/.deps
-	$(BIN)/python -m pytest -m long $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check $(PACKAGES) tests

@@ -70,6 +70,7 @@ def check_steps(steps: list[Any]) -> None:
         assert any(line.startswith(f"{who}: evidence: {BIRCH} contradicted itself and is frozen") for line in told)
 
 
+@pytest.mark.long
 async def test_what_nobody_compares_is_not_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from .test_peers import answer, make, program, run
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
 
 AURORA, BIRCH, GUILD = "https://aurora.example", "https://birch.example", "https://guild.example"
 

@@ -37,7 +37,7 @@ async def check(folder: Path, *, cycles: int, seed: int) -> None:
         assert book.own_side is Side.CONSUMER
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_few_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     await check(tmp_path, cycles=FEW, seed=1)
 

@@ -19,7 +19,7 @@ from node.store.postgres.connection import Server
 from tests.postgres import Cluster, script
 from tests.system.test_one_node import PROGRAM, directory, environment, get
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
 
 #: A process that is gone is replaced within so many seconds.
 TAKEOVER_S: Final = 5.0

@@ -50,7 +50,7 @@ def blocks() -> list[str]:
 
 @pytest.mark.system
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path, groups: list[int]) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH")},
