@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from federation.attesting import KIND, AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
+from federation.mirror_store import same_entries
 from federation.ports import Clock, Reader, Store, Writer, where
 from federation.rows import HeadProofRow, MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
 from federation.sets import Source
@@ -84,18 +85,22 @@ class KeyLookup:
         return KeyAnswer(head=head, named=tuple(attesters), entries=_placed(shelf, query.prefix, query.bits))
 
     async def page(self, origin: str, audience: str, number: int) -> DirectoryPage:
-        """Return one whole page of an origin's newest proven directory, with the proof of its head.
+        """Return one whole page of a peer's newest proven directory, with the proof of its head.
 
-        Raises: MissingError: no such page, or no directory that is proven yet.
+        Raises: MissingError: no such page, no directory that is proven yet, or its pages are of a newer head already:
+            they would look like a forgery under the older one.
         """
         async with self._store.read() as rows:
             row = await _usable(rows, origin, audience)
             proof = await enclosed(rows, row)
-            pages = await self._pages(rows, row)
-        if number >= len(pages):
+            if not same_entries(await _mirrored(rows, row), proven_head(row)):
+                raise MissingError("this directory is changing: try again in a moment", code="not-proven")
+            # Not the whole directory, which may be a hundred megabytes: many ask for one page each.
+            found = await rows.get(MirrorPageRow, row.origin, row.audience, row.kind, number)
+        if found is None:
             raise MissingError("this directory has no such page", code="no-page")
         attesters = sorted(await self._book.attesters(audience))
-        return page_answer(self._head(proof, attesters), pages[number], tuple(attesters))
+        return page_answer(self._head(proof, attesters), found.data, tuple(attesters))
 
     def _head(self, proof: EnclosedProof, attesters: Sequence[str]) -> HeadProof:
         """Return a stored proof with the documents of its origin and of who attests."""
@@ -113,9 +118,7 @@ class KeyLookup:
             head = await rows.get(SetHeadRow, row.audience, row.kind, row.seq)
             place = where(audience=row.audience, kind=row.kind, seq=head.pages_of if head else 0)
             return [page.data for page in await rows.find(SetPageRow, place, order="page")]
-        mirrored = await rows.get(MirrorRow, row.origin, row.audience, row.kind)
-        if mirrored is None or mirrored.state != "complete":
-            raise MissingError("this directory is not held whole at the moment", code="not-proven")
+        await _mirrored(rows, row)
         place = where(origin=row.origin, audience=row.audience, kind=row.kind)
         return [page.data for page in await rows.find(MirrorPageRow, place, order="number")]
 
@@ -141,6 +144,14 @@ async def _usable(rows: Reader, origin: str, audience: str) -> HeadProofRow:
     if row is None:
         raise MissingError("this directory is not proven yet: try again in a moment", code="not-proven")
     return row
+
+
+async def _mirrored(rows: Reader, row: HeadProofRow) -> MirrorRow:
+    """Return what is mirrored of the directory of a proof. Raises: MissingError: it is not held whole."""
+    mirrored = await rows.get(MirrorRow, row.origin, row.audience, row.kind)
+    if mirrored is None or mirrored.state != "complete":
+        raise MissingError("this directory is not held whole at the moment", code="not-proven")
+    return mirrored
 
 
 def _take_apart(pages: Sequence[Page]) -> _Shelf:

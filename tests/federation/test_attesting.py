@@ -238,6 +238,30 @@ async def test_people_get_a_proof_that_verifies_offline(world: World) -> None:
         await lookup.find(KeyQuery(origin=AURORA, audience=PAIR, prefix="8000"))
 
 
+async def test_one_page_is_answered_without_reading_the_others(world: World) -> None:
+    await usable(world)
+    lookup = world.lookup()
+    first = await lookup.page(AURORA, PAIR, 0)
+    assert len(decode_page(first.data).entries) == 16
+    async with world.pair.birch_store.write() as tx:
+        await tx.insert(MirrorPageRow(origin=AURORA, audience=PAIR, kind="keys", number=7, data=b"seventh"))
+    assert (await lookup.page(AURORA, PAIR, 0)).data == first.data
+    assert (await lookup.page(AURORA, PAIR, 7)).data == b"seventh"
+    with pytest.raises(MissingError, match="no such page"):  # it is not the second of those that are here
+        await lookup.page(AURORA, PAIR, 1)
+
+
+async def test_pages_of_a_newer_directory_are_not_shown_under_an_older_proof(world: World) -> None:
+    await usable(world)
+    assert (await world.lookup().page(AURORA, PAIR, 0)).data
+    await world.publish()
+    await world.pair.poll()
+    with pytest.raises(MissingError, match="is changing"):  # whoever checked it would call it a forgery
+        await world.lookup().page(AURORA, PAIR, 0)
+    await usable(world)
+    assert (await world.lookup().page(AURORA, PAIR, 0)).data
+
+
 async def usable(world: World) -> None:
     await world.log()
     await world.origin.step()
