@@ -5,6 +5,7 @@ thread the two share. Source: docs/protocol/40-files.md §4, §5.
 """
 
 import asyncio
+from collections import defaultdict
 from typing import Annotated, Final
 
 import msgspec
@@ -29,7 +30,7 @@ PORTION_BYTES: Final = 1024 * 1024
 MAX_BLOB_BYTES: Final = 2**30 + 17 * 2**14
 #: Files that one person may have waiting at a time.
 MAX_FILES: Final = 200
-#: Fetches from other nodes that run at once.
+#: Fetches from one other node that run at once; a slow one holds up no other.
 FETCHES: Final = 4
 MIB: Final = 2**20
 DAY_S: Final = 86_400
@@ -88,15 +89,15 @@ class Blobs:
         self._clock: Final = clock
         self._own: Final = own
         self._limits: Final = limits
-        self._fetching: Final = asyncio.Semaphore(FETCHES)
+        self._fetching: Final[dict[str, asyncio.Semaphore]] = defaultdict(lambda: asyncio.Semaphore(FETCHES))
         #: Bytes promised to all blobs; what was erased since is taken off when it matters, and by every sweep.
         self._promised = -1
 
     async def put(self, label: str, thread: str, side: Side, portion: Portion) -> StoredBlob:
         """Store the next portion; one that is here already changes nothing.
 
-        Raises: MissingError: no such session; RefusedError: it is over; LimitError: too large, or too much waits;
-            ConflictError: not the next portion, or a blob of somebody else; DiskFullError.
+        Raises: MissingError: no such session, or what came before is gone; RefusedError: it is over; LimitError: too
+            large, or too much waits; ConflictError: not the next portion, or a blob of somebody else; DiskFullError.
         """
         if not portion.data or portion.offset + len(portion.data) > portion.size:
             raise MalformedError("a portion lies inside its file and is not empty")
@@ -106,9 +107,13 @@ class Blobs:
             return _view(row)
         if portion.offset != row.stored:
             raise ConflictError(f"the next portion of this file begins at {row.stored}", code="offset")
-        if portion.offset == 0:
-            await self._files.check_room(portion.size)
-        await self._files.write(row.blob, portion.offset, portion.data, last=end == row.size)
+        # Every time: others begin files meanwhile, and all of them were promised the same room.
+        await self._files.check_room(portion.size - portion.offset)
+        try:
+            await self._files.write(row.blob, portion.offset, portion.data, last=end == row.size)
+        except MissingError:
+            await self.delete(label, row.blob)  # so that the same file can come again from its first byte
+            raise
         async with self._store.write() as tx:
             now = await tx.get(BlobRow, row.blob)
             if now is None:
@@ -187,7 +192,7 @@ class Blobs:
             return await self._bytes(row, offset)
         if session.peer == self._own:
             raise MissingError("no such file: it was deleted, or its time is over")
-        async with self._fetching:
+        async with self._fetching[session.peer]:
             return await self._peers.get(session.peer, f"{BLOBS_PATH}/{thread}/{blob}/{offset}", limit=PORTION_BYTES)
 
     async def give(self, peer: str, thread: str, blob: str, offset: int) -> bytes:

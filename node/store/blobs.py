@@ -37,7 +37,10 @@ class BlobFiles:
         await self._run(lambda: self._check_room(size))
 
     async def write(self, blob: str, offset: int, data: bytes, *, last: bool) -> None:
-        """Store a portion; with `last` the whole file has reached the disk. Raises: DiskFullError, UnavailableError."""
+        """Store a portion; with `last` the whole file has reached the disk.
+
+        Raises: MissingError: what stood before `offset` is gone, as after a crash; DiskFullError, UnavailableError.
+        """
         await self._run(lambda: self._write(blob, offset, data, last=last))
 
     async def read(self, blob: str, offset: int, count: int) -> bytes:
@@ -79,6 +82,8 @@ class BlobFiles:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._path(blob), os.O_WRONLY | os.O_CREAT | _FLAGS, 0o600)
         try:
+            if os.fstat(handle).st_size < offset:
+                raise MissingError("the beginning of this file is gone: send it anew")
             view = memoryview(data)
             while view:
                 written = os.pwrite(handle, view, offset)

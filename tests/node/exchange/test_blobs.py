@@ -1,5 +1,6 @@
 """Encrypted files at a node: bounded, for the two of one session only, and gone with their time."""
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -210,6 +211,53 @@ async def test_a_full_disk_keeps_nothing_of_the_portion_and_reading_goes_on(
             await put(town.ana, thread, b"4567", offset=4, size=8, blob=OTHER)
     assert await of(town.ben).get(town.ben.label, thread, Side.PROVIDER, BLOB, 0) == b"secret"
     assert (await put(town.ana, thread, b"4567", offset=4, size=8, blob=OTHER)).stored == 8
+
+
+async def test_every_portion_leaves_the_room_that_everything_else_needs(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread = (await agreed(town)).thread
+    await put(town.ana, thread, b"0123", size=8)  # there was room for all of it
+    monkeypatch.setattr(of(town.ana)._files, "_least_free", 2**62)
+    with pytest.raises(DiskFullError, match="no room for files"):
+        await put(town.ana, thread, b"4567", offset=4, size=8)
+    assert (await put(town.ana, thread, b"0123", size=8)).stored == 4
+
+
+async def test_a_file_whose_beginning_was_lost_in_a_crash_is_not_completed_with_zeros(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await put(town.ana, thread, b"0123", size=8)
+    (town.network.folder / "aurora" / file_name(BLOB)).unlink()
+    with pytest.raises(MissingError, match="send it anew"):
+        await put(town.ana, thread, b"4567", offset=4, size=8)
+    assert (await put(town.ana, thread, b"01234567")).stored == 8
+    assert await of(town.ben).get(town.ben.label, thread, Side.PROVIDER, BLOB, 0) == b"01234567"
+
+
+async def test_a_slow_peer_holds_up_files_of_no_other(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = (await agreed(town)).thread
+    await put(town.ana, thread, b"secret")
+    async with town.cobalt.store.write() as tx:
+        session = await tx.get(SessionRow, thread, Side.PROVIDER.value)
+        assert session is not None
+        await tx.insert(replace(session, thread=OTHER, peer="https://slow.example"))
+    peers, begun, ever = of(town.ben)._peers, asyncio.Semaphore(0), asyncio.Event()
+    ask = peers.get
+
+    async def get(peer: str, path: str, *, limit: int) -> bytes:
+        if peer == town.aurora.entity:
+            return await ask(peer, path, limit=limit)
+        begun.release()
+        await ever.wait()
+        return b""
+
+    monkeypatch.setattr(peers, "get", get)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for _ in range(service.FETCHES):
+            group.create_task(of(town.ben).get(town.ben.label, OTHER, Side.PROVIDER, BLOB, 0))
+            await begun.acquire()
+        assert await of(town.ben).get(town.ben.label, thread, Side.PROVIDER, BLOB, 0) == b"secret"
+        ever.set()
 
 
 async def test_files_leave_the_room_that_everything_else_needs(tmp_path: Path) -> None:
