@@ -16,10 +16,10 @@ from node.services.erasure import Erasure, ErasureReceipt, PersonExport, render_
 from node.services.members import Members
 from node.services.mentors import Mentors, MentorView
 from node.services.profile import MentorProfile
-from protocol.errors import UnverifiedError
+from protocol.errors import RefusedError, UnverifiedError
 from protocol.ids import Bytes32, Entity
 
-from .bodies import read_body, read_query, reply
+from .bodies import STILL_ALLOWED, read_body, read_query, reply
 from .hosts import HOSTS
 from .routes import Handler, Route
 from .strangers import charge, charging_failures
@@ -46,8 +46,12 @@ def device_guard(handler: Handler) -> Handler:
     """Return `handler` for whoever shows the token of a sign-in; `signed_in` then says who."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        with charging_failures(request):
-            request[PERSON] = await _authenticated(request)
+        async def allow() -> None:
+            with charging_failures(request):
+                request[PERSON] = await _authenticated(request)
+
+        await allow()
+        request[STILL_ALLOWED] = allow
         return await handler(request)
 
     return guarded
@@ -63,6 +67,17 @@ async def _authenticated(request: web.Request) -> Person:
 def signed_in(request: web.Request) -> Person:
     """Return who is asking, on a route behind `device_guard`."""
     return request[PERSON]
+
+
+def device_of(request: web.Request) -> str:
+    """Return from which device of the account this is asked. Raises: RefusedError: signed in by a link alone.
+
+    Whoever reads somebody's mailbox, as an employer can, has such a link.
+    """
+    device = signed_in(request).device
+    if device is None:
+        raise RefusedError("enrol this device first", code="no-device")
+    return device
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -19,6 +19,7 @@ from node.services.thread_views import SideName
 from protocol.errors import MissingError
 from protocol.handshake import Side
 
+from .accounts import device_of
 from .bodies import read_bytes, read_query, reply
 from .exchange import label_of, named
 from .federation import asked_by
@@ -52,6 +53,7 @@ class StoredBlobs(msgspec.Struct, frozen=True, kw_only=True):
 async def put_blob(request: web.Request) -> web.Response:
     """Store the next portion of an encrypted file."""
     thread, blob, query = named(request, "thread"), named(request, "blob"), read_query(request, PutBlob)
+    device_of(request)
     label = await label_of(request)
     data = await read_bytes(request, limit=PORTION_BYTES, content_type=BLOB_TYPE)
     portion = Portion(blob=blob, offset=query.offset, size=query.size, data=data)
@@ -67,6 +69,7 @@ async def get_blob(request: web.Request) -> web.Response:
 
 async def delete_blob(request: web.Request) -> web.Response:
     """Delete a file of one's own."""
+    device_of(request)
     await request.app[BLOBS].delete(await label_of(request), named(request, "blob"))
     return reply()
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -64,6 +64,15 @@ class BodyLimits:
             self.in_flight -= held
 
 
+class StillAllowed(Protocol):
+    """Says once more whether whoever asks may: a guard leaves it with the request for whatever takes time."""
+
+    async def __call__(self) -> None:
+        """Return if so. Raises: UnverifiedError: no longer."""
+        ...
+
+
+STILL_ALLOWED: Final = web.RequestKey("mentormesh.still_allowed", StillAllowed)
 BODY_LIMITS: Final = web.AppKey("mentormesh.body_limits", BodyLimits)
 
 
@@ -74,7 +83,8 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
         limit: most bytes taken; None: the limit for people and pages.
         content_type: the only media type taken, without parameters; None: any.
     Raises: MalformedError: other content type (code `media-type`), or cut short. LimitError: too large (code
-        `too-large`) or too slow (code `timeout`). UnavailableError: too many bodies in memory.
+        `too-large`) or too slow (code `timeout`). UnavailableError: too many bodies in memory. UnverifiedError: signed
+        out while it came.
     """
     limits = request.app[BODY_LIMITS]
     most = limits.body_bytes if limit is None else limit
@@ -88,11 +98,20 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
     with limits.hold() as count:
         try:
             async with asyncio.timeout(limits.body_s):
-                return await _read(request, most, count)
+                body = await _read(request, most, count)
         except TimeoutError:
             raise LimitError(f"request body must arrive within {limits.body_s:g} s", code="timeout") from None
         except web.RequestPayloadError:
             raise MalformedError("request body ends before its declared length") from None
+    await still_allowed(request)
+    return body
+
+
+async def still_allowed(request: web.Request) -> None:
+    """Return if whoever asked may still do so after a wait. Raises: UnverifiedError: signed out meanwhile."""
+    again = request.get(STILL_ALLOWED)
+    if again is not None:
+        await again()
 
 
 def _arrived(request: web.Request, most: int, limits: BodyLimits) -> bytes:

@@ -22,12 +22,12 @@ from node.services.thread_views import SideName, ThreadView, ThreadViews
 from protocol.bodies import AcceptedBody, CancelReason, Sealed, SealedBrief
 from protocol.encoding import MAX_SAFE_INTEGER, b64, unb64
 from protocol.envelope import EnvelopeKind, Epoch
-from protocol.errors import MalformedError, RefusedError
+from protocol.errors import MalformedError
 from protocol.handshake import Side
 from protocol.ids import Bytes32, Entity, MessageId, RandomId, Seconds, id_bytes
 
-from .accounts import signed_in
-from .bodies import read_body, read_query, reply
+from .accounts import device_of, signed_in
+from .bodies import read_body, read_query, reply, still_allowed
 from .routes import Route
 
 MAX_ASKS: Final = 8
@@ -251,6 +251,7 @@ async def mailbox(request: web.Request) -> web.Response:
     """Wait for entries of the mailbox."""
     query = read_query(request, MailboxQuery)
     rows = await request.app[EXCHANGE].mailboxes.wait(await label_of(request), query.after, query.wait_s)
+    await still_allowed(request)
     entries = tuple(
         Entry(
             cursor=row.cursor,
@@ -268,11 +269,9 @@ async def mailbox(request: web.Request) -> web.Response:
 async def acknowledge(request: web.Request) -> web.Response:
     """Say up to where this device has read; what every device has read is erased."""
     command = await read_body(request, Acknowledge)
-    services, person = request.app[EXCHANGE], signed_in(request)
-    if person.device is None:
-        raise RefusedError("enrol this device first", code="no-device")
+    services, person, device = request.app[EXCHANGE], signed_in(request), device_of(request)
     enrolled = [one.device for one in await services.devices.views(person)]
-    await services.mailboxes.acknowledge(await label_of(request), person.device, command.cursor, devices=enrolled)
+    await services.mailboxes.acknowledge(await label_of(request), device, command.cursor, devices=enrolled)
     return reply()
 
 

@@ -9,7 +9,7 @@ from node.services.reports import REPORT_TYPE, REPORTS_PATH, Reports, ReportView
 from protocol.encoding import encode
 from protocol.reportitems import MAX_ITEM_BYTES, ReportState
 
-from .accounts import signed_in
+from .accounts import device_of, signed_in
 from .bodies import read_bytes, reply
 from .exchange import named
 from .federation import asked_by
@@ -26,12 +26,14 @@ class ReportViews(msgspec.Struct, frozen=True, kw_only=True):
 
 async def hand_in(request: web.Request) -> web.Response:
     """Take a report for the contact of this organization or of a peer."""
+    device_of(request)
     data = await read_bytes(request, limit=MAX_ITEM_BYTES, content_type=REPORT_TYPE)
     return reply(await request.app[REPORTS].hand_in(signed_in(request).member, data))
 
 
 async def own_reports(request: web.Request) -> web.Response:
     """Tell what became of one's own reports."""
+    device_of(request)
     return reply(ReportViews(reports=await request.app[REPORTS].of(signed_in(request).member)))
 
 

@@ -29,6 +29,8 @@ DAY_S: Final = 86_400
 #: Reports that one person hands in, and one peer brings, in a day.
 PERSON_DAILY: Final = 10
 PEER_DAILY: Final = 50
+#: Reports of one person that are kept.
+PERSON_MOST: Final = 50
 #: Reports of one peer that are kept.
 PEER_MOST: Final = 500
 #: Days a report is kept: once it was answered, and at the latest.
@@ -110,6 +112,8 @@ class Reports:
                 raise ConflictError("this id was used for another report")
             if known is None:
                 await _require_few(tx, now, PERSON_DAILY, source=item.source, member=member)
+                if await tx.count(ReportRow, where(member=member)) >= PERSON_MOST:
+                    raise LimitError("too many of your reports are kept here", code="report-quota")
                 known = self._row(item, data, now, member=member)
                 await tx.insert(known)
                 await self._announce(tx, known)

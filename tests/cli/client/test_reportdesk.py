@@ -219,9 +219,10 @@ async def test_a_node_takes_so_many_reports_in_a_day_and_no_more(town: Town, mon
         await town.reports(town.cobalt).take(
             town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity), fine
         )
-    monkeypatch.setattr(service, "PERSON_DAILY", 0)
-    with pytest.raises(LimitError, match="in a day"):
-        await town.reports(town.cobalt).hand_in("somebody", item(town, to=town.aurora))
+    for bound, sentence in (("PERSON_MOST", "are kept here"), ("PERSON_DAILY", "in a day")):
+        monkeypatch.setattr(service, bound, 0)
+        with pytest.raises(LimitError, match=sentence):
+            await town.reports(town.cobalt).hand_in("somebody", item(town, to=town.aurora))
 
 
 async def test_a_person_hands_in_only_reports_of_their_own_organization_for_peers_with_a_contact(town: Town) -> None:

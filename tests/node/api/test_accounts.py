@@ -1,7 +1,8 @@
 """Tests of the account routes through a real HTTP server."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import pytest
@@ -9,14 +10,19 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from node.api.accounts import ACCOUNT_ROUTES, PEOPLE, People, device_guard
+from node.api.blobs import BLOB_ROUTES
 from node.api.bodies import BODY_LIMITS, BodyLimits, parse_json
-from node.api.exchange import Acknowledge, MailboxQuery
+from node.api.exchange import EXCHANGE, EXCHANGE_ROUTES, Acknowledge, ExchangeServices, MailboxQuery
 from node.api.hosts import HOSTS
 from node.api.problems import answer_error
+from node.api.reports import REPORT_ROUTES
 from node.api.routes import Route, add_routes
 from node.api.strangers import STRANGERS
 from node.services.consents import TEXTS
+from node.services.labels import MAILBOX, label_for
+from node.services.mailbox import Mailboxes
 from node.services.notices import SignInLink, decode_notice
+from protocol.encoding import b64
 from protocol.errors import MalformedError, MeshError
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.visitors import Visitors
@@ -55,7 +61,23 @@ async def client(world: World, aiohttp_client: Callable[[TestServer], Awaitable[
         mentors=world.mentors,
         erasure=world.erasure,
     )
-    add_routes(app, ACCOUNT_ROUTES, {"device": device_guard})
+    unused = cast("Any", None)
+    app[EXCHANGE] = ExchangeServices(
+        entity="https://aurora.example",
+        store=world.store,
+        clock=world.clock,
+        entropy=world.entropy,
+        consumer=unused,
+        answering=unused,
+        sessions=unused,
+        mailboxes=Mailboxes(world.store, world.clock),
+        views=unused,
+        devices=world.devices,
+        directory=unused,
+        identity=unused,
+    )
+    routes = (*ACCOUNT_ROUTES, *EXCHANGE_ROUTES, *BLOB_ROUTES, *REPORT_ROUTES)
+    add_routes(app, routes, {"device": device_guard, "peer": device_guard})
     return await aiohttp_client(TestServer(app))
 
 
@@ -117,6 +139,58 @@ async def test_signing_out_ends_the_token(client: Client, world: World) -> None:
     await call(client, "DELETE", "/api/v1/sign-in", token=token, status=204)
     problem = await call(client, "GET", "/api/v1/me", token=token, status=401)
     assert problem["code"] == "token"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once something holds that nothing tells of."""
+    while not holds():  # noqa: ASYNC110 -- there is no event
+        await asyncio.sleep(0)
+
+
+async def test_a_body_that_ends_after_the_sign_in_has_no_effect(client: Client, world: World) -> None:
+    token = await sign_in(client, world)
+    limits = client.app[BODY_LIMITS]
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"kind":"mentor",'
+        await until(lambda: limits.in_flight > 0)
+        await call(client, "DELETE", "/api/v1/sign-in", token=token, status=204)
+        yield b'"version":1}'
+
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    async with asyncio.timeout(5), client.post("/api/v1/me/consents", data=slowly(), headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (401, "token")
+
+
+async def test_who_is_signed_out_while_waiting_for_the_mailbox_is_given_nothing(client: Client, world: World) -> None:
+    token = await sign_in(client, world)
+    mailboxes = client.app[EXCHANGE].mailboxes
+    await call(client, "GET", "/api/v1/mailbox", token=token)
+    async with world.store.read() as reader:
+        label = await label_for(reader, (await world.member("E1")).member, MAILBOX)
+    assert label is not None
+    async with asyncio.timeout(5):
+        waiting = asyncio.create_task(call(client, "GET", "/api/v1/mailbox?wait_s=60", token=token, status=401))
+        await until(lambda: mailboxes.is_watched(label))
+        await call(client, "DELETE", "/api/v1/sign-in", token=token, status=204)
+        async with world.store.write() as tx:
+            await mailboxes.add(tx, label, "notice", b"late", thread=label, side="consumer")
+        assert (await waiting)["code"] == "token"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/api/v1/threads/{}/blobs/{}?side=consumer&offset=0&size=1"),
+        ("DELETE", "/api/v1/threads/{}/blobs/{}"),
+        ("POST", "/api/v1/reports"),
+        ("GET", "/api/v1/reports"),
+    ],
+)
+async def test_a_link_alone_touches_no_file_and_no_report(client: Client, world: World, method: str, path: str) -> None:
+    token, name = await sign_in(client, world), b64(bytes(16))
+    problem = await call(client, method, path.format(name, name), token=token, status=403)
+    assert problem["code"] == "no-device"
 
 
 async def test_a_person_exports_and_erases_themselves(client: Client, world: World) -> None:
