@@ -90,7 +90,7 @@ class ReportOperations:
     async def show(self, command: ShowReport) -> SealedItem:
         """Return one report. Raises: MissingError, RefusedError: several begin so."""
         row = await self._named(command.report)
-        return SealedItem(info=_info(row), item=row.item.decode("ascii"))
+        return SealedItem(info=_info(row), item=(await self._reports.item(row)).decode("ascii"))
 
     async def close(self, command: CloseReport) -> ReportInfo:
         """Close one report. Raises: MissingError, RefusedError: several begin so, or it has another answer."""

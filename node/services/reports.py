@@ -33,6 +33,8 @@ PEER_DAILY: Final = 50
 PERSON_MOST: Final = 50
 #: Reports of one peer that are kept.
 PEER_MOST: Final = 500
+#: Reports that are read at once.
+PAGE: Final = 16
 #: Days a report is kept: once it was answered, and at the latest.
 CLOSED_DAYS: Final = 30
 LONGEST_KEPT_DAYS: Final = 365
@@ -208,9 +210,25 @@ class Reports:
     # The operator
 
     async def here(self) -> tuple[ReportRow, ...]:
-        """Return the reports for the contact here, the oldest first; not those of people here for peers."""
+        """Return the reports for the contact here, the oldest first; not those of people here for peers.
+
+        Without what they say, of which peers may have brought hundreds of megabytes.
+        """
+        found: list[ReportRow] = []
+        place = "", ""
         async with self._store.read() as reader:
-            return tuple(await reader.find(ReportRow, where(target=self._own), order="made_at"))
+            while rows := await _after(reader, *place):
+                found += [replace(row, item=b"") for row in rows if row.target == self._own]
+                place = rows[-1].source, rows[-1].report
+        return tuple(sorted(found, key=lambda row: row.made_at))
+
+    async def item(self, row: ReportRow) -> bytes:
+        """Return what a report says, sealed. Raises: MissingError: gone meanwhile."""
+        async with self._store.read() as reader:
+            now = await reader.get(ReportRow, row.source, row.report)
+        if now is None:
+            raise MissingError("no such report")
+        return now.item
 
     async def close(self, row: ReportRow, outcome: Outcome) -> ReportRow:
         """Answer a report. Raises: MissingError: gone meanwhile; RefusedError: it has another answer."""
@@ -259,6 +277,13 @@ class Reports:
             next_at=None if here else now,
             purge_at=now + LONGEST_KEPT_DAYS * DAY_S,
         )
+
+
+async def _after(reader: Reader, source: str, report: str) -> list[ReportRow]:
+    """Return a few reports in the order of their keys."""
+    of_source = where(source=source), above("report", report)
+    rows = await reader.find(ReportRow, *of_source, order="report", limit=PAGE)
+    return rows or await reader.find(ReportRow, above("source", source), order="source", limit=1)
 
 
 async def _require_few(tx: Reader, now: int, most: int, **whose: str) -> None:

@@ -225,6 +225,23 @@ async def test_a_node_takes_so_many_reports_in_a_day_and_no_more(town: Town, mon
             await town.reports(town.cobalt).hand_in("somebody", item(town, to=town.aurora))
 
 
+async def test_all_reports_are_listed_a_few_at_a_time_and_without_what_they_say(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PAGE", 2)
+    desk, brought = town.reports(town.cobalt), {}
+    for source in (town.birch, town.birch, town.birch, town.aurora):
+        name = fresh_id()
+        brought[name] = item(town, to=town.cobalt, source=source.entity, name=name)
+        await desk.take(source.entity, brought[name], fine)
+    elsewhere = await desk.hand_in("somebody", item(town, to=town.aurora))
+    listed = {row.report: row for row in await desk.here()}
+    assert brought.keys() <= listed.keys()
+    assert elsewhere.report not in listed
+    assert {row.item for row in listed.values()} == {b""}
+    assert {name: await desk.item(listed[name]) for name in brought} == brought
+
+
 async def test_a_person_hands_in_only_reports_of_their_own_organization_for_peers_with_a_contact(town: Town) -> None:
     desk = town.reports(town.cobalt)
     with pytest.raises(RefusedError, match="own organization"):
