@@ -4,7 +4,7 @@ All of them are sealed for the contact, whose key is at no node. Source: docs/pr
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -38,6 +38,9 @@ PAGE: Final = 16
 #: Days a report is kept: once it was answered, and at the latest.
 CLOSED_DAYS: Final = 30
 LONGEST_KEPT_DAYS: Final = 365
+#: Reports that are looked at in one step, and of these of one peer.
+MOST_DUE: Final = 48
+PEER_AT_ONCE: Final = 8
 #: Whatever is due is looked for this often; a peer is asked for its answer this often.
 LOOK_EVERY_S: Final = 60.0
 ASK_EVERY_S: Final = 900
@@ -175,13 +178,24 @@ class Reports:
     async def step(self) -> None:
         """Bring or ask about everything that is due."""
         async with self._store.read() as reader:
-            due = await reader.find(ReportRow, at_most("next_at", self._clock.now()), order="next_at", limit=100)
-        for row in due:
-            after = await self._told(row)
-            async with self._store.write() as tx:
-                now = await tx.get(ReportRow, row.source, row.report)
-                if now is not None:
-                    await tx.put(replace(after, member=now.member))
+            due = await reader.find(ReportRow, at_most("next_at", self._clock.now()), order="next_at", limit=MOST_DUE)
+        async with asyncio.TaskGroup() as peers:
+            for peer in {row.target for row in due}:
+                peers.create_task(self._step_of([row for row in due if row.target == peer]))
+
+    async def _step_of(self, rows: Sequence[ReportRow]) -> None:
+        """Bring or ask about a few reports of one peer, which may be slow; its others make room for those of others."""
+        for row in rows[:PEER_AT_ONCE]:
+            await self._keep(await self._told(row))
+        for row in rows[PEER_AT_ONCE:]:
+            await self._keep(replace(row, next_at=self._clock.now() + int(LOOK_EVERY_S)))
+
+    async def _keep(self, row: ReportRow) -> None:
+        """Store what is known of a report now, unless it was erased meanwhile."""
+        async with self._store.write() as tx:
+            now = await tx.get(ReportRow, row.source, row.report)
+            if now is not None:
+                await tx.put(replace(row, member=now.member))
 
     async def _told(self, row: ReportRow) -> ReportRow:
         """Return a report as its receiver has it by now."""

@@ -242,6 +242,36 @@ async def test_all_reports_are_listed_a_few_at_a_time_and_without_what_they_say(
     assert {name: await desk.item(listed[name]) for name in brought} == brought
 
 
+async def test_a_slow_peer_holds_up_reports_to_no_other(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, asked, answered = town.reports(town.cobalt), asyncio.Event(), asyncio.Event()
+    peers = desk._peers
+    post = peers.post
+
+    async def slow(peer: str, path: str, body: bytes, content_type: str) -> bytes:
+        if peer == town.aurora.entity:
+            asked.set()
+            await answered.wait()
+        return await post(peer, path, body, content_type)
+
+    monkeypatch.setattr(peers, "post", slow)
+    async with asyncio.timeout(10):
+        await desk.hand_in("somebody", item(town, to=town.aurora))
+        await asked.wait()
+        async with desk._store.write() as tx:  # so that it comes first
+            await tx.put(*[replace(row, next_at=0) for row in await tx.find(ReportRow, where(member="somebody"))])
+        elsewhere = await desk.hand_in("somebody", item(town, to=town.birch))
+        other = asyncio.create_task(desk.step())  # as the job does, which still waits
+        refused: list[str] = []
+        for _ in range(100):
+            refused = [one.report for one in await desk.of("somebody") if one.refused]
+            if refused:
+                break
+            await asyncio.sleep(0.05)
+        assert refused == [elsewhere.report]
+        answered.set()
+        await other
+
+
 async def test_a_person_hands_in_only_reports_of_their_own_organization_for_peers_with_a_contact(town: Town) -> None:
     desk = town.reports(town.cobalt)
     with pytest.raises(RefusedError, match="own organization"):
