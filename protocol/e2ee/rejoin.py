@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from protocol.encoding import Wire, b64, decode, encode, label, length_prefixed, sha256, unb64
-from protocol.errors import MalformedError
+from protocol.errors import MalformedError, UnverifiedError
 from protocol.ids import Bytes32, Seconds, id_bytes
 
 from .content import OVERHEAD_BYTES, open_content, seal_content
@@ -51,16 +51,18 @@ def is_rejoin(data: bytes) -> bool:
 
 def seal_rejoin(word: Rejoin, key: bytes, *, thread: str, salt: bytes) -> bytes:
     """Return `word` for all devices of a session; `salt` is 32 random bytes."""
-    if len(salt) != SALT_BYTES:
-        raise ValueError(f"a salt takes exactly {SALT_BYTES} bytes of entropy")
+    if len(salt) != SALT_BYTES or len(key) != KEY_BYTES:
+        raise ValueError(f"a word takes a salt of {SALT_BYTES} bytes of entropy, and a key of {KEY_BYTES} bytes")
     return FIRST + salt + seal_content(encode(word), _once(key, salt), _context(thread))
 
 
 def open_rejoin(data: bytes, key: bytes, *, thread: str) -> Rejoin:
     """Return the word of an item.
 
-    Raises: UnverifiedError: of another session or key, or changed; MalformedError.
+    Raises: UnverifiedError: of another session or key, or changed, or this device has no key; MalformedError.
     """
+    if len(key) != KEY_BYTES:  # a key that is empty is anybody's
+        raise UnverifiedError("this device has no key for words of a device without a place")
     start = len(FIRST) + SALT_BYTES
     if not is_rejoin(data) or len(data) <= start + OVERHEAD_BYTES:
         raise MalformedError("not what a device without a place says")

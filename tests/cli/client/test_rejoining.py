@@ -14,7 +14,7 @@ from cli.client.rejoining import MOST
 from cli.client.state import ClientState
 from cli.client.views import Alarm, Arrived, Event, Problem, Shown
 from protocol.e2ee.mls.framing import parse_private
-from protocol.e2ee.rejoin import is_rejoin
+from protocol.e2ee.rejoin import is_rejoin, open_rejoin, seal_rejoin
 from protocol.envelope import Envelope
 from protocol.errors import UnverifiedError
 
@@ -132,6 +132,31 @@ def test_a_device_that_the_directory_lists_no_more_is_not_let_in() -> None:
     with pytest.raises(UnprovenError):
         pair.hear(asks[0], by_mentor=True)
     assert pair.mentor == before
+
+
+def test_nobody_comes_back_into_a_group_with_a_device_that_the_directory_lists_no_more() -> None:
+    pair, asks = behind()
+    deliver(pair, asks)
+    deliver(pair, renew(pair, by_mentor=True))
+    (answer,) = pair.outgoing(by_mentor=True)
+    proven = pair.mentee.proven
+    pair.mentee = replace(pair.mentee, proven={})
+    before = pair.mentee
+    with pytest.raises(UnprovenError):
+        pair.hear(answer, by_mentor=False)
+    assert pair.mentee == before
+    pair.mentee = replace(pair.mentee, proven=proven)
+    assert codes(deliver(pair, [answer])) == ["let-in-again"]
+
+
+def test_a_device_without_the_common_key_hears_no_ask() -> None:
+    pair, (ask,) = behind()
+    word = open_rejoin(ask.ciphertext, pair.mentee.session(pair.thread).rejoin_key, thread=pair.thread)
+    with pytest.raises(ValueError, match="32 bytes"):
+        seal_rejoin(word, b"", thread=pair.thread, salt=bytes(32))
+    pair.mentor = pair.mentor.with_session(replace(pair.mentor.session(pair.thread), rejoin_key=b""))
+    with pytest.raises(UnverifiedError, match="no key"):
+        pair.hear(ask, by_mentor=True)
 
 
 def test_who_is_no_member_or_is_to_leave_is_not_let_in() -> None:
