@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from federation.knownlogs import KnownLog
 from federation.logtree import prefix
 from protocol.e2ee.frames import Checkpoints
-from protocol.errors import LimitError, MissingError, UnavailableError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MissingError, UnavailableError, UnverifiedError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logleaves import is_log_of
 from protocol.peers import log_key
@@ -106,6 +106,8 @@ class LogStories:
     async def _compare(self, told: ToldLog) -> list[Event]:
         state = self._core.state()
         key = log_key(document_of(state, told.entity))
+        if told.entity not in state.logs:
+            raise MissingError("this device has not seen the log yet")
         mine, theirs = (parse_checkpoint(note.encode()) for note in (state.logs[told.entity], told.note))
         small, large = sorted((mine, theirs), key=lambda one: one.checkpoint.size)
         if small.checkpoint.size == large.checkpoint.size:
@@ -115,7 +117,7 @@ class LogStories:
         log = KnownLog(keys=(key,), entity=told.entity, document=state.pins[told.entity].document)
         try:
             before = await prefix(self._read, log, large.checkpoint, small.checkpoint.size)
-        except UnverifiedError as error:
+        except (UnverifiedError, MalformedError) as error:
             org = name_of(state, told.entity)
             return [Alarm(thread=told.thread, sentence=f"The log of {org} does not hold: {error}", code="log")]
         if before.root == small.checkpoint.root:

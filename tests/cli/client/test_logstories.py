@@ -137,6 +137,23 @@ async def test_a_log_that_is_away_is_asked_again_for_a_day(world: World) -> None
     assert world.core.state().told_logs == ()
 
 
+async def test_what_is_told_of_a_log_that_this_device_has_not_seen_waits_for_it(world: World) -> None:
+    world.hears(note(world.cobalt, OTHERS, 20))
+    assert await world.settled() == []
+    world.saw(note(world.cobalt, ENTRIES, 20))
+    world.now += AGAIN_S
+    assert [type(event) for event in await world.settled()] == [Alarm]
+
+
+async def test_a_log_that_answers_with_junk_is_an_alarm_and_not_an_end(world: World) -> None:
+    world.saw(note(world.cobalt, ENTRIES, 7))
+    world.hears(note(world.cobalt, ENTRIES, 20))
+    world.entries, world.size = ENTRIES[:9], 20
+    (alarm,) = await world.settled()
+    assert isinstance(alarm, Alarm)
+    assert alarm.code == "log"
+
+
 def told_by_both(person: Person, thread: str) -> bool:
     return sum(b'"checkpoints"' in one.frame for one in person.state.session(thread).frames) == 2
 
