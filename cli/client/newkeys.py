@@ -86,7 +86,7 @@ def told_in_session(
 ) -> tuple[ClientState, list[Event]]:
     """Return the state after somebody said in a session that their master key changes. Raises: UnverifiedError."""
     opened = open_change(told.change)
-    if session.master_key and opened.change.old_key != session.master_key:
+    if opened.change.old_key != session.master_key:  # also when none was told yet
         sentence = "A change of somebody else's keys was shown in this session and not believed"
         return state, [Alarm(thread=record.thread, sentence=sentence, code="wrong-change")]
     state, events = with_changes(state, record.thread, (told.change,), leads_to=opened.change.new_key, now=now)

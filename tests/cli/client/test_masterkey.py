@@ -11,13 +11,21 @@ from msgspec.structs import replace
 from cli.client import unlock
 from cli.client.api import NodeApi
 from cli.client.contacts import contact_named
-from cli.client.newkeys import judge, known_as, own_changes, require_undisputed, trusted, with_changes
+from cli.client.newkeys import (
+    judge,
+    known_as,
+    own_changes,
+    require_undisputed,
+    told_in_session,
+    trusted,
+    with_changes,
+)
 from cli.client.person import Person
-from cli.client.records import Contact, ThreadRecord
+from cli.client.records import Contact, SessionRecord, ThreadRecord
 from cli.client.state import ClientState
 from cli.client.views import Alarm, Arrived, KeyChanged, Shown
 from node.rows import LabelRow
-from protocol.e2ee.frames import Name
+from protocol.e2ee.frames import MasterChanged, Name
 from protocol.e2ee.masterchange import WAIT_S, MasterChange, StatedChange, open_change, state_change
 from protocol.encoding import sha256
 from protocol.errors import MissingError, RefusedError, UnavailableError
@@ -123,6 +131,18 @@ def test_a_change_of_somebody_else_changes_no_contact() -> None:
     state = knowing(ben())
     assert shown(state, changed(2, 3)) == (state, [])
     assert judge(ben(), (), now=NOW) is None
+
+
+@pytest.mark.parametrize("told_before", ["", KEYS[3].public.text])
+def test_in_a_session_a_change_counts_only_for_the_key_that_was_told_there(told_before: str) -> None:
+    """Whoever has not told who they are cannot say that somebody else's key changes."""
+    state, session = knowing(ben()), SessionRecord(thread="t", engine="mls-1", state=b"", master_key=told_before)
+    for signed in (True, False):
+        told = MasterChanged(change=changed(0, 1, signed=signed))
+        after, (event,) = told_in_session(state, record("https://b.example"), session, told, now=NOW)
+        assert after == state
+        assert isinstance(event, Alarm)
+        assert event.code == "wrong-change"
 
 
 async def safe_names(person: Person) -> set[str]:
