@@ -76,7 +76,13 @@ def renewed(core: Core, state: ClientState, thread: str) -> ClientState:
         id=core.envelope_id(), kind="commit", ciphertext=data, epoch=ENGINE.epoch(group) + session.ahead, at=now
     )
     return state.with_session(
-        replace(session, state=ENGINE.dump(group), commit=commit, outbox=(*session.outbox, commit))
+        replace(
+            session,
+            state=ENGINE.dump(group),
+            commit=commit,
+            adding=session.newcomers,
+            outbox=(*session.outbox, commit),
+        )
     )
 
 
@@ -107,12 +113,18 @@ def changed(
     events: list[Event] = []
     if event.joined or event.left:
         events = [Devices(thread=record.thread, joined=len(event.joined), left=len(event.left))]
+    added = set(in_welcome(session)) if event.welcome else set(event.joined)
     if event.welcome:
-        state = handed_on(state, record, session, welcome=event.welcome, number=number, now=now)
-    still = {name: one for name, one in session.newcomers.items() if name not in event.joined}
+        state = handed_on(state, record, session, added, welcome=event.welcome, number=number, now=now)
+    still = {name: one for name, one in session.newcomers.items() if name not in added}
     leaving = tuple(one for one in session.leaving if one in members)
-    session = replace(session, newcomers={} if event.welcome else still, leaving=leaving)
+    session = replace(session, newcomers=still, adding={}, leaving=leaving)
     return state.with_thread(record).with_session(session), events
+
+
+def in_welcome(session: SessionRecord) -> list[str]:
+    """Return whose key package of now is in the change under way; who sent another one since is added by the next."""
+    return [name for name, one in session.newcomers.items() if session.adding.get(name) == one]
 
 
 def came_back(core: Core, state: ClientState, thread: str, envelope: str) -> ClientState:

@@ -3,7 +3,7 @@
 Source: docs/protocol/46-own-devices.md §6.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,9 +28,16 @@ def spoken(state: ClientState, word: Word, device: str, *, side: SideName, audie
 
 
 def handed_on(
-    state: ClientState, record: ThreadRecord, session: SessionRecord, *, welcome: bytes, number: int, now: int
+    state: ClientState,
+    record: ThreadRecord,
+    session: SessionRecord,
+    devices: Iterable[str],
+    *,
+    welcome: bytes,
+    number: int,
+    now: int,
 ) -> ClientState:
-    """Return the state with what the newcomers of `session` are told, now that they are members."""
+    """Return the state with what `devices`, newcomers of `session`, are told, now that they are members."""
     told = Handoff(
         role=record.role,
         consumer=record.consumer,
@@ -60,7 +67,7 @@ def handed_on(
         rejoin=b64(session.rejoin_key) if session.rejoin_key else None,
     )
     word = Word(thread=record.thread, at=now, content=told)
-    for device in session.newcomers:
+    for device in devices:
         state = spoken(state, word, device, side=record.side, audience=record.audience)
     return state
 

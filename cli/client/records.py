@@ -269,13 +269,12 @@ class SessionRecord(Record, frozen=True, kw_only=True):
 
     `commit` is an own change that has not come back yet; `ahead` is added to the epochs that the hub is told. `token`
     was given by the mentor's device after both would meet again. `code` is the last comparison of short codes, `runs`
-    how many there were. `vouched`: the key directory stands for the name.
-    `welcome` is the own envelope that began the session, until the hub has ordered it.
+    how many there were. `vouched`: the directory stands for the name. `welcome`: own first envelope, not ordered yet.
     `marks` are those of the newest epochs; `fork` is the first sign of another history.
     `said` counts own frames; `late`: this device came later, and was told the newest of what was said.
     `rejoin_key` is what all devices of the session have in common; with `rejoin` this one `asked` to be let in again.
-    `asks` are when others did, and of `newcomers` those `returning` are told by an envelope.
-    `newcomers` are key packages of own devices to be added, `leaving` those to be taken out, `invited` those asked in.
+    `asks` are when others did. `newcomers` are key packages of devices to be added, `adding` those in `commit`; of them
+    those `returning` are told by an envelope. `leaving` are own devices to be taken out, `invited` those asked in.
     """
 
     thread: str
@@ -296,6 +295,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     ahead: int = 0
     welcome: str = ""
     newcomers: dict[str, bytes] = msgspec.field(default_factory=dict)
+    adding: dict[str, bytes] = msgspec.field(default_factory=dict)
     leaving: tuple[str, ...] = ()
     invited: tuple[str, ...] = ()
     private: tuple[PrivateNote, ...] = ()

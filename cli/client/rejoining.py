@@ -17,7 +17,7 @@ from protocol.encoding import b64, unb64
 from protocol.envelope import Envelope, parse_envelope, render_envelope
 
 from .core import ENGINE, Core, fresh_secret
-from .epochs import PATIENCE_S, frame_again
+from .epochs import PATIENCE_S, frame_again, in_welcome
 from .members import checked, is_own
 from .records import Outgoing, RejoinRecord, SessionRecord, ThreadRecord
 from .state import ClientState
@@ -135,7 +135,8 @@ def _waits_itself(
 
 def answering(core: Core, session: SessionRecord, event: Change, *, number: int) -> SessionRecord:
     """Return the session with what tells those who come back how to join; `session` holds the new group."""
-    returning = [one for one in session.returning if one in session.newcomers]
+    added = in_welcome(session)
+    returning = [one for one in session.returning if one in added]
     if not event.welcome:
         return replace(session, returning=tuple(one for one in returning if one not in event.joined))
     epoch = ENGINE.epoch(ENGINE.load(session.state)) + session.ahead
@@ -145,7 +146,8 @@ def answering(core: Core, session: SessionRecord, event: Change, *, number: int)
     )
     out = tuple(_outgoing(core, session, one, epoch=epoch) for one in words)
     left = {name: one for name, one in session.newcomers.items() if name not in returning}
-    return replace(session, newcomers=left, returning=(), outbox=(*session.outbox, *out))
+    waiting = tuple(one for one in session.returning if one in left)
+    return replace(session, newcomers=left, returning=waiting, outbox=(*session.outbox, *out))
 
 
 def _answered(
@@ -163,7 +165,15 @@ def _answered(
     theirs = (one.device for one in ENGINE.members(group) if not is_own(state, record, one, now=now))
     record = replace(record, peer_devices=tuple(dict.fromkeys((*record.peer_devices, *theirs))))
     session = replace(
-        session, state=ENGINE.dump(group), marks={}, commit=None, outbox=(), newcomers={}, returning=(), rejoin=None
+        session,
+        state=ENGINE.dump(group),
+        marks={},
+        commit=None,
+        outbox=(),
+        newcomers={},
+        adding={},
+        returning=(),
+        rejoin=None,
     )
     for one in session.frames:
         if one.sender == device.public.text and (one.number == 0 or one.epoch >= rejoin.epoch):

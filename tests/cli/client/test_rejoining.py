@@ -110,6 +110,22 @@ def test_a_device_asks_once_in_ten_minutes_and_five_times_in_a_session() -> None
     assert pair.outgoing(by_mentor=False) == []
 
 
+def test_who_asks_while_a_change_is_under_way_is_answered_by_the_next_one() -> None:
+    pair, asks = behind()
+    deliver(pair, asks)
+    first = renew(pair, by_mentor=True)
+    pair.now += PATIENCE_S
+    deliver(pair, [said(pair, "unread", by_mentor=True)], to=(False,))
+    assert codes(deliver(pair, pair.outgoing(by_mentor=False), to=(True,))) == ["let-in-again"]
+    deliver(pair, first)
+    assert pair.outgoing(by_mentor=True) == []  # the welcome is for a key package that nobody holds any more
+    deliver(pair, renew(pair, by_mentor=True))
+    assert codes(deliver(pair, pair.outgoing(by_mentor=True))) == ["let-in-again"]
+    assert epochs(pair) == (5, 5)
+    session = pair.mentor.session(pair.thread)
+    assert (session.newcomers, session.adding, session.returning) == ({}, {}, ())
+
+
 def test_an_ask_that_is_repeated_or_one_too_many_lets_nobody_in() -> None:
     pair, asks = behind()
     let_in(pair, asks)
