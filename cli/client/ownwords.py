@@ -3,6 +3,7 @@
 Source: docs/protocol/44-frames.md §6.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from .state import ClientState
 #: Letters of one private note, and private notes of one session.
 MAX_PRIVATE: Final = 12_000
 MAX_PRIVATE_NOTES: Final = 200
+#: Stands in every taking back; most sessions have none.
+_MARK: Final = b'"type":"retract"'
 
 
 def hidden(record: ThreadRecord, session: SessionRecord, taken: Retract, *, mine: bool) -> SessionRecord:
@@ -33,6 +36,16 @@ def hidden(record: ThreadRecord, session: SessionRecord, taken: Retract, *, mine
         raise RefusedError("only who said something can take it back", code="not-theirs")
     rest = (replace(one, hidden=True) if one is found else one for one in session.frames)
     return replace(session, frames=tuple(rest))
+
+
+def taken_back(record: ThreadRecord, session: SessionRecord) -> SessionRecord:
+    """Return a session that another device told of, with what was taken back before hidden here, too."""
+    for one in session.frames:
+        content = decode(one.frame, Frame).content if _MARK in one.frame else None
+        if isinstance(content, Retract):
+            with suppress(RefusedError):
+                session = hidden(record, session, content, mine=one.sender not in record.peer_devices)
+    return session
 
 
 def standing(session: SessionRecord) -> list[Frame]:

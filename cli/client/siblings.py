@@ -30,6 +30,7 @@ from .gaps import said_before
 from .handoff import spoken
 from .keychecks import KeyChecks, NotListedYetError, UnprovenError, require_listed
 from .members import checked, is_own
+from .ownwords import taken_back
 from .records import FrameRecord, SessionRecord, ThreadRecord
 from .session import caught_up
 from .sibling_records import JoiningRecord, WordRecord
@@ -252,7 +253,7 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
         rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
     )
     waiting = {name: one for name, one in state.joining.items() if name != thread}
-    state = replace(state.with_thread(record).with_session(session), joining=waiting)
+    state = replace(state.with_thread(record).with_session(taken_back(record, session)), joining=waiting)
     events: list[Event] = [Secured(thread=thread, role=record.role, witnessed=record.witnessed)]
     later = [one for one in map(parse_envelope, joining.held) if (one.header.number or 0) > told.number]
     state, more = caught_up(core, state, thread, later)

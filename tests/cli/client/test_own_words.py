@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from cli.client.ownwords import frames_of, said_last, with_private
+from cli.client.ownwords import frames_of, said_last, taken_back, with_private
 from cli.client.render import session_lines
 from cli.client.session import destroyed, view, with_frame
 from cli.client.state import dump_state, load_state
@@ -52,6 +52,17 @@ def test_what_was_taken_back_stays_in_the_receivers_vault_for_a_report_until_the
     say(pair, Retract(frame=said_last(pair.mentee, pair.thread, None)))
     assert any(b"a threat" in one.frame for one in pair.mentor.session(pair.thread).frames)
     assert b"a threat" not in dump_state(destroyed(pair.mentor, pair.thread, now=NOW))
+
+
+def test_what_was_taken_back_before_is_hidden_on_a_device_that_is_told_of_it_later() -> None:
+    pair = opened()
+    say(pair, frames.Chat(text="Too much said"))
+    say(pair, Retract(frame=said_last(pair.mentee, pair.thread, None)))
+    for state in (pair.mentor, pair.mentee):
+        before, record = state.session(pair.thread), state.thread(pair.thread)
+        assert any(one.hidden for one in before.frames)
+        told = replace(before, frames=tuple(replace(one, hidden=False) for one in before.frames))
+        assert taken_back(record, told) == before
 
 
 def test_nobody_takes_back_what_the_other_said() -> None:
