@@ -115,12 +115,12 @@ async def take_out(http: Http, url: str, entropy: bytes) -> tuple[Luggage, Perso
 
 def _safe_of(export: PersonExport) -> Mapping[str, bytes]:
     rows = [row for section in export.sections if section.table == "safe" for row in section.rows]
-    return {str(row["name"]): unb64(str(row["data"]), what="sealed data") for row in rows}
+    return {str(row.get("name")): unb64(str(row.get("data", "")), what="sealed data") for row in rows}
 
 
 def _profile_of(export: PersonExport) -> str:
     rows = [row for section in export.sections if section.table == "mentor" for row in section.rows]
-    return str(rows[0]["profile"]) if rows else ""
+    return str(rows[0].get("profile", "")) if rows else ""
 
 
 def _archive_of(safe: Mapping[str, bytes], seed: bytes) -> tuple[Book, list[KeptSession], list[str]]:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from cli.client import leaving as module
 from cli.client import recovery, unlock
+from cli.client.api import NodeApi
 from cli.client.archived import sessions_of
 from cli.client.http import Http
 from cli.client.leaving import luggage_of, read_luggage, take_out, unpacked, write_luggage
@@ -20,8 +21,10 @@ from cli.client.views import Moved
 from federation.ports import where
 from federation.rows import KeyEntryRow
 from node.rows import SafeRow
+from node.services.erasure import Cell, PersonExport, Section
 from node.services.members import Members
 from protocol.e2ee.frames import Chat, Name
+from protocol.e2ee.recovery import DamagedBundleError
 from protocol.e2ee.recovery_slots import WeakPassphraseError
 from protocol.e2ee.vault import DamagedVaultError, WrongKeyError
 from protocol.encoding import sha256
@@ -123,6 +126,18 @@ async def one_item_is_damaged(aurora: Company, http: Http, url: str) -> None:
     luggage, _, warnings = await take_out(http, url, ENTROPY)
     assert len(warnings) == 1
     assert bool(luggage.book.contacts) + len(luggage.sessions) == 2
+
+
+async def test_a_node_that_shows_rows_of_another_form_gives_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def shown(_api: NodeApi, locator: str) -> PersonExport:
+        del locator
+        rows: tuple[dict[str, Cell], ...] = ({}, {"name": "recovery"})
+        return PersonExport(exported_at=1, sections=(Section(table="safe", purposes={}, rows=rows),))
+
+    monkeypatch.setattr(NodeApi, "take_out", shown)
+    async with Http() as http:
+        with pytest.raises(DamagedBundleError):
+            await take_out(http, "https://aurora.example", ENTROPY)
 
 
 def test_a_damaged_file_or_another_passphrase_loses_nothing(tmp_path: Path) -> None:
