@@ -95,6 +95,9 @@ class Grant(Wire, frozen=True, kw_only=True):
     known: Annotated[tuple[Known, ...], msgspec.Meta(max_length=MAX_KNOWN)]
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
 
+    def __repr__(self) -> str:
+        return "Grant(…)"
+
 
 def code_of(number: int) -> str:
     """Return the code of a random number below 10^8."""

@@ -81,6 +81,9 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     frames: Annotated[tuple[Told, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
     rejoin: Bytes32 | None = None
 
+    def __repr__(self) -> str:
+        return "Handoff(…)"
+
 
 Content = Invite | Package | Handoff
 

@@ -64,6 +64,7 @@ def test_a_grant_is_for_this_device_and_from_the_one_that_was_told_the_code() ->
 def test_secrets_of_a_run_show_nothing() -> None:
     share = pake.begin(b"12345678", b"context", entropy=bytes(63) + b"\x01")
     assert repr(share) == "Share(…)"
+    assert b64(SECRET.seed) not in repr(granted())
     assert repr(pake.agree(share, share.share, b"seen")) == "Agreed(…)"
     with pytest.raises(ValueError, match="64 bytes"):
         pake.begin(b"12345678", b"context", entropy=bytes(63))
