@@ -23,13 +23,14 @@ from protocol.signing import VerifyKey
 
 from .account import KEYS, Accounts
 from .agreeing import AGREED
-from .core import Core, fresh_secret
+from .core import ENGINE, Core, fresh_secret
 from .kept_records import ArchiveRecord, ChangingRecord
 from .kept_views import MasterKeyChanged
 from .mailbox import MailboxLoop
 from .mentoring import SAID_YES
 from .records import SealingRecord
 from .session import with_frame
+from .siblings import alone
 from .state import ClientState
 
 #: A request whose brief or answer carries the earlier keys is under way.
@@ -85,7 +86,9 @@ class MasterKeys:
         open_ = [
             thread
             for thread, session in self._core.state().sessions.items()
-            if self._core.state().thread(thread).state == AGREED and not session.closed_mine
+            if self._core.state().thread(thread).state == AGREED
+            and not session.closed_mine
+            and not ENGINE.is_closed(ENGINE.load(session.state))
         ]
         for thread in open_:
             self._core.vault.update(partial(_with_told, core=self._core, thread=thread, change=change))
@@ -183,4 +186,6 @@ def _with_told(state: ClientState, *, core: Core, thread: str, change: StatedCha
     session = state.sessions.get(thread)
     if session is None or any(change.by_new.encode() in one.frame for one in session.frames):
         return state
+    # Under the new key nobody would know these devices as one's own any more.
+    state = alone(state, thread=thread, now=core.now())
     return with_frame(core, state, thread, MasterChanged(change=change))

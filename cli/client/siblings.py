@@ -183,6 +183,17 @@ def leaves(state: ClientState, *, thread: str, key: str) -> ClientState:
     return state.with_session(replace(session, leaving=leaving, newcomers=newcomers))
 
 
+def alone(state: ClientState, *, thread: str, now: int) -> ClientState:
+    """Return the state with every other own device to be taken out of a session."""
+    session = state.sessions.get(thread)
+    if session is None:
+        return state
+    for one in ENGINE.members(ENGINE.load(session.state)):
+        if is_own(state, state.thread(thread), one, now=now):
+            state = leaves(state, thread=thread, key=one.device)
+    return state
+
+
 def held(state: ClientState, thread: str, data: bytes) -> ClientState:
     """Return the state with an envelope kept for a session that this device is about to join."""
     joining = state.joining.get(thread)

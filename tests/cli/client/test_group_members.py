@@ -6,8 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.core import ENGINE
+from cli.client.epochs import renewed
 from cli.client.keychecks import UnprovenError
 from cli.client.members import checked
+from cli.client.siblings import alone
 from cli.client.views import Devices, Shown
 from protocol.devices import MAX_DEVICE_LIFETIME_S
 from protocol.e2ee.crypto import Change, CheckMember, Member
@@ -140,3 +142,26 @@ def test_a_device_that_comes_later_is_looked_up_first_and_then_speaks_for_its_pe
     (shown,) = pair.hear(message, by_mentor=True)
     assert isinstance(shown, Shown)
     assert (shown.from_role, shown.text) == ("mentee", "from my phone")
+
+
+def test_who_takes_another_master_key_takes_their_other_devices_out_of_the_session() -> None:
+    pair = opened()
+    pair.outgoing(by_mentor=False)
+    phone = DeviceSecret(seed("phone")).key(pair.audience)
+    certificate = certify(pair.mentee.account_secret, DeviceSecret(seed("phone")), audience=pair.audience, now=NOW)
+    _, package = ENGINE.prepare(phone, certificate, now=NOW, entropy=seed("package"))
+    session = pair.mentee.session(pair.thread)
+    group, commit = ENGINE.change(
+        ENGINE.load(session.state), add=[package], check=lambda _: None, now=NOW, entropy=seed("commit")
+    )
+    group, _ = ENGINE.receive(group, commit, check=lambda _: None, now=NOW)
+    pair.mentee = pair.mentee.with_session(replace(session, state=ENGINE.dump(group)))
+    state = alone(pair.mentee, thread=pair.thread, now=NOW)
+    assert state.session(pair.thread).leaving == (phone.public.text,)
+    pair.keep(renewed(pair.core, replace(state, account_seed=seed("another")), pair.thread), by_mentor=False)
+    (out,) = pair.outgoing(by_mentor=False)
+    (event,) = pair.hear(out, by_mentor=False)
+    assert isinstance(event, Devices)
+    assert event.left == 1
+    assert len(ENGINE.members(ENGINE.load(pair.mentee.session(pair.thread).state))) == 2
+    assert alone(pair.mentee, thread="unknown", now=NOW) == pair.mentee
