@@ -135,6 +135,9 @@ def _waits_itself(
 
 def answering(core: Core, session: SessionRecord, event: Change, *, number: int) -> SessionRecord:
     """Return the session with what tells those who come back how to join; `session` holds the new group."""
+    # An ask of before that comes later is for a key package that was used.
+    back = {one: (*session.asks.get(one, ())[:-1], core.now()) for one in event.joined if one in event.left}
+    session = replace(session, asks={**session.asks, **back})
     added = in_welcome(session)
     returning = [one for one in session.returning if one in added]
     if not event.welcome:

@@ -261,6 +261,7 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
             decode(one.frame.encode("utf-8"), Frame) for one in told.frames if one.sender == own.device.public.text
         ),
         late=True,
+        asks={one.device: (now,) for one in ENGINE.members(group)},  # those of before were for others
         rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
     )
     waiting = {name: one for name, one in state.joining.items() if name != thread}

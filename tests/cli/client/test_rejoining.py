@@ -10,9 +10,10 @@ from cli.client.core import ENGINE
 from cli.client.epochs import PATIENCE_S
 from cli.client.forks import CODE
 from cli.client.keychecks import UnprovenError
-from cli.client.rejoining import MOST
+from cli.client.rejoining import MOST, answering
 from cli.client.state import ClientState
 from cli.client.views import Alarm, Arrived, Event, Problem, Shown
+from protocol.e2ee.crypto import Change
 from protocol.e2ee.mls.framing import parse_private
 from protocol.e2ee.rejoin import is_rejoin, open_rejoin, seal_rejoin
 from protocol.envelope import Envelope
@@ -139,6 +140,18 @@ def test_an_ask_that_is_repeated_or_one_too_many_lets_nobody_in() -> None:
     pair.mentor = pair.mentor.with_session(replace(session, asks={device: tuple(range(1, MOST + 1))}))
     assert deliver(pair, asks, to=(True,)) == []
     assert renew(pair, by_mentor=True) == []
+
+
+def test_an_ask_that_comes_after_somebody_else_has_answered_it_lets_nobody_in_again() -> None:
+    """Who is taken out and added by a key package that it has used cannot come back at all."""
+    pair, asks = behind()
+    hers = pair.mentee.device_secret.key(pair.audience).public.text
+    event = Change(by="another device", joined=(hers,), left=(hers,), epoch=4)
+    session = answering(pair.core, pair.mentor.session(pair.thread), event, number=9)
+    assert session.asks == {hers: (pair.now,)}
+    pair.mentor = pair.mentor.with_session(session)
+    assert deliver(pair, asks, to=(True,)) == []
+    assert pair.mentor.session(pair.thread).newcomers == {}
 
 
 def test_a_device_that_the_directory_lists_no_more_is_not_let_in() -> None:

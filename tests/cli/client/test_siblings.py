@@ -106,6 +106,7 @@ async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monk
         )
         assert (phone.session(thread).name, tablet.session(thread).name) == ("cobalt1", "aurora1")
         assert len({one.state.sessions[thread].rejoin_key for one in (laptop, phone, mentor, tablet)} - {b""}) == 1
+        assert {len(one.state.sessions[thread].asks) >= 3 for one in (phone, tablet)} == {True}
         assert {one.session(thread).safety for one in (phone, tablet)} == {laptop.session(thread).safety}
         await phone.send_chat(thread, "From the phone")
         for reader, role in ((mentor, "mentee"), (laptop, "mentee"), (tablet, "mentee")):
