@@ -45,6 +45,16 @@ async def in_session(old: Person, new: Person, thread: str) -> None:
     raise AssertionError("the new device never came in")
 
 
+async def in_step(people: tuple[Person, ...], thread: str) -> None:
+    """Return once all are in one epoch: what is said behind a change that its sender has not seen is sent again."""
+    for _ in range(40):
+        for one in people:
+            await one.poll()
+        if len({ENGINE.epoch(ENGINE.load(one.state.sessions[thread].state)) for one in people}) == 1:
+            return
+    raise AssertionError("the devices never came into one epoch")
+
+
 def chats(person: Person, thread: str) -> list[tuple[str, bool]]:
     return [(one.text, one.mine) for one in person.session(thread).lines if one.kind == "chat"]
 
@@ -100,6 +110,7 @@ async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monk
             linked(stack, aurora, laptop, "aurora1", "phone"), linked(stack, cobalt, mentor, "cobalt1", "tablet")
         )
         await asyncio.gather(in_session(laptop, phone, thread), in_session(mentor, tablet, thread))
+        await in_step((laptop, phone, mentor, tablet), thread)
         assert (chats(phone, thread), chats(tablet, thread)) == (
             [("From the laptop", True)],
             [("From the laptop", False)],
