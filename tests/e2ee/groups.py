@@ -100,7 +100,7 @@ def spoken_as(group: Group, sender: int, seed: bytes, public: bytes, *, signatur
 def committed(group: Group, commit: Commit[Any] | bytes, *, tag: bytes | None = None) -> bytes:
     """Return the commit that a member signs and sends, whatever it says."""
     body = commit if isinstance(commit, bytes) else commit.encoded()
-    content = Content(group.context.group_id, group.epoch, group.me, COMMIT, body)
+    content = Content(group.context.group_id, group.epoch, group.me, COMMIT, body, group.mark)
     signature = sign_content(content, group.suite, (group.seed, group.signer), group.encoded)
     return sealed(group, Signed(content, signature, tag if tag is not None else bytes(group.suite.hash_bytes)))
 

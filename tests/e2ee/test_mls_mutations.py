@@ -81,7 +81,7 @@ def _talk(ana: Group, ben: Group) -> Iterator[Target]:
 
     def again(inside: bytes) -> object:
         body = Reader(inside, what="a body").vector()
-        content = Content(ana.context.group_id, ana.epoch, ana.me, APPLICATION, body)
+        content = Content(ana.context.group_id, ana.epoch, ana.me, APPLICATION, body, ana.mark)
         return take(sealed(ana, Inside(content, b"", b"", inside)))
 
     signed = opened(data, ben)
