@@ -90,8 +90,8 @@ class ClientState(Record, frozen=True, kw_only=True):
 
     @property
     def last_ask(self) -> AskRecord | None:
-        """The newest need, None when nothing was asked yet."""
-        return max(self.asks.values(), key=lambda ask: ask.created_at, default=None)
+        """The newest need, of several in one second the one asked last; None when nothing was asked yet."""
+        return max(reversed(self.asks.values()), key=lambda ask: ask.created_at, default=None)
 
     def own(self, thread: ThreadRecord) -> Own:
         """Return this device's place in the group of `thread`."""
