@@ -82,6 +82,7 @@ async def test_two_logs_for_two_peers_are_found_within_two_rounds(sizes: tuple[i
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_split_view_among_fifty_is_found_within_two_rounds() -> None:
     town = await Town.of("aurora", *(f"n{number:02}" for number in range(49)))
     aurora = town.watchers[0]
