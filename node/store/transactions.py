@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import cache
 from itertools import groupby
@@ -15,7 +15,8 @@ from federation.shapes import check_key, check_query, check_rows, shape
 from protocol.errors import ConflictError
 
 from . import statements
-from .groupcommit import Group, GroupCommit
+from .groupcommit import GroupCommit
+from .groups import Effects, Group
 
 R = TypeVar("R", bound=Row)
 
@@ -102,7 +103,7 @@ class Snapshot:
         self.failed = True
 
 
-class Transaction(Snapshot):
+class Transaction(Snapshot, Effects):
     """A `federation.ports.Writer`: one part of a group commit."""
 
     def __init__(
@@ -112,16 +113,10 @@ class Transaction(Snapshot):
         commits: GroupCommit,
         group: Group,
     ) -> None:
-        super().__init__(connection, fail)
+        Snapshot.__init__(self, connection, fail)
+        Effects.__init__(self)
         self._commits = commits
         self._group = group
-        self.calls: list[Callable[[], None]] = []
-        #: Kinds of rows that were written, also by parts that were undone.
-        self.kinds: set[Hashable] = set()
-
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Run `call` once the transaction is durable."""
-        self.calls.append(call)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

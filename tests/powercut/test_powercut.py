@@ -11,7 +11,8 @@ from unittest.mock import patch
 import pytest
 
 from node.store import connection
-from node.store.groupcommit import Group, GroupCommit
+from node.store.groupcommit import GroupCommit
+from node.store.groups import Group
 from node.store.sqlite import SqliteStore
 from tests.fakes.clock import SteppedClock
 

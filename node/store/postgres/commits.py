@@ -7,14 +7,12 @@ wait for each other anyway share one commit: each is a savepoint, as in `node.st
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from node.store.groupcommit import Group
-from protocol.errors import MeshError, UnavailableError
+from node.store.groups import Group, Line
+from protocol.errors import MeshError
 
 from .connection import Session, finished
 from .errors import FAILURES, CommitUnknownError
@@ -34,13 +32,11 @@ _FATE: Final = "SELECT pg_xact_status($1::text::xid8)"
 _ASK_AFTER: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
 
-class Commits:
+class Commits(Line):
     """The only user of the writing session.
 
     Args:
         connect: opens the session; may raise what `fail` takes, or a MeshError.
-        window_s: how long a group waits for more transactions when the last one had company.
-        fail: raises what a caller learns about an exception of the database.
     """
 
     def __init__(
@@ -51,22 +47,13 @@ class Commits:
         window_s: float,
         fail: Callable[[Exception], NoReturn],
     ) -> None:
+        super().__init__(window_s=window_s, fail=fail)
         self.session = session
-        #: How many commits may have changed a table; the last one failed, perhaps only as far as we know.
-        self.changes: Final[Counter[Hashable]] = Counter()
+        #: Whether the last commit failed, perhaps only as far as we know.
         self.in_doubt = False
         self._connect = connect
-        self._window_s = window_s
-        self._fail = fail
-        self._turn = asyncio.Lock()
-        self._holder: asyncio.Task[Any] | None = None
-        self._group: Group | None = None
         #: Whether nothing has been written since the savepoint `part`.
         self._clean = False
-        self._committer: asyncio.Task[None] | None = None
-        self._crowded = False
-        self._closed = False
-        self.commits = 0
 
     @asynccontextmanager
     async def part(self) -> AsyncIterator[Group]:
@@ -74,21 +61,18 @@ class Commits:
 
         As with the embedded store, a refusal leaves only when what the transaction has seen of its group is durable.
         """
-        if self._holder is asyncio.current_task():
-            raise RuntimeError("a transaction is already open in this task")
+        self._refuse_nested()
         group: Group | None = None
         try:
             async with self._turn:
                 group = await self._joined()
-                self._holder = asyncio.current_task()
-                try:
-                    yield group
-                except BaseException:
-                    await self.undo(group, "ROLLBACK TO part")
-                    self._clean = True
-                    raise
-                finally:
-                    self._holder = None
+                with self._held():
+                    try:
+                        yield group
+                    except BaseException:
+                        await self.undo(group, "ROLLBACK TO part")
+                        self._clean = True
+                        raise
                 self._clean = False
                 group.size += 1
                 if group.size >= MOST:
@@ -98,11 +82,6 @@ class Commits:
                 await self._durable(group)
             raise
         await self._durable(group)
-
-    def check(self, group: Group) -> None:
-        """Return if statements may run in `group`; otherwise raise what has ended it."""
-        if group is not self._group:
-            self._fail(group.failure or RuntimeError("used after its transaction has ended"))
 
     def failed(self, group: Group, error: Exception) -> None:
         """Take note that a statement failed, perhaps because the session is gone and the group with it."""
@@ -132,8 +111,7 @@ class Commits:
 
     async def _joined(self) -> Group:
         """Return the present group, at a savepoint of its own for the part that begins."""
-        if self._closed:
-            raise UnavailableError("the store is closed")
+        self._refuse_closed()
         if self._group is None:
             return await finished(self._begin())
         group = self._group
@@ -152,10 +130,7 @@ class Commits:
             self.session.drop()
             self._fail(error)
         self._clean = True
-        group = self._group = Group()
-        self._committer = asyncio.create_task(self._commit_soon(group), name="store commit")
-        self._committer.add_done_callback(partial(self._abandon, group))
-        return group
+        return self._started()
 
     async def _open(self) -> None:
         """Begin a transaction; on a session that was lost while nobody used it, begin anew."""
@@ -169,50 +144,24 @@ class Commits:
         self.session = await self._connect()
         await self.session.script(_BEGIN)
 
-    def _lose(self, group: Group, reason: Exception) -> None:
-        """End a group without a commit, and its session."""
-        self._group = None
-        self.session.drop()
-        group.end(reason)
+    def _roll_back(self) -> None:
+        self.session.drop()  # which makes the server undo it
 
-    async def _durable(self, group: Group) -> None:
-        await group.ended()
-        if group.failure is not None:
-            self._fail(group.failure)
-
-    async def _commit_soon(self, group: Group) -> None:
-        # Those whom the last commit woke get in line first; then the commit is one more in the same line.
-        await asyncio.sleep(self._window_s if self._crowded else 0)
-        async with self._turn:
-            if group is self._group:
-                await self._commit(group)
-
-    def _abandon(self, group: Group, _: asyncio.Task[None]) -> None:
-        """End the group of a committer that was cancelled, perhaps before its first step."""
-        if group is self._group:
-            self._lose(group, UnavailableError("the node was stopped before the commit"))
-
-    async def _commit(self, group: Group) -> None:
-        """End a group by a commit; call it with the turn held."""
-        self._group = None
-        self._crowded = group.size > 1
+    async def _finish(self, group: Group) -> None:
         await finished(self._write(group))
 
     async def _write(self, group: Group) -> None:
         failure: Exception | None = None
         try:
             await self._write_or_ask()
-            self.commits += 1
             self.in_doubt = False
-            for call in group.calls:
-                asyncio.get_running_loop().call_soon(call)
+            self._committed(group)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the group must hear of it
             failure = error
             self.in_doubt = True
             self.session.drop()
         finally:
-            self.changes.update(group.kinds)
-            group.end(failure)
+            self._end(group, failure)
 
     async def _write_or_ask(self) -> None:
         """Return once the transaction is durable; when the connection breaks meanwhile, the next one tells.

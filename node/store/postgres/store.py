@@ -131,8 +131,7 @@ class PostgresStore:
                 transaction.confirm()
             finally:
                 transaction.open = False
-            group.calls += transaction.calls
-            group.kinds |= transaction.kinds
+            group.add(transaction)
 
     def changes(self, *kinds: type[Row]) -> int:
         """Return a number that is another one after every commit that changed rows of `kinds`.

@@ -1,6 +1,6 @@
 """Reading and changing rows in one session: what `store.read()` and `store.write()` hand out."""
 
-from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final, NoReturn, TypeVar
@@ -11,7 +11,7 @@ import msgspec
 from federation.ports import Condition, Row, Value
 from federation.shapes import check_key, check_query, check_rows
 from node.store import statements
-from node.store.groupcommit import Group
+from node.store.groups import Effects, Group
 from node.store.transactions import builder
 
 from .commits import Commits
@@ -74,20 +74,14 @@ class Snapshot:
         self._fail(error)
 
 
-class Transaction(Snapshot):
+class Transaction(Snapshot, Effects):
     """A `federation.ports.Writer`: one part of a group commit."""
 
     def __init__(self, fail: Callable[[Exception], NoReturn], commits: Commits, group: Group) -> None:
-        super().__init__(commits.session, fail)
+        Snapshot.__init__(self, commits.session, fail)
+        Effects.__init__(self)
         self._commits = commits
         self._group = group
-        self.calls: list[Callable[[], None]] = []
-        #: Kinds of rows that were written, also by parts that were undone.
-        self.kinds: set[Hashable] = set()
-
-    def on_commit(self, call: Callable[[], None]) -> None:
-        """Run `call` once the transaction is durable."""
-        self.calls.append(call)
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
