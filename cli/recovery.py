@@ -22,6 +22,10 @@ from .person_vault import vault_of
 
 ROW: Final = 3
 ASKED: Final = 3
+REMOVED: Final = (
+    "Removed; it opens nothing from now on. Who knows it and has an older copy, as your node may, could still use both "
+    "together: `mentormesh person change-master-key` ends that."
+)
 
 
 @click.group()
@@ -115,7 +119,7 @@ async def list_slots(me: Person, terminal: Terminal) -> None:
 async def remove(me: Person, terminal: Terminal, slot: str) -> None:
     """Take the way back SLOT away; the last one stays."""
     await me.recovery.remove(slot)
-    terminal.result({"removed": slot}, "Removed. Who has read it and kept an old copy could still use both together.")
+    terminal.result({"removed": slot}, REMOVED)
     _warn(me, terminal)
 
 

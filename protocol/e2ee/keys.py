@@ -54,12 +54,6 @@ class PersonSealingKey(PrivateSealingKey):
     __slots__ = ()
 
 
-class RecoveryKey(PrivateSealingKey):
-    """Opens the slot of a recovery bundle that is sealed to this device."""
-
-    __slots__ = ()
-
-
 class ReplyKey(PrivateSealingKey):
     """One-time key: opens the quote, or the agreement's private part, that answers one message of this device."""
 
@@ -141,10 +135,6 @@ class DeviceSecret(_Secret):
     def device_id(self, audience: str) -> str:
         """Return this device's id for `audience`; another audience sees another one."""
         return random_id(self._derive("device-id", _audience(audience), size=ID_BYTES))
-
-    def recovery_key(self) -> RecoveryKey:
-        """Return the key to which another device of the person seals a recovery slot."""
-        return RecoveryKey(self._derive("device-recovery"))
 
 
 def certify(account: AccountSecret, device: DeviceSecret, *, audience: str, now: int) -> str:

@@ -1,7 +1,7 @@
 """The recovery bundle: slots that each wrap one key, and the account secret under that key; opaque to who keeps it.
 
-Whoever has recovery words, the recovery passphrase or another device of the person opens one slot, with its key the
-content, and is the same person again. Slots and number are authenticated with the content, so that whoever keeps the
+Whoever has recovery words or the recovery passphrase opens one slot, with its key the content, and is the same person
+again. Slots and number are authenticated with the content, so that whoever keeps the
 bundle can neither add nor mix slots. Source: docs/protocol/49-recovery.md §5.
 """
 

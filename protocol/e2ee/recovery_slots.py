@@ -1,6 +1,6 @@
 """Slots of a recovery bundle: each wraps the bundle's key once, under a secret that is used for this slot alone.
 
-Recovery words, a passphrase, another device of the person; the PRF of a passkey is reserved.
+Recovery words and a passphrase; the PRF of a passkey is reserved. Another device needs no slot: it has the secret.
 Source: docs/protocol/49-recovery.md §4.
 """
 
@@ -14,12 +14,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec.structs import replace
 
-from protocol.devices import sealing_key_hash
 from protocol.encoding import Wire, b64, encode, label, length_prefixed, unb64
 from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.ids import Bytes32, RandomId, Seconds, id_bytes
 from protocol.recoverylocator import locator_commitment
-from protocol.sealing import PrivateSealingKey, SealingPublicKey, info
 
 from .content import open_content, seal_content
 from .vault import DEFAULT_COST, Cost, WrongKeyError
@@ -67,15 +65,6 @@ class PassphraseSlot(Wire, frozen=True, kw_only=True, tag="passphrase"):
         unb64(self.salt, size=SALT_BYTES, what="salt")
 
 
-class DeviceSlot(Wire, frozen=True, kw_only=True, tag="device"):
-    """The same sealed to another device of the person; `key` is the SHA-256 of its recovery key."""
-
-    id: RandomId
-    added_at: Seconds
-    key: Bytes32
-    sealed: Box = ""
-
-
 class PasskeySlot(Wire, frozen=True, kw_only=True, tag="passkey"):
     """Reserved for the PRF of a passkey: kept when a bundle is written again, and opened by no program yet."""
 
@@ -86,7 +75,7 @@ class PasskeySlot(Wire, frozen=True, kw_only=True, tag="passkey"):
     sealed: Box = ""
 
 
-Slot = WordsSlot | PassphraseSlot | DeviceSlot | PasskeySlot
+Slot = WordsSlot | PassphraseSlot | PasskeySlot
 
 
 def words_slot(entropy: bytes, key: bytes, *, slot: str, now: int) -> WordsSlot:
@@ -104,12 +93,6 @@ def passphrase_slot(
     return replace(bare, sealed=_wrapped(bare, key, _passphrase_key(passphrase, bare)))
 
 
-def device_slot(device: SealingPublicKey, key: bytes, *, slot: str, now: int) -> DeviceSlot:
-    """Return a slot that only the device with this recovery key opens. Raises: MalformedError: a degenerate key."""
-    bare = DeviceSlot(id=slot, added_at=now, key=sealing_key_hash(device))
-    return replace(bare, sealed=b64(device.seal(key, info("recovery-slot", encode(bare)))))
-
-
 def key_by_words(slots: Sequence[Slot], entropy: bytes) -> bytes:
     """Return the bundle's key. Raises: WrongKeyError: words of another bundle; RefusedError: it has none."""
     found = [(slot, _words_key(entropy, slot.id)) for slot in slots if isinstance(slot, WordsSlot)]
@@ -122,23 +105,11 @@ def key_by_passphrase(slots: Sequence[Slot], passphrase: str) -> bytes:
     return _first_open(found, "this passphrase does")
 
 
-def key_by_device(slots: Sequence[Slot], device: PrivateSealingKey) -> bytes:
-    """Return the bundle's key for the device whose recovery key this is. Raises: WrongKeyError, RefusedError."""
-    found = [slot for slot in slots if isinstance(slot, DeviceSlot)]
-    _require(found)
-    name = sealing_key_hash(device.public)
-    for slot in found:
-        if slot.key == name:
-            try:
-                return device.open(_bytes(slot.sealed), info("recovery-slot", encode(replace(slot, sealed=""))))
-            except UnverifiedError:
-                break
-    raise WrongKeyError("no slot of the recovery bundle opens with this device")
-
-
 def key_by_passkey(_slots: Sequence[Slot]) -> bytes:
     """Raise RefusedError: the kind is reserved, and no program of this version opens it."""
-    raise RefusedError("a passkey opens nothing in this version: use the words, the passphrase or another device")
+    raise RefusedError(
+        "a passkey opens nothing in this version: use the words or the passphrase, or link with a device"
+    )
 
 
 def locator_of(entropy: bytes) -> Bytes32:

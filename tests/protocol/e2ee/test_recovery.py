@@ -3,9 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
-from protocol.e2ee.keys import DeviceSecret
 from protocol.e2ee.recovery import (
     MAX_BUNDLE_BYTES,
     MAX_SLOTS,
@@ -20,15 +18,12 @@ from protocol.e2ee.recovery_slots import (
     PasskeySlot,
     WeakPassphraseError,
     check_strength,
-    device_slot,
-    key_by_device,
     key_by_passkey,
     key_by_passphrase,
     key_by_words,
     words_slot,
 )
 from protocol.e2ee.recovery_words import WORD_COUNT, parse_words, render_words
-from protocol.e2ee.vault import WrongKeyError
 from protocol.encoding import b64, encode, sha256
 from protocol.errors import MalformedError, MeshError, RefusedError
 from tests.vectors.generate.recovery import ENTROPY, ID, KEY, NOW, PASSPHRASE, RECOVERED, bundle
@@ -36,17 +31,6 @@ from tests.vectors.generate.recovery import ENTROPY, ID, KEY, NOW, PASSPHRASE, R
 
 def bare(*slots: object) -> Bundle:
     return Bundle(id=ID, seq=1, salt=b64(sha256(b"s")[:16]), slots=slots)  # type: ignore[arg-type]
-
-
-def test_another_device_opens_its_own_slot_only() -> None:
-    own, other = DeviceSecret(sha256(b"own")).recovery_key(), DeviceSecret(sha256(b"other")).recovery_key()
-    slot = device_slot(own.public, KEY, slot=b64(sha256(b"1")[:16]), now=NOW)
-    found = parse_bundle(render_bundle(bare(slot), RECOVERED, KEY))
-    assert open_bundle(found, key_by_device(found.slots, own)) == RECOVERED
-    with pytest.raises(WrongKeyError):
-        key_by_device(found.slots, other)
-    with pytest.raises(WrongKeyError):
-        key_by_device((replace(slot, added_at=NOW + 1),), own)
 
 
 def test_a_passkey_slot_is_kept_and_refused_with_a_clear_sentence() -> None:

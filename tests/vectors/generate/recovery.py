@@ -193,6 +193,10 @@ def _bundles() -> list[Case]:
     first, second = parsed.slots
     moved = encode(replace(parsed, slots=(replace(first, id=second.id), replace(second, id=first.id))))
     later = decode(bundle(3, salt=b"later"), Bundle)
+    removed = render_bundle(replace(parsed, seq=3, salt=later.salt, slots=(second,)), RECOVERED, KEY)
+    renewed = words_slot(sha256(b"newer words"), KEY, slot=b64(sha256(b"slot 3")[:16]), now=NOW + 120)
+    replaced = render_bundle(replace(parsed, seq=3, salt=later.salt, slots=(second, renewed)), RECOVERED, KEY)
+    device = data.replace(b'"type":"passphrase"', b'"type":"device"')
     result = decode(encode(RECOVERED), dict)
 
     def by_words(name: str, data: bytes, words: bytes = ENTROPY, **outcome: object) -> Case:
@@ -214,6 +218,13 @@ def _bundles() -> list[Case]:
         by_words("the content of a later bundle", encode(replace(parsed, content=later.content)), **damaged),
         by_words("a lower number", encode(replace(parsed, seq=1)), **damaged),
         by_words("no slot for words", encode(replace(parsed, slots=(second,))), error="refused", code="no-slot"),
+        by_passphrase("the slot for words was removed: by passphrase", removed, result=result),
+        by_words("the slot for words was removed: by words", removed, error="refused", code="no-slot"),
+        by_words("words that newer ones replaced", replaced, **wrong),
+        by_words(
+            "the removed slot put back", encode(replace(decode(removed, Bundle), slots=(first, second))), **damaged
+        ),
+        by_words("a slot of an unknown kind", device, **damaged),
         by_words("cut short", data[:-1], **damaged),
         by_words("not canonical", data.replace(b":", b": ", 1), **damaged),
     ]
