@@ -1,21 +1,24 @@
 """People whom a person wants to meet no more, recognized by the keys that their devices have shown.
 
-What this cannot prevent: in another consortium somebody has other keys. A mentor recognizes them only when names are
-told, a mentee when they say yes; with a new account they are somebody else. No node is told of a block.
+Whoever changes their master key and shows it stays blocked. What this cannot prevent: in another consortium somebody
+has other keys. A mentor recognizes them only when names are told, a mentee when they say yes; with a new account they
+are somebody else. No node is told of a block.
 """
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from msgspec.structs import replace
 
 from protocol.bodies import Candidate
 from protocol.devices import sealing_key_hash
+from protocol.e2ee.masterchange import MasterChange, OpenedChange
 from protocol.errors import MissingError, RefusedError
 from protocol.sealing import SealingPublicKey
 
 from .blockrecord import BlockRecord
+from .core import fresh_id
 from .records import ThreadRecord
 from .state import ClientState
 from .views import Blocked, Event, Problem
@@ -34,7 +37,7 @@ def find_block(
 ) -> BlockRecord | None:
     """Return the block of whoever has one of these keys; a master key counts whatever the organization is."""
     for one in state.blocks:
-        if master_key and one.master_key == master_key:
+        if master_key in one.masters:
             return one
         if one.entity == entity and (identity in one.identities or not set(one.sealing).isdisjoint(sealing)):
             return one
@@ -56,7 +59,11 @@ def with_block(state: ClientState, thread: str, *, now: int) -> ClientState:
         raise RefusedError("nothing is known of this person yet by which they could be recognized")
     if len(state.blocks) >= MAX_BLOCKS:
         raise RefusedError(f"at most {MAX_BLOCKS} people can be blocked: forget one first")
-    state = replace(state, blocks=(*state.blocks, made))
+    return without_proposals(replace(state, blocks=(*state.blocks, made)))
+
+
+def without_proposals(state: ClientState) -> ClientState:
+    """Return the state in which nobody who is blocked is proposed any more."""
     for ask in state.asks.values():
         left = tuple(
             one for one in ask.offered if find_block(state, entity=one.entity, sealing=hashes_of(one.candidate)) is None
@@ -72,11 +79,14 @@ def _block_of(state: ClientState, thread: str, now: int) -> BlockRecord:
         raise MissingError("there is no such thread or contact here")
     told = (contact.name, contact.master_key) if contact else ("", "")
     name, master = (session.name or told[0], session.master_key or told[1]) if session else told
+    others = (contact.master_key, contact.next_key, *contact.former) if contact else ()
     return BlockRecord(
+        id=fresh_id(),
         entity=record.peer if record else contact.entity if contact else "",
         at=now,
         name=name,
         master_key=master,
+        former=tuple(one for one in dict.fromkeys(others) if one not in ("", master))[:MAX_KEYS],
         identities=(record.peer_identity,) if record and record.peer_identity else (),
         sealing=record.sealed_to if record and record.role == "mentee" else (),
     )
@@ -86,17 +96,59 @@ def without_block(state: ClientState, number: int) -> ClientState:
     """Return the state without a block, by its number from 1. Raises: MissingError."""
     if not 1 <= number <= len(state.blocks):
         raise MissingError("there is no such block: `mentormesh person blocks` lists them")
-    return replace(state, blocks=(*state.blocks[: number - 1], *state.blocks[number:]))
+    gone = state.blocks[number - 1].key
+    rest = (*state.blocks[: number - 1], *state.blocks[number:])
+    return replace(state, blocks=rest, unblocked=(*state.unblocked, gone)[-MAX_BLOCKS:])
+
+
+def followed(state: ClientState, opened: Iterable[OpenedChange]) -> ClientState:
+    """Return the state in which somebody blocked is blocked under the master keys that they changed to, too.
+
+    Whoever says of themselves that they follow a blocked person is taken at their word, with the old key's signature or
+    without: a change is signed by the key that it leads to, so nobody is blocked by what others say.
+    """
+    for one in opened:
+        state = replace(state, blocks=tuple(_following(each, one.change) for each in state.blocks))
+    return state
+
+
+def _following(one: BlockRecord, change: MasterChange) -> BlockRecord:
+    if change.old_key not in one.masters or change.new_key in one.masters:
+        return one
+    return replace(one, former=(*one.former, change.new_key)[-MAX_KEYS:])
+
+
+def joined(mine: Iterable[BlockRecord], theirs: Iterable[BlockRecord], *, gone: Collection[str]) -> list[BlockRecord]:
+    """Return the blocks of two devices of one person; those that either has forgotten are gone."""
+    found: dict[str, BlockRecord] = {}
+    for one in (*mine, *theirs):
+        found[one.key] = _same(found[one.key], one) if one.key in found else one
+    return [one for key, one in found.items() if key not in gone][:MAX_BLOCKS]
+
+
+def _same(one: BlockRecord, other: BlockRecord) -> BlockRecord:
+    master = one.master_key or other.master_key
+    return replace(
+        one,
+        name=one.name or other.name,
+        master_key=master,
+        former=_keys(sorted((one.masters | other.masters) - {master})),
+        identities=_keys((*one.identities, *other.identities)),
+        sealing=_keys((*one.sealing, *other.sealing)),
+    )
+
+
+def _keys(found: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(found))[-MAX_KEYS:]
 
 
 def recognized(state: ClientState, *, master_key: str, identity: str, sealing: tuple[str, ...]) -> ClientState:
     """Return the state that also knows somebody blocked by the keys they have just shown."""
 
     def also(one: BlockRecord) -> BlockRecord:
-        if one.master_key != master_key:
+        if master_key not in one.masters:
             return one
-        identities = tuple(dict.fromkeys((*one.identities, identity)))[-MAX_KEYS:]
-        return replace(one, identities=identities, sealing=tuple(dict.fromkeys((*one.sealing, *sealing)))[-MAX_KEYS:])
+        return replace(one, identities=_keys((*one.identities, identity)), sealing=_keys((*one.sealing, *sealing)))
 
     return replace(state, blocks=tuple(also(one) for one in state.blocks))
 
@@ -104,7 +156,7 @@ def recognized(state: ClientState, *, master_key: str, identity: str, sealing: t
 def blocked(state: ClientState) -> tuple[Blocked, ...]:
     """Return all blocks, with their numbers."""
     return tuple(
-        Blocked(number=number, name=one.name, entity=one.entity, at=one.at, by_person=bool(one.master_key))
+        Blocked(number=number, name=one.name, entity=one.entity, at=one.at, by_person=bool(one.masters))
         for number, one in enumerate(state.blocks, 1)
     )
 

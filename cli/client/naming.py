@@ -7,12 +7,13 @@ from msgspec.structs import replace
 
 from protocol.devices import open_identity
 from protocol.e2ee.frames import Name
+from protocol.e2ee.masterchange import open_changes
 from protocol.errors import UnverifiedError
 from protocol.ids import id_bytes
 from protocol.keyentries import VouchOpening, check_vouched_identity, is_vouched_name
 from protocol.signing import VerifyKey
 
-from .blocks import called_off_blocked, find_block, recognized
+from .blocks import called_off_blocked, find_block, followed, recognized
 from .core import Core
 from .keychecks import require_listed
 from .newkeys import known_as
@@ -45,6 +46,8 @@ def named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> t
         raise UnverifiedError(
             "the name is told by somebody else than the person you agreed with", code="wrong-identity"
         )
+    # A blocked person with other keys is told by the change that they show, before anything else comes of the name.
+    state = followed(state, open_changes(told.changes, leads_to=opening.master_key))
     if find_block(state, entity=record.peer, master_key=opening.master_key) is not None:
         state = recognized(
             state, master_key=opening.master_key, identity=record.peer_identity, sealing=record.sealed_to

@@ -21,6 +21,7 @@ from protocol.e2ee.masterchange import (
 from protocol.encoding import decode
 from protocol.errors import MissingError, RefusedError
 
+from .blocks import followed
 from .records import Contact, SessionRecord, ThreadRecord
 from .state import ClientState
 from .views import Alarm, Event, KeyChanged, Moved
@@ -67,6 +68,7 @@ def with_changes(
 ) -> tuple[ClientState, list[Event]]:
     """Return the state after changes of somebody's master key, and what to tell. Raises: UnverifiedError."""
     opened = open_changes(stated, leads_to=leads_to)
+    state = followed(state, opened)
     judged = [judge(one, opened, now=now) for one in state.contacts] if opened else []
     events: dict[str, Event] = {
         one.sentence: KeyChanged(thread=thread, name=one.contact.name, believed=one.believed, sentence=one.sentence)

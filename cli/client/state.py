@@ -53,6 +53,8 @@ class ClientState(Record, frozen=True, kw_only=True):
     directories: dict[str, DirectoryRecord] = msgspec.field(default_factory=dict)
     parked: tuple[ParkedRecord, ...] = ()
     blocks: tuple[BlockRecord, ...] = ()
+    #: Blocks that were forgotten, so that no other device of this person brings one back.
+    unblocked: tuple[str, ...] = ()
     reports: tuple[ReportRecord, ...] = ()
     joining: dict[str, JoiningRecord] = msgspec.field(default_factory=dict)
     words: tuple[WordRecord, ...] = ()

@@ -7,11 +7,16 @@ from msgspec.structs import replace
 
 from cli.client.blockrecord import BlockRecord
 from cli.client.blocks import DECLINING, LATEST_S, SOONEST_S, blocked, find_block, with_block, without_block
+from cli.client.newkeys import with_changes
+from cli.client.records import Contact
 from cli.client.session import destroyed
-from cli.client.state import dump_state, load_state
+from cli.client.state import ClientState, dump_state, load_state
 from cli.client.views import Arrived, Named, Problem, Refused, Secured
 from protocol.addresses import audience_id
-from protocol.errors import MissingError, RefusedError
+from protocol.e2ee.masterchange import MasterChange, state_change
+from protocol.encoding import encode, sha256
+from protocol.errors import MissingError, RefusedError, UnverifiedError
+from protocol.signing import SigningKey
 
 from .pair import ASK, NOW, Pair
 from .test_epochs import deliver
@@ -86,6 +91,60 @@ def test_a_mentee_who_comes_with_other_keys_is_recognized_by_their_name() -> Non
     assert [event.code for event in events if isinstance(event, Problem)] == ["blocked"]
     assert not any(isinstance(event, Named | Secured) for event in events)
     assert pair.record(by_mentor=True).cancel == "not-needed"
+
+
+def changed_from(old: SigningKey, state: ClientState, *, signed: bool) -> ClientState:
+    """Return the state of somebody whose master key follows `old`, and who shows that."""
+    new = state.account_secret.master()
+    change = MasterChange(created_at=NOW, new_key=new.public.text, old_key=old.public.text)
+    return replace(state, changes=(encode(state_change(change, new, old if signed else None)),))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_mentee_who_changed_the_master_key_stays_blocked(signed: bool) -> None:
+    pair, old = Pair(), SigningKey(sha256(b"master key of before"))
+    pair.mentee = changed_from(old, pair.mentee, signed=signed)
+    pair.until_open()
+    pair.mentor = replace(pair.mentor, blocks=(BlockRecord(entity="", at=NOW, master_key=old.public.text),))
+    events = deliver(pair, pair.outgoing(by_mentor=False), to=(True,))
+    assert [event.code for event in events if isinstance(event, Problem)] == ["blocked"]
+    assert not any(isinstance(event, Named) for event in events)
+    (block,) = pair.mentor.blocks
+    assert block.former == (pair.mentee.account_secret.master().public.text,)
+    assert block.identities == (pair.mentee.account_secret.identity(pair.audience).public.text,)
+
+
+def test_a_mentor_who_changed_the_master_key_stays_blocked() -> None:
+    pair, old = Pair(), SigningKey(sha256(b"master key of before"))
+    pair.mentor = changed_from(old, pair.mentor, signed=True)
+    pair.until_arrived()
+    block = BlockRecord(entity="https://earlier.example", at=NOW, master_key=old.public.text)
+    pair.mentee = replace(pair.mentee, blocks=(block,))
+    yes = pair.yes()
+    *_, event = pair.agree(pair.agreement(yes.hash), yes.private)
+    assert isinstance(event, Problem)
+    assert event.code == "blocked"
+    assert pair.mentee.sessions == {}
+
+
+def test_nobody_is_blocked_by_a_change_that_others_made_up() -> None:
+    bad, good, thief = (SigningKey(sha256(name)) for name in (b"blocked", b"good", b"thief"))
+    change = MasterChange(created_at=NOW, new_key=good.public.text, old_key=bad.public.text)
+    state = replace(Pair().mentor, blocks=(BlockRecord(entity="", at=NOW, master_key=bad.public.text),))
+    with pytest.raises(UnverifiedError):
+        with_changes(state, "t", (state_change(change, thief, bad),), leads_to=good.public.text, now=NOW)
+    after, _ = with_changes(state, "t", (state_change(change, good, bad),), leads_to=good.public.text, now=NOW)
+    assert find_block(after, entity="", master_key=good.public.text) is not None
+    assert find_block(after, entity="", master_key=thief.public.text) is None
+
+
+def test_a_block_knows_every_key_that_a_contact_has_shown() -> None:
+    keys = [SigningKey(sha256(name)).public.text for name in (b"first", b"now", b"waiting")]
+    met = Contact(thread="t", name="B", entity="e", label="", master_key=keys[1], met_at=1)
+    state = replace(Pair().mentor, contacts=(replace(met, former=(keys[0],), next_key=keys[2]),))
+    state = with_block(state, "t", now=NOW)
+    assert all(find_block(state, entity="", master_key=one) is not None for one in keys)
+    assert find_block(state, entity="", master_key="") is None
 
 
 def test_a_contact_is_blocked_as_a_person_and_a_block_survives_and_can_be_forgotten() -> None:
