@@ -5,11 +5,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from cli.client.archived import book_of, sessions_of
+from cli.client.archived import sessions_of
+from cli.client.book import book_of, shortlists_of
 from cli.client.person import Person
 from cli.client.vault import replace_file
 from cli.client.views import View
-from protocol.e2ee.archive import Book, KeptSession
+from cli.client.words import REASONS, word
+from protocol.e2ee.kept import Book, KeptSession, KeptShortlist
 from protocol.encoding import decode
 from protocol.errors import MissingError, UnavailableError
 
@@ -69,12 +71,33 @@ async def show(me: Person, terminal: Terminal, thread: str | None) -> None:
 
 
 @archive.command()
+@person_command
+async def shortlists(me: Person, terminal: Terminal) -> None:
+    """List who was proposed to you in the last thirty days, on this device or on another one of yours."""
+    kept = shortlists_of(me.state, now=me.now())
+    names = await me.api.labels([one.need.topics[0] for one in kept], terminal.language)
+    lines: list[str] = []
+    for one in reversed(kept):
+        lines += [f"{when(one.at)} {names.get(one.need.topics[0], one.need.topics[0])}", *_people(one), ""]
+    terminal.result(kept, lines or ["Nobody was proposed to you in the last thirty days."])
+
+
+def _people(shortlist: KeptShortlist) -> list[str]:
+    return [
+        f"  {one.org}: " + "; ".join([one.known_as, *(word(REASONS, each) for each in one.reasons)]).lstrip("; ")
+        for one in shortlist.people
+    ]
+
+
+@archive.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @person_command
 async def export(me: Person, terminal: Terminal, file: Path) -> None:
     """Write contacts, takeaways and archived sessions to FILE, readable: look after it."""
     state = me.state
-    value = ArchiveView(on=state.archive.on, book=decode(book_of(state), Book), sessions=sessions_of(state))
+    value = ArchiveView(
+        on=state.archive.on, book=decode(book_of(state, now=me.now()), Book), sessions=sessions_of(state)
+    )
     try:
         replace_file(file, msgspec.json.format(msgspec.json.encode(value)))
     except OSError as error:

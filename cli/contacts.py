@@ -54,6 +54,7 @@ async def list_contacts(me: Person, terminal: Terminal) -> None:
 async def revoke(me: Person, terminal: Terminal, contact: str) -> None:
     """Let neither CONTACT (a name, or the beginning of a thread) nor you ask the other again; nobody is told."""
     ended = await me.revoke(contact)
+    await me.keep()
     terminal.result({"revoked": ended.thread}, f"{ended.name} and you no longer ask each other by name.")
 
 
@@ -68,6 +69,7 @@ async def trust(me: Person, terminal: Terminal, contact: str, *, yes: bool) -> N
             raise RefusedError(AS_JSON)
         click.confirm("Did both of you read the same safety number in your last session?", abort=True, err=True)
     believed = me.trust_contact(contact)
+    await me.keep()
     terminal.result({"trusted": believed.thread}, f"The new key of {believed.name} is believed.")
 
 

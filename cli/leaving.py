@@ -41,7 +41,7 @@ file_passphrase = click.option(
 @person_command
 async def leave(me: Person, terminal: Terminal, file: Path, secret: Path | None, *, erase: bool, yes: bool) -> None:
     """Take your keys, contacts, takeaways and archived sessions along in FILE, sealed with a passphrase."""
-    luggage = luggage_of(me.state, await _profile(me))
+    luggage = luggage_of(me.state, await _profile(me), now=me.now())
     write_luggage(file, luggage, _secret(secret, confirm=True))
     lines = [f"Everything is in {file}. At your next organization: mentormesh person move {file} 'LINK'"]
     if erase:

@@ -341,6 +341,7 @@ async def block(me: Person, terminal: Terminal, *, who: str) -> None:
     """Meet somebody no more: their requests are declined unseen, and they are never proposed to you."""
     named = [one.thread for one in me.state.contacts if who in (one.name, one.thread)]
     me.block(named[-1] if named else thread_named(me.state, who))
+    await me.keep()
     terminal.result(
         {"blocked": who},
         "Blocked. Their node cannot be told, and may still propose you to them; with a new account they are somebody "
@@ -363,6 +364,7 @@ async def blocks(me: Person, terminal: Terminal) -> None:
 async def unblock(me: Person, terminal: Terminal, *, number: int) -> None:
     """Forget the block NUMBER of the list."""
     me.unblock(number)
+    await me.keep()
     terminal.result({"unblocked": number}, "Forgotten.")
 
 

@@ -143,6 +143,7 @@ async def note(me: Person, terminal: Terminal, *, thread: str, words: tuple[str,
         return
     name = thread_named(me.state, thread)
     me.note_privately(name, _text(words))
+    await me.keep()
     terminal.result({"thread": name, "private": True}, "\N{LOCK} Kept in your vault: only you see it.")
 
 
@@ -253,6 +254,7 @@ async def verify(me: Person, terminal: Terminal, *, thread: str, matches: bool, 
     name = await opened(me, terminal, thread)
     if matches:
         me.code_matches(name)
+        await me.keep()
         done = me.session(name, language=terminal.language)
         terminal.result(done, session_lines(done, terminal.language)[-1])
         return

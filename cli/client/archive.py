@@ -5,13 +5,15 @@ Source: docs/protocol/49-recovery.md §9.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
 from protocol.e2ee.archive import (
     MANIFEST,
+    MAX_GONE,
     SALT_BYTES,
     DamagedArchiveError,
     ItemName,
@@ -27,7 +29,8 @@ from protocol.e2ee.recovery import parse_bundle
 from protocol.encoding import b64, decode, encode, sha256, unb64
 from protocol.errors import ConflictError, MalformedError, MissingError, RefusedError, UnavailableError
 
-from .archived import book_of, is_kept, with_book, with_session, without_kept
+from .archived import is_kept, with_session, without_kept
+from .book import EMPTY, book_of, with_book
 from .core import Core, fresh_id
 from .state import ClientState
 
@@ -35,6 +38,8 @@ from .state import ClientState
 LEAST_SLOTS: Final = 2
 TRIES: Final = 3
 DAY_S: Final = 86_400
+#: What other devices of the person have stored is looked for this often.
+LOOK_EVERY_S: Final = 300
 #: What no manifest names is taken for the rest of an interrupted write after so long.
 ORPHAN_S: Final = 2 * DAY_S
 
@@ -46,6 +51,12 @@ class Archive:
         self._core: Final = core
         #: What the person should know about their node's archive, in sentences.
         self.warnings: Final[list[str]] = []
+        self._looked = 0
+
+    def shared(self, *, shared: bool) -> None:
+        """Remember whether the person has another device, which reads what this one keeps."""
+        if self._core.state().archive.shared is not shared:
+            self._core.vault.update(lambda state: replace(state, archive=replace(state.archive, shared=shared)))
 
     def turn(self, *, on: bool, thread: str = "") -> None:
         """Keep sessions from now on, or no longer: all, or the one of `thread`.
@@ -77,15 +88,27 @@ class Archive:
         self._core.vault.update(lambda state: without_kept(state, *threads))
         await self.push()
 
-    async def push(self) -> bool:
-        """Bring the node's archive up to date, if there is a way back at all; return whether anything was written."""
+    async def keep_up(self, *, happened: bool) -> None:
+        """Bring the node's archive and this device together: when something happened, and every few minutes."""
+        now = self._core.now()
+        if now >= self._looked + LOOK_EVERY_S:
+            self._looked = now
+            await self.push(look=True)
+        elif happened:
+            await self.push()
+
+    async def push(self, *, look: bool = False) -> bool:
+        """Bring the node's archive up to date, if anybody could read it; return whether anything was written.
+
+        With `look` take in what other devices of the person have stored also when there is nothing to write.
+        """
         for _ in range(TRIES):
             state = self._core.state()
-            if state.recovery is None or state.recovery.regaining:
-                return False
-            if not _is_due(state):
+            if not _has_reader(state) or not (look or self._is_due()):
                 return False
             await self._pull()
+            if not self._is_due():
+                return False
             try:
                 await self._write(self._core.state())
             except RefusedError as error:
@@ -132,20 +155,39 @@ class Archive:
         state = self._core.state()
         if state.recovery is not None and shown.bundle_seq > parse_bundle(state.recovery.bundle).seq:
             self.warnings.append("Your node showed an older recovery copy than the one your archive was written with.")
-        for part in shown.parts:
-            if part.thread in state.archive.sessions or part.thread in (*shown.gone, *state.archive.gone):
-                continue
-            await self._take_part(part, await self._items(part))
-        gone = tuple(dict.fromkeys((*shown.gone, *self._core.state().archive.gone)))
+        wanted = [one for one in shown.parts if one.thread not in {*state.archive.sessions, *shown.gone}]
+        items = [(part, await self._items(part)) for part in wanted]
+        told = self._core.vault.change(partial(self._taken, shown=shown, version=version, items=items))
+        self.warnings.extend(told)
 
-        def seen(state: ClientState) -> ClientState:
-            rest = {name: data for name, data in state.archive.sessions.items() if name not in gone}
-            manifest = encode(shown)
-            return replace(
-                state, archive=replace(state.archive, gone=gone, sessions=rest, manifest=manifest, version=version)
-            )
-
-        self._core.vault.update(seen)
+    def _taken(
+        self, state: ClientState, *, shown: Manifest, version: int, items: Sequence[tuple[Part, Mapping[str, bytes]]]
+    ) -> tuple[ClientState, list[str]]:
+        """Return the state with what the node's archive holds, and what of it could not be read."""
+        now = self._core.now()
+        book = book_of(state, now=now)
+        # What this device knows and has not stored is stored afterwards; so is what could not be read there.
+        stored = digest_of(book) == state.archive.synced or book == EMPTY
+        warnings: list[str] = []
+        for part, found in items:
+            try:
+                state = _with_part(state, part, found)
+            except MalformedError as error:
+                stored = stored and part.kind != "book"
+                what = "Contacts and takeaways" if part.kind == "book" else "A session"
+                warnings.append(f"{what} of your archive could not be read: {error}.")
+        gone = tuple(dict.fromkeys((*shown.gone, *state.archive.gone)))[-MAX_GONE:]
+        after = digest_of(book_of(state, now=now))
+        stored = stored or any(part.digest == after for part in shown.parts)
+        archive = replace(
+            state.archive,
+            gone=gone,
+            sessions={name: data for name, data in state.archive.sessions.items() if name not in gone},
+            manifest=encode(shown),
+            version=version,
+            synced=after if stored else "",
+        )
+        return replace(state, archive=archive), warnings
 
     async def _items(self, part: Part) -> Mapping[str, bytes]:
         found: dict[str, bytes] = {}
@@ -155,19 +197,6 @@ class Archive:
             except MissingError:
                 continue
         return found
-
-    async def _take_part(self, part: Part, items: Mapping[str, bytes]) -> None:
-        def take(state: ClientState) -> ClientState:
-            document = document_of(part, items, state.account_seed)
-            if digest_of(document) != part.digest:
-                raise DamagedArchiveError("a document of the archive is not the one that belongs here")
-            return with_book(state, document) if part.kind == "book" else with_session(state, document)
-
-        try:
-            self._core.vault.update(take)
-        except MalformedError as error:
-            what = "Contacts and takeaways" if part.kind == "book" else "A session"
-            self.warnings.append(f"{what} of your archive could not be read: {error}.")
 
     def _mend(self, version: int, what: str) -> None:
         """Have everything written anew at the next write."""
@@ -187,18 +216,30 @@ class Archive:
 
     # Writing
 
+    def _is_due(self) -> bool:
+        """Tell whether the node's archive differs from what it should be, as far as this device knows."""
+        state = self._core.state()
+        archive = state.archive
+        if not archive.manifest:
+            return True
+        manifest = decode(archive.manifest, Manifest)
+        stored = {part.thread for part in manifest.parts if part.kind == "session"}
+        if stored != set(archive.sessions) or manifest.gone != archive.gone:
+            return True
+        book = digest_of(book_of(state, now=self._core.now()))
+        return book != archive.synced or all(part.kind != "book" for part in manifest.parts)
+
     async def _write(self, state: ClientState) -> None:
         """Store what changed, then the manifest, then let go of what no manifest names."""
         before = decode(state.archive.manifest, Manifest) if state.archive.manifest else None
-        kept = {part.digest: part for part in (before.parts if before else ())}
+        book = book_of(state, now=self._core.now())
         parts = []
-        for kind, thread, document in _documents(state):
-            known = kept.get(digest_of(document))
+        for kind, thread, document in (("book", "", book), *_sessions(state)):
+            known = _part_of(before, kind, thread, document)
             parts.append(known or await self._stored(state, kind, thread, document))
-        assert state.recovery is not None
         manifest = Manifest(
             seq=before.seq + 1 if before else 1,
-            bundle_seq=parse_bundle(state.recovery.bundle).seq,
+            bundle_seq=parse_bundle(state.recovery.bundle).seq if state.recovery else 0,
             parts=tuple(parts),
             gone=state.archive.gone,
         )
@@ -206,7 +247,8 @@ class Archive:
         view = await self._core.api().put_sealed(MANIFEST, state.archive.version, item)
 
         def wrote(now: ClientState) -> ClientState:
-            return replace(now, archive=replace(now.archive, manifest=encode(manifest), version=view.version))
+            archive = replace(now.archive, manifest=encode(manifest), version=view.version, synced=digest_of(book))
+            return replace(now, archive=archive)
 
         self._core.vault.update(wrote)
         await self._sweep(before, manifest)
@@ -235,18 +277,34 @@ class Archive:
                 await self._core.api().delete_sealed(view.name)
 
 
-def _documents(state: ClientState) -> list[tuple[str, str, bytes]]:
-    sessions = [("session", thread, data) for thread, data in state.archive.sessions.items()]
-    return [("book", "", book_of(state)), *sessions]
+def _with_part(state: ClientState, part: Part, items: Mapping[str, bytes]) -> ClientState:
+    """Return the state with one document of the archive. Raises: MalformedError: it cannot be read."""
+    document = document_of(part, items, state.account_seed)
+    if digest_of(document) != part.digest:
+        raise DamagedArchiveError("a document of the archive is not the one that belongs here")
+    return with_book(state, document) if part.kind == "book" else with_session(state, document)
 
 
-def _is_due(state: ClientState) -> bool:
-    """Tell whether the node's archive differs from what it should be, as far as this device knows."""
-    if not state.archive.manifest:
-        return True
-    manifest = decode(state.archive.manifest, Manifest)
-    wanted = {digest_of(document) for _, _, document in _documents(state)}
-    return wanted != {part.digest for part in manifest.parts} or manifest.gone != state.archive.gone
+def _part_of(manifest: Manifest | None, kind: str, thread: str, document: bytes) -> Part | None:
+    """Return where a document is stored: a book that says the same, or a session, by whichever device ended it first.
+
+    Each device would write a session in other words (when it ended, say): the first one stands.
+    """
+    for one in manifest.parts if manifest else ():
+        if one.kind == kind and (one.thread or "") == thread and (thread or one.digest == digest_of(document)):
+            return one
+    return None
+
+
+def _sessions(state: ClientState) -> list[tuple[str, str, bytes]]:
+    return [("session", thread, data) for thread, data in state.archive.sessions.items()]
+
+
+def _has_reader(state: ClientState) -> bool:
+    """Tell whether anybody could read the archive: this person by a way back, or another device of theirs."""
+    if state.recovery is not None:
+        return not state.recovery.regaining
+    return state.archive.shared
 
 
 def _require_slots(state: ClientState) -> None:

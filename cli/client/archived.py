@@ -1,27 +1,18 @@
-"""What of this device goes into the archive, and what comes out of it: pure functions of the state.
+"""Sessions that go into the archive, and come out of it: pure functions of the state.
 
 Source: docs/protocol/49-recovery.md §9.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from protocol.e2ee.archive import (
-    MAX_GONE,
-    MAX_PARTS,
-    Book,
-    KeptContact,
-    KeptLine,
-    KeptSaid,
-    KeptSession,
-)
+from protocol.e2ee.archive import MAX_GONE, MAX_PARTS
+from protocol.e2ee.kept import KeptSaid, KeptSession
 from protocol.encoding import decode, encode
 from protocol.errors import LimitError, MissingError
 
 from .kept_records import ArchiveRecord
-from .records import Contact, TakeawayRecord
 from .state import ClientState
 from .views import SessionView
 
@@ -69,28 +60,6 @@ def sessions_of(state: ClientState) -> tuple[KeptSession, ...]:
     return tuple(sorted(found, key=lambda one: -one.ended_at))
 
 
-def book_of(state: ClientState) -> bytes:
-    """Return the document of contacts and what stays of sessions."""
-    contacts = (KeptContact(**asdict(one)) for one in state.contacts)
-    lines = (
-        KeptLine(thread=one.thread, kind=one.kind, text=one.text, at=one.at, done=one.done, id=one.id)
-        for one in state.takeaways
-    )
-    return encode(Book(contacts=tuple(contacts), lines=tuple(lines)))
-
-
-def with_book(state: ClientState, document: bytes) -> ClientState:
-    """Return the state with contacts and lines of a book that it does not have. Raises: MalformedError."""
-    book = decode(document, Book, what="archived book")
-    known = {one.thread for one in state.contacts}
-    contacts = (Contact(**asdict(one)) for one in book.contacts if one.thread not in known)
-    return replace(
-        state,
-        contacts=(*state.contacts, *contacts),
-        takeaways=(*state.takeaways, *_new_lines(state, book.lines)),
-    )
-
-
 def with_session(state: ClientState, document: bytes) -> ClientState:
     """Return the state with an archived session, unless it is there or was deleted. Raises: MalformedError."""
     session = decode(document, KeptSession, what="archived session")
@@ -100,10 +69,3 @@ def with_session(state: ClientState, document: bytes) -> ClientState:
     if len(archive.sessions) >= MAX_SESSIONS:
         raise LimitError(f"the archive takes {MAX_SESSIONS} sessions")
     return replace(state, archive=replace(archive, sessions={**archive.sessions, session.thread: document}))
-
-
-def _new_lines(state: ClientState, lines: Iterable[KeptLine]) -> Iterable[TakeawayRecord]:
-    known = {(one.thread, one.kind, one.id, one.at, one.text if not one.id else "") for one in state.takeaways}
-    for one in lines:
-        if (one.thread, one.kind, one.id, one.at, one.text if not one.id else "") not in known:
-            yield TakeawayRecord(thread=one.thread, kind=one.kind, text=one.text, at=one.at, done=one.done, id=one.id)

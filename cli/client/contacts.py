@@ -89,7 +89,7 @@ def of_identity(contacts: Iterable[Contact], identity: str) -> Contact | None:
 def without_tokens(state: ClientState, contact: Contact) -> ClientState:
     """Return the state in which neither asks the other by a token any more."""
     rest = tuple(
-        replace(one, token="", given="", token_until=0) if one.thread == contact.thread else one
+        replace(one, token="", given="", token_until=0, revoked=True) if one.thread == contact.thread else one
         for one in state.contacts
     )
     return replace(state, contacts=rest)

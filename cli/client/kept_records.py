@@ -2,6 +2,8 @@
 
 import msgspec
 
+from protocol.e2ee.kept import KeptShortlist
+
 from .records import Record, Seed
 
 
@@ -21,6 +23,8 @@ class ArchiveRecord(Record, frozen=True, kw_only=True):
 
     `on`: every session is kept when it ends; `chosen` and `spared` are sessions for which it is otherwise. `sessions`
     are canonical documents by thread; `gone` were deleted on purpose. `manifest` is canonical, empty before the first.
+    `shared`: there is another device of this person, for which the book is stored also without a way back. `synced`
+    names the book of this device after the last look at the node's. `shortlists` are those of other devices.
     """
 
     on: bool = False
@@ -30,6 +34,9 @@ class ArchiveRecord(Record, frozen=True, kw_only=True):
     gone: tuple[str, ...] = ()
     manifest: bytes = b""
     version: int = 0
+    shared: bool = False
+    synced: str = ""
+    shortlists: tuple[KeptShortlist, ...] = ()
 
 
 class ChangingRecord(Record, frozen=True, kw_only=True):

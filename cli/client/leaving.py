@@ -14,13 +14,12 @@ from node.services.erasure import PersonExport
 from node.services.safe import RECOVERY
 from protocol.e2ee.archive import (
     MANIFEST,
-    Book,
     DamagedArchiveError,
-    KeptSession,
     digest_of,
     document_of,
     open_manifest,
 )
+from protocol.e2ee.kept import Book, KeptSession
 from protocol.e2ee.luggage import MAX_LUGGAGE_BYTES, Luggage, pack, unpack
 from protocol.e2ee.recovery import open_bundle, parse_bundle
 from protocol.e2ee.recovery_slots import check_strength, key_by_words, locator_of
@@ -29,7 +28,8 @@ from protocol.encoding import b64, decode, encode, unb64
 from protocol.errors import MalformedError, MissingError, UnavailableError
 
 from .api import NodeApi
-from .archived import book_of, sessions_of, with_book, with_session
+from .archived import sessions_of, with_session
+from .book import book_of, with_book
 from .http import Http, parse_url
 from .newkeys import own_changes
 from .state import ClientState
@@ -37,12 +37,12 @@ from .unlock import new_state
 from .vault import replace_file
 
 
-def luggage_of(state: ClientState, profile: str) -> Luggage:
+def luggage_of(state: ClientState, profile: str, *, now: int) -> Luggage:
     """Return what this device takes along; `profile` is the mentor profile as JSON, empty when there is none."""
     return Luggage(
         account_secret=b64(state.account_seed),
         name=state.account.name if state.account else "",
-        book=decode(book_of(state), Book),
+        book=decode(book_of(state, now=now), Book),
         sessions=sessions_of(state),
         changes=own_changes(state),
         profile=profile,

@@ -213,6 +213,7 @@ def _taken(state: ClientState, *, given: Grant) -> ClientState:
         state,
         account_seed=unb64(given.account, size=32, what="account secret"),
         account=replace(account, name=account.name or given.name),
+        archive=replace(state.archive, shared=True),
         pins=pins,
         sealing=(),
     )

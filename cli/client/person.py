@@ -115,6 +115,10 @@ class Person:
         """What this device remembers now."""
         return self._core.state()
 
+    def now(self) -> int:
+        """Return the time by this device's clock."""
+        return self._core.now()
+
     @property
     def folder(self) -> Path:
         """Where the vault is."""
@@ -155,6 +159,7 @@ class Person:
     async def approve(self, code: str) -> Approved:
         """Let the device into the account that shows this code, or this text of a QR code."""
         done = await approve(self._core, code)
+        self.archive.shared(shared=True)
         self._loop.look_for_siblings()
         return done
 
@@ -162,7 +167,8 @@ class Person:
         """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""
         done = await self.accounts.sync()
         try:
-            await self.archive.push()
+            self.archive.shared(shared=len((await self.api.me()).devices) > 1)
+            await self.archive.push(look=True)
         except MeshError as error:
             self.archive.warnings.append(f"The archive at your node is not up to date: {error}")
         return replace(done, warnings=(*done.warnings, *self.archive.warnings))
@@ -282,14 +288,13 @@ class Person:
     async def poll(self, *, wait_s: float = 0) -> tuple[Event, ...]:
         """Take in what waits in the mailbox (waiting `wait_s` for the first entry), act on it, and return it."""
         happened = await self._loop.turn(wait_s=wait_s)
-        await self._archived(happened)
+        await self.keep(happened=bool(happened))
         return (*happened, *await self._stories.settle(), *await self.self_check.due())
 
-    async def _archived(self, happened: tuple[Event, ...]) -> None:
+    async def keep(self, *, happened: bool = True) -> None:
         """Bring the archive up to date when something happened; what fails is done at the next time."""
-        if happened and self._core.state().recovery is not None:
-            with suppress(MeshError):
-                await self.archive.push()
+        with suppress(MeshError):
+            await self.archive.keep_up(happened=happened)
 
     async def events(self, *, wait_s: float = 25) -> AsyncIterator[Event]:
         """Yield everything that happens, for ever; what is yielded has been stored before.
@@ -307,7 +312,6 @@ class Person:
                 await asyncio.sleep(pause)
                 continue
             pause = 0.0
-            await self._archived(happened)
             for event in happened:
                 yield event
 

@@ -321,6 +321,7 @@ class Contact(Record, frozen=True, kw_only=True):
     `token` lets this person ask them again until `token_until`; `given` lets them ask this person, until then, too.
     `identity` is their identity key where they met. `next_key` is a master key that the known one did not sign, first
     seen at `next_since`; `former` are keys of before; `disputed`: two keys claim to follow one, and none is believed.
+    `revoked`: neither is to ask the other any more.
     """
 
     thread: str
@@ -338,6 +339,7 @@ class Contact(Record, frozen=True, kw_only=True):
     next_since: int = 0
     former: tuple[str, ...] = ()
     disputed: bool = False
+    revoked: bool = False
 
 
 class TakeawayRecord(Record, frozen=True, kw_only=True):

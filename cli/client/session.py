@@ -39,6 +39,7 @@ from . import rejoining
 from .archived import is_kept, with_kept
 from .asides import aside
 from .board import board_of
+from .book import line_key
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
@@ -294,8 +295,11 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
     own = (
         TakeawayRecord(thread=thread, kind="private", text=one.text, at=one.at, id=one.id) for one in session.private
     )
-    state = replace(state, takeaways=(*state.takeaways, *_kept(thread, frames), *own))
-    if not session.name:
+    # Another device of this person may have told already what stays, and whom they met.
+    told = {line_key(one) for one in state.takeaways}
+    stays = (one for one in (*_kept(thread, frames), *own) if line_key(one) not in told)
+    state = replace(state, takeaways=(*state.takeaways, *stays))
+    if not session.name or any(one.thread == thread for one in state.contacts):
         return state
     contact = Contact(
         thread=thread,

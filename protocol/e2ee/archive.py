@@ -5,14 +5,14 @@ them can neither exchange nor mix them; all are padded, so that sizes say little
 Source: docs/protocol/49-recovery.md §9.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from protocol.encoding import Wire, b64, decode, encode, label, sha256
+from protocol.encoding import Wire, b64, decode, label, sha256
 from protocol.errors import LimitError, MalformedError, UnverifiedError
-from protocol.ids import Bytes32, Entity, RandomId, Seconds
+from protocol.ids import Bytes32, RandomId
 
 from .content import open_content, seal_content
 from .padding import LENGTH_BYTES, pad, unpad
@@ -27,72 +27,11 @@ MAX_CHUNKS: Final = 16
 MAX_PARTS: Final = 120
 MAX_GONE: Final = 500
 
-_Text = Annotated[str, msgspec.Meta(max_length=12_000)]
-
 
 class DamagedArchiveError(MalformedError):
     """An item does not open, or is not the one that the manifest names."""
 
     code = "damaged-archive"
-
-
-class KeptContact(Wire, frozen=True, kw_only=True):
-    """Somebody met. Until `token_until` this person may ask them again by `token`, and they this person by `given`."""
-
-    thread: RandomId
-    name: Annotated[str, msgspec.Meta(max_length=80)]
-    entity: Entity
-    master_key: Annotated[str, msgspec.Meta(max_length=43)]
-    label: Annotated[str, msgspec.Meta(max_length=22)] = ""
-    met_at: Seconds
-    again: bool = False
-    token: Annotated[str, msgspec.Meta(max_length=22)] = ""
-    token_until: Seconds = 0
-    given: Annotated[str, msgspec.Meta(max_length=22)] = ""
-    identity: Annotated[str, msgspec.Meta(max_length=43)] = ""
-    next_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
-    next_since: Seconds = 0
-    former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
-    disputed: bool = False
-
-
-class KeptLine(Wire, frozen=True, kw_only=True):
-    """One takeaway, goal, action or private note."""
-
-    thread: RandomId
-    kind: Literal["takeaway", "goal", "action", "private"]
-    text: _Text
-    at: Seconds
-    done: bool = False
-    id: Annotated[str, msgspec.Meta(max_length=22)] = ""
-
-
-class Book(Wire, frozen=True, kw_only=True):
-    """The document of kind `book`: contacts and what stays of sessions."""
-
-    contacts: Annotated[tuple[KeptContact, ...], msgspec.Meta(max_length=5_000)] = ()
-    lines: Annotated[tuple[KeptLine, ...], msgspec.Meta(max_length=20_000)] = ()
-
-
-class KeptSaid(Wire, frozen=True, kw_only=True):
-    """One thing said or shared in a session, in words."""
-
-    at: Seconds
-    mine: bool = False
-    kind: Annotated[str, msgspec.Meta(max_length=20)]
-    text: _Text = ""
-
-
-class KeptSession(Wire, frozen=True, kw_only=True):
-    """The document of kind `session`: a session that its owner chose to keep."""
-
-    thread: RandomId
-    role: Literal["mentee", "mentor"]
-    entity: Entity
-    name: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    topic: Annotated[str, msgspec.Meta(max_length=200)] = ""
-    ended_at: Seconds
-    said: Annotated[tuple[KeptSaid, ...], msgspec.Meta(max_length=6_000)] = ()
 
 
 class ItemName(Wire, frozen=True, kw_only=True):
@@ -168,11 +107,6 @@ def document_of(part: Part, items: Mapping[str, bytes], account_secret: bytes) -
             raise DamagedArchiveError("an item of the archive is missing, or is not the one that belongs here")
         chunks.append(open_item(item, account_secret, one.name))
     return b"".join(chunks)
-
-
-def render_book(contacts: Sequence[KeptContact], lines: Sequence[KeptLine]) -> bytes:
-    """Return the document of contacts and lines."""
-    return encode(Book(contacts=tuple(contacts), lines=tuple(lines)))
 
 
 def digest_of(document: bytes) -> str:

@@ -11,7 +11,7 @@ from protocol.encoding import Wire, decode, encode
 from protocol.errors import LimitError
 from protocol.ids import Bytes32
 
-from .archive import Book, KeptSession
+from .kept import Book, KeptSession
 from .masterchange import Changes
 from .vault import VaultKey, unlock
 

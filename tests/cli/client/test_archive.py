@@ -215,6 +215,67 @@ async def test_two_devices_keep_what_both_archived(aurora: Company) -> None:
             assert {contact.name for contact in one.state.contacts} == {"Ben", "Cleo"}
 
 
+async def test_own_devices_tell_each_other_what_one_person_keeps_without_any_way_back(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
+        ana._core.vault.update(lambda state: talked(state, "Ben", Chat(text="words of a session")))
+        await ana.keep()
+        assert await kept_at(aurora) == {}  # nobody could read it
+        ana.archive.shared(shared=True)
+        copy._core.vault.update(lambda _state: ana.state)
+        ana.note_privately(named("Ben"), "canary note")
+        ana.block(named("Ben"))
+        master = ana.state.session(named("Ben")).master_key
+        ana._core.vault.update(lambda state: replace(state, verified={master: 7}))
+        await ana.keep()
+        stored = await kept_at(aurora)
+        assert len(stored) == 2
+        assert b"canary" not in b"".join(row.data for row in stored.values())
+        await copy.keep(happened=False)
+        (note,) = copy.state.session(named("Ben")).private
+        assert note.text == "canary note"
+        assert [one.master_key for one in copy.state.blocks] == [master]
+        assert copy.state.verified == {master: 7}
+        assert await kept_at(aurora) == stored  # the other device has nothing to add
+        copy.unblock(1)
+        await copy.keep()
+        await ana.archive.push(look=True)
+        assert (ana.state.blocks, copy.state.blocks) == ((), ())
+        again = await kept_at(aurora)
+        for one in (copy, ana, copy):
+            assert not await one.archive.push(look=True)
+        assert await kept_at(aurora) == again
+
+
+async def test_what_one_device_did_while_it_took_in_the_others_is_stored_too(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
+        await two_ways(ana)
+        await ana.archive.push()
+        copy._core.vault.update(lambda _state: ana.state)
+        await ends(ana, "Ben", Takeaway(text="of this device"))
+        await ends(copy, "Cleo", Takeaway(text="of that device"))
+        await ana.keep()
+        await copy.keep()
+        await ana.archive.push(look=True)
+        for one in (ana, copy):
+            assert {line.text for line in one.state.takeaways} == {"of this device", "of that device"}
+            assert not await one.archive.push(look=True)
+
+
+async def test_two_devices_that_archive_one_session_agree_on_the_first_one(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        await ana.archive.push()
+        copy._core.vault.update(lambda _state: ana.state)
+        await ends(ana, "Ben", Chat(text="there"), Takeaway(text="both keep it"))
+        await ends(copy, "Ben", Chat(text="there"), Takeaway(text="both keep it"), Chat(text="later"))
+        assert await ana.archive.push()
+        assert not await copy.archive.push(look=True)
+        assert not await ana.archive.push(look=True)
+        assert [one.text for one in copy.state.takeaways] == ["both keep it"]
+        assert len(copy.state.contacts) == 1
+
+
 async def test_the_archive_is_typed(aurora: Company) -> None:
     ana = await Home(aurora, "aurora1").sign_in()
     refused = await ana.type("person", "archive", "on")
@@ -227,6 +288,7 @@ async def test_the_archive_is_typed(aurora: Company) -> None:
     assert await ana.read("person", "archive", "show") == []
     missing = await ana.type("person", "archive", "show", "AAAAAA")
     assert "no such session" in missing.stderr
+    assert "Nobody was proposed" in await ana.done("person", "archive", "shortlists")
     await ana.done("person", "archive", "export", str(ana.folder / "all.json"))
     assert (ana.folder / "all.json").stat().st_mode & 0o777 == 0o600
     assert await ana.read("person", "archive", "delete", "--all") == {"deleted": []}

@@ -72,8 +72,8 @@ async def test_a_person_begins_at_another_organization_as_the_same_person(two: l
         await ends(ana, "Ben", Chat(text="kept words"))
         before = ana.state
         with pytest.raises(WeakPassphraseError):
-            write_luggage(file, luggage_of(before, ""), "short")
-        write_luggage(file, luggage_of(before, ""), SENTENCE)
+            write_luggage(file, luggage_of(before, "", now=1), "short")
+        write_luggage(file, luggage_of(before, "", now=1), SENTENCE)
         assert b"kept words" not in file.read_bytes()
         assert file.stat().st_mode & 0o777 == 0o600
         await ana.api.erase()
@@ -143,7 +143,7 @@ async def test_a_node_that_shows_rows_of_another_form_gives_nothing_out(monkeypa
 def test_a_damaged_file_or_another_passphrase_loses_nothing(tmp_path: Path) -> None:
     state = knowing(ben(thread="AAAAAAAAAAAAAAAAAAAAAA"))
     file = tmp_path / "luggage"
-    write_luggage(file, luggage_of(state, ""), SENTENCE, cost=QUICK)
+    write_luggage(file, luggage_of(state, "", now=1), SENTENCE, cost=QUICK)
     data = file.read_bytes()
     with pytest.raises(WrongKeyError):
         read_luggage(file, SENTENCE + "!")

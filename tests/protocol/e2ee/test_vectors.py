@@ -20,6 +20,7 @@ from protocol.e2ee.brief import open_brief
 from protocol.e2ee.consent import consent_hash, open_consent
 from protocol.e2ee.crypto import Change, CheckMember, Member, Own, Received
 from protocol.e2ee.frames import BUCKETS, Frame, Unknown, decode_frame, encode_frame
+from protocol.e2ee.kept import Book
 from protocol.e2ee.keys import AccountSecret, DeviceKey, DeviceSecret, PersonSealingKey, ReplyKey
 from protocol.e2ee.linking import Account, LinkKey, NewDevice, NewSide, OldSide, parse_code
 from protocol.e2ee.luggage import unpack
@@ -303,6 +304,7 @@ def archive(case: Case) -> object:
     (part,) = open_manifest(unb64(case["manifest"]), secret).parts
     document = document_of(part, {name: unb64(item) for name, item in case["items"].items()}, secret)
     assert digest_of(document) == part.digest
+    decode(document, Book)
     return json.loads(document)
 
 

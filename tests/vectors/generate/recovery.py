@@ -6,23 +6,22 @@ from msgspec.structs import replace
 
 from protocol.e2ee.archive import (
     MANIFEST,
-    Book,
     ItemName,
-    KeptContact,
     Manifest,
     Part,
     digest_of,
-    render_book,
     seal_item,
 )
+from protocol.e2ee.kept import Book, KeptBlock, KeptCode, KeptContact, KeptLine, KeptPerson, KeptShortlist
 from protocol.e2ee.luggage import Luggage, pack
 from protocol.e2ee.masterchange import MasterChange, StatedChange, state_change
 from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
 from protocol.e2ee.recovery_slots import locator_of, passphrase_slot, words_slot
 from protocol.e2ee.recovery_words import render_words
 from protocol.e2ee.vault import Cost, VaultKey
-from protocol.encoding import b64, decode, encode, sha256
+from protocol.encoding import b64, decode, encode, sha256, unb64
 from protocol.fingerprints import WORDS
+from protocol.needs import Need
 from protocol.recoverylocator import locator_commitment
 from protocol.signing import SigningKey
 
@@ -33,6 +32,8 @@ ENTROPY: Final = sha256(b"recovery words")
 PASSPHRASE: Final = "otter plays seven drums before noon"
 NOW: Final = 1_767_000_000
 COST: Final = Cost(passes=1, memory_kib=8)
+COMPARED: Final = b64(sha256(b"compared")).encode("ascii")
+BLOCK: Final = b64(sha256(b"block")[:16]).encode("ascii")
 ID: Final = b64(sha256(b"bundle")[:16])
 KEY: Final = recovery_key_of(SECRET, ID)
 RECOVERED: Final = Recovered(account_secret=b64(SECRET), entity="https://aurora.example", name="Ana")
@@ -87,16 +88,31 @@ def _archive() -> list[Case]:
     contact = KeptContact(
         thread=b64(sha256(b"thread")[:16]), name="Ben", entity="https://birch.example", master_key=b64(KEY), met_at=NOW
     )
-    document = render_book((contact,), ())
-    item = seal_item(document, SECRET, name, salt=salt)
-    part = Part(kind="book", digest=digest_of(document), items=(ItemName(name=name, hash=b64(sha256(item))),))
-    bare = encode(Manifest(seq=1, bundle_seq=2, parts=(part,)))
-    manifest = seal_item(bare, SECRET, MANIFEST, salt=sha256(b"manifest salt")[:16])
-    good: dict[str, object] = {"account_secret": b64(SECRET), "manifest": b64(manifest), "items": {name: b64(item)}}
+    document = encode(Book(contacts=(contact,)))
+
+    def stored(document: bytes) -> dict[str, Any]:
+        item = seal_item(document, SECRET, name, salt=salt)
+        part = Part(kind="book", digest=digest_of(document), items=(ItemName(name=name, hash=b64(sha256(item))),))
+        bare = encode(Manifest(seq=1, bundle_seq=2, parts=(part,)))
+        manifest = seal_item(bare, SECRET, MANIFEST, salt=sha256(b"manifest salt")[:16])
+        return {"account_secret": b64(SECRET), "manifest": b64(manifest), "items": {name: b64(item)}}
+
+    good = stored(document)
+    item, manifest = unb64(good["items"][name]), unb64(good["manifest"])
+    whole = encode(_book(contact))
     damaged: dict[str, object] = {"error": "malformed", "code": "damaged-archive"}
     other = seal_item(document, SECRET, name, salt=sha256(b"another salt")[:16])
     return [
         {"name": "an archive", **good, "result": decode(document, dict)},
+        {"name": "a book with all that is kept", **stored(whole), "result": decode(whole, dict)},
+        {"name": "a line of an unknown kind", **stored(whole.replace(b'"private"', b'"secret"')), "error": "malformed"},
+        {
+            "name": "a block without an id",
+            **stored(whole.replace(b'"id":"' + BLOCK, b'"id":"')),
+            "error": "malformed",
+        },
+        {"name": "a code that matched with no key", **stored(whole.replace(COMPARED, b"")), "error": "malformed"},
+        {"name": "a shortlist of six people", **stored(encode(_six(contact))), "error": "malformed"},
         {"name": "another account", **good, "account_secret": b64(KEY), **damaged},
         {"name": "an item is missing", **good, "items": {}, **damaged},
         {"name": "the same document sealed at another time", **good, "items": {name: b64(other)}, **damaged},
@@ -104,6 +120,35 @@ def _archive() -> list[Case]:
         {"name": "a manifest cut short", **good, "manifest": b64(manifest[:-1]), **damaged},
         {"name": "an item with one byte changed", **good, "items": {name: b64(item[:-1] + b"x")}, **damaged},
     ]
+
+
+def _book(contact: KeptContact) -> Book:
+    person = KeptPerson(
+        entity=contact.entity,
+        org="Birch",
+        fit="exact",
+        kind="been-through",
+        band="senior",
+        reasons=("exact-topic",),
+        gap="few-times",
+        line="I have been there.",
+        slots=(NOW + 86_400,),
+    )
+    need = Need(topics=("mm:first-board-presentation",), kind="do", languages=("en",), format="call", length=30)
+    return Book(
+        contacts=(contact,),
+        lines=(KeptLine(thread=contact.thread, kind="private", text="Only mine.", at=NOW, id=BLOCK.decode()),),
+        blocks=(KeptBlock(id=BLOCK.decode(), at=NOW, name="Cleo", master_key=b64(SECRET), former=(b64(ENTROPY),)),),
+        unblocked=(b64(sha256(b"forgotten")[:16]),),
+        codes=(KeptCode(key=COMPARED.decode(), at=NOW),),
+        shortlists=(KeptShortlist(id=b64(sha256(b"ask")[:16]), at=NOW, need=need, people=(person,)),),
+    )
+
+
+def _six(contact: KeptContact) -> Book:
+    book = _book(contact)
+    (shortlist,) = book.shortlists
+    return replace(book, shortlists=(replace(shortlist, people=shortlist.people * 6),))
 
 
 def _changes() -> list[Case]:
