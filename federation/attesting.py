@@ -5,7 +5,7 @@ origin, and keeps what stands beside a head. Source: docs/protocol/13-key-direct
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -22,18 +22,19 @@ from protocol.attestation import (
     sign_attestation,
 )
 from protocol.encoding import Wire, decode, encode
-from protocol.errors import MeshError, MissingError, RefusedError
+from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 from protocol.heads import HEAD_TYP, HeadAnswer, SetHead, SetKind, head_hash
 from protocol.jws import parse
 from protocol.loggedheads import verify_logged
 from protocol.logleaves import head_leaf, render_leaf
 from protocol.peers import NodeDocument
-from protocol.signing import SigningKey, VerifyKey
+from protocol.signing import SigningKey
 
 from .logbook import Logbook
-from .ports import Clock, Reader, Store, Writer, below, where
+from .mirror_store import COMPLETE
+from .ports import Clock, Reader, Store, Writer, below, is_in, where
 from .publisher import PublisherService, newest_head, own_head
-from .rows import AttestationRow, HeadProofRow, SetHeadRow
+from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow
 from .sets import BASE, Audience, Post, Source
 from .waiting import sleep_or_wake
 
@@ -76,11 +77,20 @@ class Documents(Protocol):
         ...
 
 
+class Mirroring(Protocol):
+    """Knows which mirrored heads are to be asked for again soon."""
+
+    def proven(self, place: tuple[str, str, str], *, whole: bool) -> None:
+        """Take note whether what stands beside the mirrored head of (origin, audience, kind) is all there."""
+        ...
+
+
 class Attesting:
     """Proofs and attestations of heads of keys, own and mirrored.
 
     Args:
         key: this node's `attest` key.
+        mirror: looks for what is missing beside mirrored heads.
         post: tells peers; they poll if they cannot be told.
     """
 
@@ -93,6 +103,7 @@ class Attesting:
         documents: Documents,
         publisher: PublisherService,
         logbook: Logbook,
+        mirror: Mirroring,
         post: Post,
         own: str,
         key: SigningKey,
@@ -103,9 +114,12 @@ class Attesting:
         self._documents: Final = documents
         self._publisher: Final = publisher
         self._logbook: Final = logbook
+        self._mirror: Final = mirror
         self._post: Final = post
         self._own: Final = own
         self._key = key
+        #: Who attested in each audience when its newest heads were judged last.
+        self._judged: Final[dict[str, frozenset[str]]] = {}
         self._woken: Final = asyncio.Event()
         self._told_at: Final[dict[str, float]] = {}
 
@@ -114,7 +128,7 @@ class Attesting:
         self._key = key
 
     def wake(self) -> None:
-        """Look for heads without proof now."""
+        """Look now for heads without proof, and whether others attest than before."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -127,6 +141,7 @@ class Attesting:
     async def step(self) -> float:
         """Do what can be done now; return in how many seconds to look again."""
         unproven = await self._prove_own()
+        await self._judge_again()
         untold = await self._tell_origins()
         return SOON_S if unproven else RETRY_S if untold else LATER_S
 
@@ -166,6 +181,9 @@ class Attesting:
         said = decode(parse(text, ATTESTATION_TYP).verify(key), HeadAttestation, what="attestation")
         if said.origin != self._own or requester not in await self._members(said.audience):
             raise MissingError("no such set")
+        if requester not in await self._book.attesters(said.audience):
+            # Perhaps its registry told the member first; meanwhile its word would only take a place of another's.
+            raise UnavailableError("this node does not know you as an attester yet: tell it again")
         async with self._store.write() as tx:
             row = await tx.get(SetHeadRow, said.audience, said.kind, said.seq)
             if row is None or said.kind != KIND:
@@ -194,14 +212,17 @@ class Attesting:
             verify_logged(answer.log, head, jws, source.key)
         attesters = await self._book.attesters(source.audience)
         async with self._store.write() as tx:
-            held = await self._attested(tx, head)
-            if self._own in attesters and self._own not in held:
-                mine = sign_attestation(head, head_hash(jws), self._key, now=self._clock.now())
-                await tx.put(_attestation(head, self._own, mine, told=False))
-                tx.on_commit(self._woken.set)
+            await self._attest(tx, head, jws, attesters)
             for member, text in self._by_member(attesters, answer, head, jws).items():
                 await tx.put(_attestation(head, member, text, told=True))
             return await self._keep(tx, head, jws, answer.log)
+
+    async def _attest(self, tx: Writer, head: SetHead, jws: str, attesters: frozenset[str]) -> None:
+        """Attest a mirrored head whose bodies are all stored, if this node is to and has not yet."""
+        if self._own in attesters and self._own not in await self._attested(tx, head):
+            mine = sign_attestation(head, head_hash(jws), self._key, now=self._clock.now())
+            await tx.put(_attestation(head, self._own, mine, told=False))
+            tx.on_commit(self._woken.set)
 
     def _by_member(self, attesters: frozenset[str], answer: HeadAnswer, head: SetHead, jws: str) -> dict[str, str]:
         """Return the attestations beside a head that verify, by who made them."""
@@ -241,6 +262,37 @@ class Attesting:
 
     # Both
 
+    async def _judge_again(self) -> None:
+        """Judge the newest heads of audiences in which others attest than before.
+
+        A head that was attested by enough of the former may need more now, and the word of this node among them.
+        """
+        for audience in sorted({one.id for one in await self._book.audiences() if KIND in one.kinds}):
+            attesters = await self._book.attesters(audience)
+            if self._judged.get(audience) != attesters:
+                await self._judge(audience, attesters)
+                self._judged[audience] = attesters
+
+    async def _judge(self, audience: str, attesters: frozenset[str]) -> None:
+        async with self._store.read() as rows:
+            heads = await rows.find(HeadProofRow, where(audience=audience, kind=KIND), order="seq")
+        for seen in heads:
+            async with self._store.write() as tx:
+                row = await self._proof(tx, seen.origin, audience, seen.seq)
+                if row is None:
+                    continue  # a newer one is complete meanwhile
+                held = await self._is_held(tx, row)
+                if held:
+                    await self._attest(tx, proven_head(row), row.head, attesters)
+                whole = await self._keep(tx, proven_head(row), row.head, row.log)
+            if held:
+                self._mirror.proven((row.origin, row.audience, row.kind), whole=whole)
+
+    async def _is_held(self, rows: Reader, row: HeadProofRow) -> bool:
+        """Tell whether this is a peer's head of which all bodies are stored now."""
+        mirrored = await rows.get(MirrorRow, row.origin, row.audience, row.kind)
+        return mirrored is not None and (mirrored.state, mirrored.head_hash) == (COMPLETE, head_hash(row.head))
+
     async def _keep(self, tx: Writer, head: SetHead, jws: str, log: str) -> bool:
         """Store a head's proof; tell whether it is complete. What it replaces is deleted."""
         before = await self._proof(tx, head.origin, head.audience, head.seq)
@@ -267,7 +319,7 @@ class Attesting:
         attesters = await self._book.attesters(head.audience)
         statements = await self._attested(rows, head)
         documents = {one: self._documents.document(one) for one in attesters}
-        keys = {one: VerifyKey.parse(found.keys.attest) for one, found in documents.items() if found}
+        keys = {one: found.attest_keys for one, found in documents.items() if found}
         try:
             quorum = quorum_of(head.origin, {head.origin, *attesters}, sorted(attesters))
             if quorum is not None:
@@ -320,8 +372,8 @@ class EnclosedProof(msgspec.Struct, frozen=True, kw_only=True):
     attestations: tuple[str, ...]
 
 
-async def enclosed(rows: Reader, row: HeadProofRow) -> EnclosedProof:
-    """Return a stored proof with its attestations, by who made them."""
+async def enclosed(rows: Reader, row: HeadProofRow, attesters: Iterable[str]) -> EnclosedProof:
+    """Return a stored proof with what those who attest now said, by who made it."""
     place = where(origin=row.origin, audience=row.audience, kind=row.kind, seq=row.seq)
-    found = await rows.find(AttestationRow, place, order="attester")
+    found = await rows.find(AttestationRow, place, is_in("attester", attesters), order="attester")
     return EnclosedProof(row=row, attestations=tuple(each.statement for each in found))

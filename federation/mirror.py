@@ -162,10 +162,8 @@ class MirrorService:
         """Return when the next source is due, when new sources may have come, or at a nudge."""
         next_due = min((each.due_at for each in self._watches.values()), default=0.0)
         pause = min(max(next_due - self._clock.now(), self._policy.nudge_gap_s), self._policy.poll_s)
-        try:
-            await sleep_or_wake(self._clock, pause, self._woken)
-        finally:
-            self._woken.clear()
+        await sleep_or_wake(self._clock, pause, self._woken)
+        self._woken.clear()
 
     async def nudged(self, peer: str, body: bytes) -> None:
         """Take a peer's word that there is something new: it is asked sooner, and never more often than allowed.
@@ -180,9 +178,18 @@ class MirrorService:
         row = await self._held.row(source)
         if row and row.state == COMPLETE and row.seq >= nudge.seq:
             return
-        watch = self._watch(source)
+        self._hasten(self._watch(source))
+
+    def _hasten(self, watch: _Watch) -> None:
         watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
         self._woken.set()
+
+    def proven(self, place: tuple[str, str, str], *, whole: bool) -> None:
+        """Take note whether what stands beside a mirrored head is all there; until it is, the head is asked for."""
+        if watch := self._watches.get(place):
+            watch.whole = whole
+            if not whole:
+                self._hasten(watch)
 
     def look_again(self) -> None:
         """Ask for the sources anew now, such as after a peer was added."""
@@ -196,8 +203,7 @@ class MirrorService:
         """Ask a peer that showed that it is there again for the sets that could not be had, now."""
         for place, watch in self._watches.items():
             if place[0] == peer and watch.failures:
-                watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
-                self._woken.set()
+                self._hasten(watch)
 
     async def poll(self, source: Source) -> None:
         """Ask one source now, take over what is new, and plan the next time.

@@ -55,6 +55,7 @@ class Directories:
             documents=documents,
             publisher=publisher,
             logbook=log.book,
+            mirror=catalog.mirror,
             post=peering.sets.post,
             own=base.entity,
             key=base.keys.attest,
@@ -93,9 +94,14 @@ class Directories:
         )
         catalog.mirror.connect(self.attesting)
         peering.directory.watch(self.directory.wake)
+        peering.directory.watch(self.attesting.wake)
+        peering.meeting.memberships.on_change(self._attesters_changed)
         base.on_new_keys(lambda keys: self.attesting.rekey(keys.attest))
         base.on_new_keys(lambda keys: self.erasures.rekey(keys.attest))
         base.on_new_keys(lambda keys: self.foreign.rekey(keys.attest))
+
+    async def _attesters_changed(self) -> None:
+        self.attesting.wake()
 
     def start_jobs(self, base: Base) -> None:
         """Start the background work."""

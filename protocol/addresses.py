@@ -4,6 +4,7 @@ Source: docs/protocol/20-identity.md §1.
 """
 
 import re
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -44,6 +45,7 @@ def parse_loopback(text: str) -> tuple[str, int]:
     return text.rpartition(":")[0].strip("[]"), int(match[1])
 
 
+@lru_cache(maxsize=4096)
 def audience_id(*entities: str) -> str:
     """Return the id of whom a set or key is for, as 43 characters.
 

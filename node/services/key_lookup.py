@@ -73,11 +73,11 @@ class KeyLookup:
         Raises: MissingError: no such directory, or none that is proven yet: try again in a moment. LimitError: the
             prefix is too short for a directory of this size. MalformedError: bits of the prefix that do not count.
         """
+        attesters = sorted(await self._book.attesters(query.audience))
         async with self._store.read() as rows:
             row = await _usable(rows, query.origin, query.audience)
-            proof = await enclosed(rows, row)
+            proof = await enclosed(rows, row, attesters)
             pages = await self._pages(rows, row) if query.prefix is not None else ()
-        attesters = sorted(await self._book.attesters(query.audience))
         head = self._head(proof, attesters)
         if query.prefix is None:
             return KeyAnswer(head=head, named=tuple(attesters))
@@ -90,16 +90,16 @@ class KeyLookup:
         Raises: MissingError: no such page, no directory that is proven yet, or its pages are of a newer head already:
             they would look like a forgery under the older one.
         """
+        attesters = sorted(await self._book.attesters(audience))
         async with self._store.read() as rows:
             row = await _usable(rows, origin, audience)
-            proof = await enclosed(rows, row)
+            proof = await enclosed(rows, row, attesters)
             if not same_entries(await _mirrored(rows, row), proven_head(row)):
                 raise MissingError("this directory is changing: try again in a moment", code="not-proven")
             # Not the whole directory, which may be a hundred megabytes: many ask for one page each.
             found = await rows.get(MirrorPageRow, row.origin, row.audience, row.kind, number)
         if found is None:
             raise MissingError("this directory has no such page", code="no-page")
-        attesters = sorted(await self._book.attesters(audience))
         return page_answer(self._head(proof, attesters), found.data, tuple(attesters))
 
     def _head(self, proof: EnclosedProof, attesters: Sequence[str]) -> HeadProof:

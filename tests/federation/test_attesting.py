@@ -18,8 +18,16 @@ from protocol.commitments import Opening, commit
 from protocol.decoys import Crowd, DecoyPolicy, advance, render_decoy
 from protocol.encoding import b64, encode
 from protocol.erasure import ErasureRequest, open_receipts
-from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnverifiedError
-from protocol.heads import open_any_head
+from protocol.errors import (
+    LimitError,
+    MalformedError,
+    MeshError,
+    MissingError,
+    RefusedError,
+    UnavailableError,
+    UnverifiedError,
+)
+from protocol.heads import head_hash, open_any_head
 from protocol.keyentries import KeyEntry, encode_entry
 from protocol.keyproof import Circle, KeyProof, verify_head, verify_proof
 from protocol.pages import decode_page
@@ -31,7 +39,8 @@ from tests.vectors.generate.keys import key
 
 from .sets import AURORA, BIRCH, PAIR, Pair
 
-NAMES = {AURORA: "aurora", BIRCH: "birch"}
+COBALT = "https://cobalt.example"
+NAMES = {AURORA: "aurora", BIRCH: "birch", COBALT: "cobalt"}
 
 
 class Documents:
@@ -83,6 +92,7 @@ class World:
             documents=Documents(),
             publisher=pair.aurora,
             logbook=Logbook(store),
+            mirror=pair.mirror,
             post=self.post,
             own=own,
             key=key(f"{NAMES[own]} attest"),
@@ -119,7 +129,7 @@ class World:
         return KeyLookup(self.pair.birch_store, self.book, Documents(), own=BIRCH)
 
     def circle(self) -> Circle:
-        documents = {one: open_document(signed_document(name)) for one, name in NAMES.items()}
+        documents = {one: open_document(signed_document(NAMES[one])) for one in (AURORA, BIRCH)}
         return Circle(audience=PAIR, members=(AURORA, BIRCH), documents=documents)
 
 
@@ -143,7 +153,7 @@ async def test_a_head_is_used_once_it_is_logged_and_attested(world: World) -> No
     there = await world.usable(at_birch=False)
     assert there is not None
     async with world.pair.aurora_store.read() as rows:
-        assert len((await enclosed(rows, there)).attestations) == 1
+        assert len((await enclosed(rows, there, world.book.named)).attestations) == 1
 
 
 async def test_what_stands_beside_a_head_later_is_looked_for_sooner(world: World) -> None:
@@ -326,6 +336,76 @@ async def test_a_change_with_a_larger_number_is_taken(world: World) -> None:
         row = await rows.get(MirrorRow, AURORA, PAIR, "keys")
     assert row is not None
     assert row.state == "complete"
+
+
+# others attest than before
+
+
+async def attested_by_cobalt(world: World) -> None:
+    """Have Aurora's newest head attested as by the node of Cobalt, which holds it too."""
+    row = (await head_rows(world))[-1]
+    head = open_any_head(row.head, key("aurora log").public)
+    text = sign_attestation(head, head_hash(row.head), key("cobalt attest"), now=world.pair.clock.now())
+    await world.origin.receive(COBALT, encode(GiveAttestation(attestation=text)))
+
+
+def consortium(world: World, *attesters: str) -> None:
+    """Have these attest from now on, in an audience to which Cobalt belongs."""
+    world.book.named = frozenset(attesters)
+    for book in (world.pair.aurora_book, world.pair.birch_book):
+        book.members = frozenset(NAMES)
+
+
+async def test_a_proof_that_was_complete_waits_for_an_attester_that_joins_and_gains_its_word(world: World) -> None:
+    await usable(world)
+    await world.pair.poll()
+    consortium(world, AURORA, BIRCH, COBALT)
+    await world.origin.step()
+    await world.member.step()
+    assert await world.usable(at_birch=False) is None  # two are needed now: nobody would believe what was served
+    assert await world.usable() is None
+    await attested_by_cobalt(world)
+    assert await world.usable(at_birch=False) is not None
+    world.pair.clock.advance(2)  # long before the next regular poll
+    await world.pair.mirror.poll_due()
+    assert await world.usable() is not None
+    answer = await world.lookup().find(KeyQuery(origin=AURORA, audience=PAIR))
+    circle = msgspec.structs.replace(
+        world.circle(),
+        members=tuple(NAMES),
+        named=tuple(NAMES),
+        documents={one: open_document(signed_document(name)) for one, name in NAMES.items()},
+    )
+    proven = verify_head(answer.head, circle, origin=AURORA, now=world.pair.clock.now())
+    assert proven.attested_by == (BIRCH, COBALT)
+
+
+async def test_who_begins_to_attest_says_so_of_heads_that_it_holds_already(world: World) -> None:
+    consortium(world, AURORA, COBALT)
+    await world.log()
+    await world.origin.step()
+    await attested_by_cobalt(world)
+    await world.pair.poll()
+    await world.member.step()
+    assert await world.usable() is not None
+    consortium(world, AURORA, BIRCH)
+    await world.origin.step()
+    assert await world.usable(at_birch=False) is None
+    await world.member.step()  # no newer head came
+    assert await world.usable(at_birch=False) is not None
+    assert await world.usable() is not None
+    async with world.pair.aurora_store.read() as rows:
+        there = await enclosed(rows, (await head_rows(world))[-1], world.book.named)
+    assert len(there.attestations) == 1  # that of Cobalt counts no more, and takes nobody's place
+
+
+async def test_a_member_that_does_not_attest_is_not_heard_until_it_does(world: World) -> None:
+    await usable(world)
+    consortium(world, AURORA, BIRCH)
+    with pytest.raises(UnavailableError):
+        await attested_by_cobalt(world)
+    consortium(world, AURORA, BIRCH, COBALT)
+    await attested_by_cobalt(world)
 
 
 # erasure
