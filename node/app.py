@@ -197,42 +197,41 @@ class Node:
         """Move on from what nobody answered in time."""
         provider, consumer = self.handshakes.provider, self.handshakes.consumer
         seconds = self.base.config.handshake.sweep_s
-        await every(self.base.clock, seconds, provider.sweep, consumer.sweep, consumer.send_backups)
+        steps = {"mentor-side": provider.sweep, "mentee-side": consumer.sweep, "backups": consumer.send_backups}
+        await every(self.base.clock, self.base.events, seconds, steps)
 
     async def _end_periods(self) -> None:
-        await every(self.base.clock, self.base.config.editions.head_every_s, self.log.periods.end)
+        seconds = self.base.config.editions.head_every_s
+        await every(self.base.clock, self.base.events, seconds, {"log-period": self.log.periods.end})
 
     async def _retain(self) -> None:
         """Erase what has been kept long enough."""
         base, handshakes, privacy = self.base, self.handshakes, self.base.config.privacy
-        await every(
-            base.clock,
-            RETENTION_EVERY_S,
-            self.people.accounts.sweep,
-            self.people.linkings.sweep,
-            self.people.contacts.sweep,
-            lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
-            handshakes.links.sweep,
-            handshakes.sessions.sweep,
-            handshakes.blobs.sweep,
-            handshakes.reports.sweep,
-            lambda: forget_nonces(base.store, base.clock),
-            lambda: forget_ledger(base.store, base.clock, days=base.config.delivery.ledger_days),
-            lambda: forget_old_rows(
+        steps: dict[str, Step] = {
+            "accounts": self.people.accounts.sweep,
+            "linkings": self.people.linkings.sweep,
+            "contacts": self.people.contacts.sweep,
+            "leavers": lambda: self.people.erasure.forget_leavers(days=privacy.leaver_days),
+            "links": handshakes.links.sweep,
+            "sessions": handshakes.sessions.sweep,
+            "blobs": handshakes.blobs.sweep,
+            "reports": handshakes.reports.sweep,
+            "nonces": lambda: forget_nonces(base.store, base.clock),
+            "ledger": lambda: forget_ledger(base.store, base.clock, days=base.config.delivery.ledger_days),
+            "old-rows": lambda: forget_old_rows(
                 base.store, base.clock, handshakes.mailboxes, handshakes.desk, undelivered_days=privacy.undelivered_days
             ),
-        )
+        }
+        await every(base.clock, base.events, RETENTION_EVERY_S, steps)
 
     async def _refresh(self) -> None:
         """Look at keys and documents at the start, and now and then."""
         peering, base = self.peering, self.base
-        steps: tuple[Step, ...] = (
-            self.keys.look_after,
-            lambda: refresh_documents(peering.directory, peering.discovery, base.events, base.clock.now()),
-        )
-        for step in steps:
-            await step()
-        await every(base.clock, DOCUMENTS_EVERY_S, *steps)
+        steps: dict[str, Step] = {
+            "keys": self.keys.look_after,
+            "documents": lambda: refresh_documents(peering.directory, peering.discovery, base.events, base.clock.now()),
+        }
+        await every(base.clock, base.events, DOCUMENTS_EVERY_S, steps, at_once=True)
 
 
 async def _identity(base: Base) -> Identity:

@@ -35,6 +35,11 @@ class Events:
         self.metrics.failures.labels(job).inc()
         self.log.error("job-failed", job=job, again_in_s=again_in_s, **failure(error))
 
+    def step_failed(self, step: str, error: Exception) -> None:
+        """A step of a job that does several in turn raised; the others are done, and it is tried again in its turn."""
+        self.metrics.steps.labels(step).inc()
+        self.log.error("step-failed", step=step, **failure(error))
+
     def request_failed(self, route: str, error: Exception, *, request_id: str) -> None:
         """A request ended with a mistake of ours."""
         self._count("request-failed")

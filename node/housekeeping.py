@@ -1,6 +1,6 @@
 """What a node does by the clock: steps that are repeated, the end of retention, and fresh documents of peers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NoReturn
 
 from msgspec.structs import replace
@@ -26,12 +26,22 @@ QUOTA_DAYS: Final = 30
 Step = Callable[[], Awaitable[object]]
 
 
-async def every(clock: Clock, seconds: float, *steps: Step) -> NoReturn:
-    """Do `steps` in order, again and again, after a pause each time."""
+async def every(
+    clock: Clock, events: Events, seconds: float, steps: Mapping[str, Step], *, at_once: bool = False
+) -> NoReturn:
+    """Do `steps` in order, again and again, after a pause each time; `at_once` also before the first pause.
+
+    A step that raises is reported by its name and keeps no other one from its turn.
+    """
+    pause = 0.0 if at_once else seconds
     while True:
-        await clock.sleep(seconds)
-        for step in steps:
-            await step()
+        await clock.sleep(pause)
+        pause = seconds
+        for name, step in steps.items():
+            try:
+                await step()
+            except Exception as error:  # noqa: BLE001 -- the outermost loop of a job, once for each of its steps
+                events.step_failed(name, error)
 
 
 async def forget_old_rows(

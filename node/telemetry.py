@@ -63,6 +63,9 @@ class Metrics:
         self._children: Final = cache(self._find_children)
         self.events: Final = Counter("mentormesh_events", "What happened.", ("event",), registry=self.registry)
         self.failures: Final = Counter("mentormesh_job_failures", "Jobs that failed.", ("job",), registry=self.registry)
+        self.steps: Final = Counter(
+            "mentormesh_step_failures", "Steps of jobs that failed.", ("step",), registry=self.registry
+        )
         self.connections: Final = Gauge("mentormesh_connections", "Open connections.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

@@ -1,6 +1,5 @@
 """The parts of a node are joined: jobs run and stop, retention and leaving reach every part."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from federation.ports import Writer
 from federation.rows import InboxRow
 from node.app import Node, open_node
 from node.config import load
-from node.housekeeping import every, forget_old_rows
+from node.housekeeping import forget_old_rows
 from node.rows import MailRow
 from node.services.mail import Recipient, compose
 from node.services.notices import SignInLink
@@ -119,23 +118,6 @@ async def test_rows_are_forgotten_when_their_time_is_over(node: Node, clock: Ste
     await forget_old_rows(store, clock, handshakes.mailboxes, handshakes.desk, undelivered_days=30)
     async with store.read() as reader:
         assert [row.mid for row in await reader.find(InboxRow)] == ["new"]
-
-
-async def test_steps_are_done_in_order_after_each_pause(clock: SteppedClock) -> None:
-    done: list[tuple[str, int]] = []
-
-    async def first() -> None:
-        done.append(("first", clock.now()))
-
-    async def second() -> None:
-        done.append(("second", clock.now()))
-
-    begin = clock.now()
-    task = asyncio.create_task(every(clock, 10, first, second))
-    await clock.until_sleeping()
-    await clock.elapse(25)
-    task.cancel()
-    assert [(name, at - begin) for name, at in done] == [("first", 10), ("second", 10), ("first", 20), ("second", 20)]
 
 
 async def test_operations_of_every_part_are_in_the_table(node: Node) -> None:
