@@ -4,28 +4,25 @@ A device asks for all entries of a prefix, so that its own node does not learn w
 Source: docs/protocol/13-key-directory.md §6, §7.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 
-from federation.attesting import KIND, AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
+from federation.attesting import AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
 from federation.mirror_store import same_entries
-from federation.ports import Clock, Reader, Store, Writer, where
+from federation.ports import Clock, Reader, Store, Writer, is_in, where
 from federation.rows import HeadProofRow, MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
 from federation.sets import Source
-from protocol.commitments import commit
 from protocol.directorypages import DirectoryPage, page_answer
-from protocol.encoding import b64
 from protocol.errors import LimitError, MalformedError, MissingError, UnverifiedError
-from protocol.heads import ENTRY_PURPOSE, SetHead
 from protocol.ids import Bytes32, Entity
-from protocol.keyentries import KeyEntry, check_successor, lookup_prefix, open_entries
+from protocol.keyentries import KeyEntry, check_successor, open_entries
 from protocol.keyproof import HeadProof, PlacedEntry
-from protocol.pages import IncompleteError, Page, decode_page
-from protocol.tlog.merkle import Tree, leaf_hash
+from protocol.pages import IncompleteError, decode_page
 
-MAX_ANSWERED: Final = 512
+from .shelves import Shelves, changing
+
 #: Entries that this node mirrors of one peer at most.
 MAX_MIRRORED: Final = 2**16
 
@@ -50,13 +47,6 @@ class KeyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[PlacedEntry, ...] = ()
 
 
-class _Shelf(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory taken apart: its entries in order, where each begins, and the trees of its shards."""
-
-    entries: tuple[tuple[int, int, str, str, str], ...]
-    trees: Mapping[int, Tree]
-
-
 class KeyLookup:
     """Directories of this node and its peers, for its own people."""
 
@@ -65,7 +55,7 @@ class KeyLookup:
         self._book: Final = book
         self._documents: Final = documents
         self._own: Final = own
-        self._shelves: Final[dict[tuple[str, str], tuple[tuple[str, ...], _Shelf]]] = {}
+        self._shelves: Final = Shelves()
 
     async def find(self, query: KeyQuery) -> KeyAnswer:
         """Return a proven head and the entries asked for.
@@ -77,12 +67,19 @@ class KeyLookup:
         async with self._store.read() as rows:
             row = await _usable(rows, query.origin, query.audience)
             proof = await enclosed(rows, row, attesters)
-            pages = await self._pages(rows, row) if query.prefix is not None else ()
         head = self._head(proof, attesters)
         if query.prefix is None:
             return KeyAnswer(head=head, named=tuple(attesters))
-        shelf = self._shelf(query, proven_head(row), pages)
-        return KeyAnswer(head=head, named=tuple(attesters), entries=_placed(shelf, query.prefix, query.bits))
+        number, shift = int(query.prefix, 16), 16 - query.bits
+        if number >> shift << shift != number:
+            raise MalformedError("prefix must be zero after the bits that count")
+
+        async def read(numbers: Sequence[int]) -> Sequence[bytes]:
+            return await self._pages(row, numbers)
+
+        place = query.origin, query.audience
+        entries = await self._shelves.find(place, proven_head(row), read, prefix=number, shift=shift)
+        return KeyAnswer(head=head, named=tuple(attesters), entries=entries)
 
     async def page(self, origin: str, audience: str, number: int) -> DirectoryPage:
         """Return one whole page of a peer's newest proven directory, with the proof of its head.
@@ -95,7 +92,7 @@ class KeyLookup:
             row = await _usable(rows, origin, audience)
             proof = await enclosed(rows, row, attesters)
             if not same_entries(await _mirrored(rows, row), proven_head(row)):
-                raise MissingError("this directory is changing: try again in a moment", code="not-proven")
+                raise changing()
             # Not the whole directory, which may be a hundred megabytes: many ask for one page each.
             found = await rows.get(MirrorPageRow, row.origin, row.audience, row.kind, number)
         if found is None:
@@ -112,26 +109,18 @@ class KeyLookup:
             documents=tuple(filter(None, texts)),
         )
 
-    async def _pages(self, rows: Reader, row: HeadProofRow) -> Sequence[bytes]:
-        """Return the pages held of a directory. Raises: MissingError: it is not held whole."""
-        if row.origin == self._own:
-            head = await rows.get(SetHeadRow, row.audience, row.kind, row.seq)
-            place = where(audience=row.audience, kind=row.kind, seq=head.pages_of if head else 0)
-            return [page.data for page in await rows.find(SetPageRow, place, order="page")]
-        await _mirrored(rows, row)
-        place = where(origin=row.origin, audience=row.audience, kind=row.kind)
-        return [page.data for page in await rows.find(MirrorPageRow, place, order="number")]
-
-    def _shelf(self, query: KeyQuery, head: SetHead, pages: Sequence[bytes]) -> _Shelf:
-        place = query.origin, query.audience
-        kept = self._shelves.get(place)
-        if kept is not None and kept[0] == head.shards:
-            return kept[1]
-        shelf = _take_apart([decode_page(data) for data in pages])
-        if any(b64(tree.root) != head.shards[shard] for shard, tree in shelf.trees.items()):
-            raise MissingError("this directory is changing: try again in a moment", code="not-proven")
-        self._shelves[place] = head.shards, shelf
-        return shelf
+    async def _pages(self, row: HeadProofRow, numbers: Sequence[int]) -> Sequence[bytes]:
+        """Return those pages of a directory that there are. Raises: MissingError: it is not held whole."""
+        async with self._store.read() as rows:
+            if row.origin == self._own:
+                head = await rows.get(SetHeadRow, row.audience, row.kind, row.seq)
+                place = where(audience=row.audience, kind=row.kind, seq=head.pages_of if head else 0)
+                own = await rows.find(SetPageRow, place, is_in("page", numbers), order="page")
+                return [page.data for page in own]
+            await _mirrored(rows, row)
+            place = where(origin=row.origin, audience=row.audience, kind=row.kind)
+            found = await rows.find(MirrorPageRow, place, is_in("number", numbers), order="number")
+            return [page.data for page in found]
 
     async def listed(self, tx: Reader, audience: str) -> int:
         """Return the number of this node's newest head of an audience that people's devices may rely on, else 0."""
@@ -152,38 +141,6 @@ async def _mirrored(rows: Reader, row: HeadProofRow) -> MirrorRow:
     if mirrored is None or mirrored.state != "complete":
         raise MissingError("this directory is not held whole at the moment", code="not-proven")
     return mirrored
-
-
-def _take_apart(pages: Sequence[Page]) -> _Shelf:
-    entries: list[tuple[int, int, str, str, str]] = []
-    leaves: dict[int, list[bytes]] = {0: []}
-    for page in pages:
-        for one in page.entries:
-            identity = msgspec.json.decode(one.body, type=KeyEntry).identity_key
-            shard = leaves.setdefault(page.shard, [])
-            entries.append((page.shard, len(shard), lookup_prefix(identity, 16), one.body.decode(), b64(one.salt)))
-            shard.append(leaf_hash(commit(ENTRY_PURPOSE[KIND], one)))
-    return _Shelf(entries=tuple(entries), trees={shard: Tree(each) for shard, each in leaves.items()})
-
-
-def _placed(shelf: _Shelf, prefix: str, bits: int) -> tuple[PlacedEntry, ...]:
-    number, shift = int(prefix, 16), 16 - bits
-    if number >> shift << shift != number:
-        raise MalformedError("prefix must be zero after the bits that count")
-    found = [one for one in shelf.entries if int(one[2], 16) >> shift == number >> shift]
-    if len(found) > MAX_ANSWERED:
-        raise LimitError(f"an answer has at most {MAX_ANSWERED} entries: ask with more bits")
-    return tuple(
-        PlacedEntry(
-            body=body,
-            salt=salt,
-            shard=shard,
-            index=index,
-            size=shelf.trees[shard].size,
-            proof=tuple(b64(each) for each in shelf.trees[shard].inclusion_proof(index)),
-        )
-        for shard, index, _, body, salt in found
-    )
 
 
 class KeyContents:
