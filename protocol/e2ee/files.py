@@ -77,7 +77,7 @@ class FileSealer:
         self._padded: Final = padded_size(size)
         # Both directions of a stream start alike; `init_push` differs only in drawing the header by itself.
         self._state: Final = _stream(key, header)
-        self._digest: Final = hashlib.blake2b(digest_size=HASH_BYTES)
+        self._digest: Final = hashlib.sha256()
 
     def pieces(self, read: Read) -> Iterator[bytes]:
         """Yield the ciphertext in order. Raises: FileChangedError: `read` gives fewer or more bytes than announced."""
@@ -109,7 +109,7 @@ class FileOpener:
         self._size: Final = file.size
         self._padded: Final = padded_size(file.size)
         self._expected: Final = unb64(file.hash, size=HASH_BYTES, what="hash")
-        self._digest: Final = hashlib.blake2b(digest_size=HASH_BYTES)
+        self._digest: Final = hashlib.sha256()
         key = unb64(file.key, size=KEY_BYTES, what="key")
         self._state: Final = _stream(key, unb64(file.header, size=HEADER_BYTES, what="header"))
 

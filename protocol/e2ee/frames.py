@@ -157,7 +157,7 @@ class Close(Wire, frozen=True, kw_only=True, tag="close"):
 class File(Wire, frozen=True, kw_only=True, tag="file"):
     """A file that waits at the sender's node as `blob` until `expires_at`; `key` and `header` open it.
 
-    `hash` is the BLAKE2b-256 of the ciphertext, `size` the bytes of the file itself (40-files §2).
+    `hash` is the SHA-256 of the ciphertext, `size` the bytes of the file itself (40-files §2).
     """
 
     blob: RandomId
