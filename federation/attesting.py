@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from protocol.attestation import (
     ATTESTATION_TYP,
+    MAX_ATTESTERS,
     HeadAttestation,
     QuorumError,
     ThresholdError,
@@ -181,19 +182,32 @@ class Attesting:
         said = decode(parse(text, ATTESTATION_TYP).verify(key), HeadAttestation, what="attestation")
         if said.origin != self._own or requester not in await self._members(said.audience):
             raise MissingError("no such set")
-        if requester not in await self._book.attesters(said.audience):
-            # Perhaps its registry told the member first; meanwhile its word would only take a place of another's.
-            raise UnavailableError("this node does not know you as an attester yet: tell it again")
+        attesters = await self._book.attesters(said.audience)
         async with self._store.write() as tx:
             row = await tx.get(SetHeadRow, said.audience, said.kind, said.seq)
             if row is None or said.kind != KIND:
                 raise MissingError("no such head: it was replaced, or never signed")
             head = own_head(row)
             open_attestation(text, key, head, row.head_hash, now=self._clock.now())
+            await self._make_place(tx, head, requester, attesters)
             await tx.put(_attestation(head, requester, text, told=True))
             proof = await self._proof(tx, self._own, said.audience, said.seq)
             if proof is not None:
                 await self._keep(tx, head, proof.head, proof.log)
+
+    async def _make_place(self, tx: Writer, head: SetHead, requester: str, attesters: frozenset[str]) -> None:
+        """Return if one more statement may stand beside a head, in place of those that do not count if need be.
+
+        Who does not attest here may attest soon: the registry can have told the member before this node.
+        Raises: UnavailableError: there is no place for somebody who does not attest now.
+        """
+        held = await self._attested(tx, head)
+        if len(held) < MAX_ATTESTERS or requester in held:
+            return
+        if requester not in attesters:
+            raise UnavailableError("this node does not know you as an attester yet: tell it again")
+        place = where(origin=head.origin, audience=head.audience, kind=head.kind, seq=head.seq)
+        await tx.delete(AttestationRow, place, is_in("attester", held.keys() - attesters))
 
     async def _members(self, audience: str) -> frozenset[str]:
         found = [one.members for one in await self._book.audiences() if one.id == audience and KIND in one.kinds]

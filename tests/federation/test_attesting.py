@@ -399,13 +399,25 @@ async def test_who_begins_to_attest_says_so_of_heads_that_it_holds_already(world
     assert len(there.attestations) == 1  # that of Cobalt counts no more, and takes nobody's place
 
 
-async def test_a_member_that_does_not_attest_is_not_heard_until_it_does(world: World) -> None:
-    await usable(world)
+async def test_words_of_those_who_do_not_attest_take_nobodys_place(world: World) -> None:
+    await world.log()
+    await world.origin.step()
+    others = [f"https://{letter}.example" for letter in "abcdefg"]
+    head = open_any_head((await head_rows(world))[-1].head, key("aurora log").public)
+    async with world.pair.aurora_store.write() as tx:
+        for one in others:
+            await tx.put(
+                AttestationRow(
+                    origin=AURORA, audience=PAIR, kind="keys", seq=head.seq, attester=one, statement=one, told=True
+                )
+            )
     consortium(world, AURORA, BIRCH)
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError):  # there are seven already, and this would be one more that does not count
         await attested_by_cobalt(world)
     consortium(world, AURORA, BIRCH, COBALT)
     await attested_by_cobalt(world)
+    async with world.pair.aurora_store.read() as rows:
+        assert [row.attester for row in await rows.find(AttestationRow)] == [COBALT]
 
 
 # erasure
