@@ -47,7 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
 SUMMARIES: Final[dict[str, str]] = {
     "accept": "Say yes to the request THREAD; names are exchanged once both nodes have signed.",
     "ask": "Say what you need in WORDS and see up to five people who could help.",
-    "backup": "Write a copy of the database, also while the node runs.",
+    "backup": "Write a copy of the database and of the encrypted files of sessions, also while the node runs.",
     "cancel": "Step back from the request THREAD, or call off its session.",
     "candidates": "Show the people found last once more.",
     "config": "Show or check the configuration.",
@@ -72,7 +72,7 @@ SUMMARIES: Final[dict[str, str]] = {
     "serve": "Run the node until it is stopped.",
     "session": "Talk in a session: `session THREAD` is a chat, the commands below say one thing each.",
     "status": "Show how the node is.",
-    "store": "Move the node's rows into a PostgreSQL database, or back into a file.",
+    "store": "Move what the node keeps into a PostgreSQL database, or back into a file.",
     "threads": "List your requests and sessions, after taking in what is new.",
     "vocabulary": "Bring, list, remove and search vocabularies of topics.",
 }

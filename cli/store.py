@@ -3,7 +3,7 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 import msgspec
@@ -19,6 +19,9 @@ from .bar import Bar
 from .node_access import directory_option
 from .output import Output, json_option
 
+if TYPE_CHECKING:
+    from node.store.moving import Moved as Everything
+
 #: What `--to` is called with to come back from a database.
 FILE: Final = "file"
 
@@ -32,16 +35,21 @@ class MovedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True):
-    """All rows are at the new place; `settings` belong into [store] before the node starts again."""
+    """All rows and files are at the new place; `settings` belong into [store] before the node starts again.
+
+    `files_gone` files of sessions were at the old place neither, only their rows.
+    """
 
     rows: int
+    files: int
+    files_gone: int
     tables: tuple[MovedTable, ...]
     settings: dict[str, str]
 
 
 @click.group()
 def store() -> None:
-    """Move the node's rows into a PostgreSQL database, or back into a file."""
+    """Move what the node keeps into a PostgreSQL database, or back into a file."""
 
 
 @store.command()
@@ -52,7 +60,7 @@ def store() -> None:
 @directory_option
 @json_option
 def move(to: str, password_file: str, directory: Path, *, as_json: bool) -> None:
-    """Move all rows of a stopped node to another place, and prove that they arrived.
+    """Move all rows and files of a stopped node to another place, and prove that they arrived.
 
     Broken off, the same command goes on. The old place is then closed to every node, but still holds everything.
     """
@@ -65,26 +73,36 @@ def move(to: str, password_file: str, directory: Path, *, as_json: bool) -> None
         raise RefusedError("the rows are there already: name another place", code="same")
     output = Output(as_json=as_json)
     with locking.hold(directory), Bar(output, "Moving") as bar:
-        tables = asyncio.run(_move(directory, here, wanted, bar))
+        there_now = asyncio.run(_move(directory, here, wanted, bar))
+    tables = tuple(MovedTable(table=one.table, rows=one.rows, sha256=one.sha256) for one in there_now.contents)
     settings = {"url": wanted.url} | ({"password_file": password_file} if password_file else {})
-    moved = Moved(rows=sum(table.rows for table in tables), tables=tables, settings=settings)
+    moved = Moved(
+        rows=sum(table.rows for table in tables),
+        files=there_now.files.files,
+        files_gone=there_now.files.gone,
+        tables=tables,
+        settings=settings,
+    )
     output.result(moved, list(_lines(moved, directory, here)))
 
 
-async def _move(directory: Path, here: StoreSection, wanted: StoreSection, bar: Bar) -> tuple[MovedTable, ...]:
+async def _move(directory: Path, here: StoreSection, wanted: StoreSection, bar: Bar) -> "Everything":
     from node.store.moving import move as carry_over
-    from node.store.places import rows_of
+    from node.store.places import place_of
 
     now = SystemClock().now()
-    async with rows_of(directory, here, now=now) as source, rows_of(directory, wanted, now=now) as target:
-        contents = await carry_over(source, target, progress=bar.show)
-    return tuple(MovedTable(table=one.table, rows=one.rows, sha256=one.sha256) for one in contents)
+    async with place_of(directory, here, now=now) as source, place_of(directory, wanted, now=now) as target:
+        return await carry_over(source, target, progress=bar.show)
 
 
 def _lines(moved: Moved, directory: Path, here: StoreSection) -> list[str]:
-    old = "The old database" if here.url else str(directory / here.path)
+    from node.store.opening import BLOB_FOLDER
+
+    file = directory / here.path
+    old = "The old database" if here.url else f"{file} (with {file.parent / BLOB_FOLDER})"
     return [
-        f"Moved {moved.rows:,} rows of {len(moved.tables)} tables; each table is the same on both sides.",
+        f"Moved {moved.rows:,} rows of {len(moved.tables)} tables, and {moved.files:,} files of sessions.",
+        "Each table and each file is the same on both sides.",
         "Before the node starts again, set in mentormesh.toml:",
         "    [store]",
         *(f"    {name} = {value_text(value)}" for name, value in moved.settings.items()),

@@ -50,7 +50,7 @@ from .services.standing import Overview
 from .services.vocabulary import VocabularyService
 from .services.witness_operations import WitnessOperations
 from .status import Alert, Status
-from .store.opening import open_store
+from .store.opening import open_files, open_store
 from .telemetry import make_log
 from .witnessing import Witnessing
 
@@ -267,6 +267,7 @@ async def open_node(
     finish_install(directory)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(directory, config.store, clock=clock))
+        files = await stack.enter_async_context(open_files(directory, config.store, clock=clock))
         entropy = entropy or SystemEntropy()
         if await is_restored(store, entity=config.node.entity, generation=store.generation):
             renew_witness(directory, config.node.entity, entropy=entropy, now=clock.now())
@@ -274,6 +275,7 @@ async def open_node(
             directory,
             config,
             store,
+            files,
             clock=clock,
             entropy=entropy,
             log=make_log(clock, level=config.telemetry.level),

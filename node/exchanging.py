@@ -41,7 +41,7 @@ from .services.reports import Contact, Reports
 from .services.sessions import Sessions
 from .services.thread_views import ThreadViews
 from .services.threads import Desk, Own, ThreadSettings
-from .store.blobs import BlobFiles
+from .store.blobs import FileBytes
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +60,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     refetch: Refetch
     vocabulary: Callable[[], Vocabulary]
     page_base: Callable[[], str]
-    blobs: BlobFiles
+    blobs: FileBytes
 
 
 class Exchanging:

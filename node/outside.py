@@ -16,10 +16,8 @@ from protocol.tlog.policy import Policy, parse_policy
 from .keyfiles import read_private
 from .sections import Config
 from .services.mail import DropTransport, SmtpSettings, SmtpTransport, Transport
-from .store.blobs import BlobFiles
 
 MAIL_FOLDER: Final = "mail"
-BLOB_FOLDER: Final = "blobs"
 
 
 def family_map(directory: Path, config: Config) -> FamilyMap:
@@ -31,12 +29,6 @@ def family_map(directory: Path, config: Config) -> FamilyMap:
     except OSError:
         raise RefusedError("[vocabulary] families names a file that cannot be read", code="config") from None
     return parse_family_map(data)
-
-
-def blob_files(directory: Path, config: Config, clock: Clock) -> BlobFiles:
-    """Return where encrypted files of sessions stand: beside the database."""
-    folder = (directory / config.store.path).parent / BLOB_FOLDER
-    return BlobFiles(folder, least_free_bytes=config.store.least_free_mib * 2**20, now=clock.now)
 
 
 def log_policy(directory: Path, config: Config) -> Policy | None:

@@ -54,6 +54,7 @@ from .services.peers import PeerOperations, draft_document
 from .services.safe import Safe
 from .services.search import Search
 from .services.vocabulary import VocabularyService
+from .store.blobs import FileBytes
 from .store.opening import NodeStore
 from .telemetry import Log, Metrics
 
@@ -66,6 +67,7 @@ class Base:
         directory: Path,
         config: Config,
         store: NodeStore,
+        files: FileBytes,
         *,
         clock: Clock,
         entropy: Entropy,
@@ -75,6 +77,7 @@ class Base:
         self.directory: Final = directory
         self.config: Final = config
         self.store: Final = store
+        self.files: Final = files
         self.clock: Final = clock
         self.entropy: Final = entropy
         self.port: Final = port
@@ -294,7 +297,7 @@ class Handshakes(Exchanging):
                 refetch=peering.discovery.refresh,
                 vocabulary=lambda: vocabulary.vocabulary,
                 page_base=lambda: base.page_base,
-                blobs=outside.blob_files(base.directory, base.config, base.clock),
+                blobs=base.files,
             )
         )
         base.on_new_keys(self.rekey)

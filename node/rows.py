@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from federation.ports import Row
 
-from .rows_reports import ReportRow as ReportRow  # noqa: PLC0414 -- all tables are found here
+from .rows_files import BlobPieceRow as BlobPieceRow  # noqa: PLC0414 -- all tables are found here
+from .rows_files import BlobRow as BlobRow  # noqa: PLC0414
+from .rows_reports import ReportRow as ReportRow  # noqa: PLC0414
 
 # Store
 
@@ -347,35 +349,6 @@ class ConceptPageRow(Row, frozen=True, kw_only=True):
     scheme: str
     page: int
     concepts: bytes
-
-
-# Files
-
-
-class BlobRow(Row, frozen=True, kw_only=True):
-    """One encrypted file of a session that waits for the other person; its bytes stand beside the database."""
-
-    table = "blob"
-    key = ("blob",)
-    purpose: ClassVar = {
-        "blob": "session: name of the file, random",
-        "thread": "session: who may fetch it",
-        "side": "session: role of this node in the thread",
-        "label": "session: mailbox of its owner, random",
-        "peer": "session: the organization that may fetch it",
-        "size": "security: bound what is kept",
-        "stored": "service: how much of it has arrived",
-        "expires_at": "retention: when it is erased at the latest",
-    }
-
-    blob: str
-    thread: str
-    side: str
-    label: str
-    peer: str
-    size: int
-    stored: int = 0
-    expires_at: int
 
 
 # Mail

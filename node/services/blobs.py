@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import SessionRow
 from node.rows import BlobRow
-from node.store.blobs import BlobFiles, file_name
+from node.store.blobs import FileBytes
 from protocol.errors import ConflictError, LimitError, MalformedError, MissingError
 from protocol.handshake import Side
 from protocol.ids import RandomId, Seconds
@@ -75,7 +75,7 @@ class Blobs:
         self,
         *,
         store: Store,
-        files: BlobFiles,
+        files: FileBytes,
         sessions: Sessions,
         peers: PeerBook,
         clock: Clock,
@@ -225,7 +225,7 @@ class Blobs:
             await tx.delete(BlobRow, at_most("expires_at", self._clock.now()))
             rows = await tx.find(BlobRow)
         self._promised = sum(row.size for row in rows)
-        gone = set(names) - {file_name(row.blob) for row in rows}
+        gone = set(names) - {self._files.name(row.blob) for row in rows}
         await self._files.drop(gone)
         return len(gone)
 

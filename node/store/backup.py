@@ -1,6 +1,7 @@
-"""Copies of the database: `backup` of a node that may be running, `restore` of one that is not.
+"""Copies of a file of rows: `backup` of a node that may be running, `restore` of one that is not.
 
-These block; a running node calls them in a thread.
+The bytes of encrypted files travel in a table of their own, so that a backup is one file. These block while they copy
+rows; they are made for commands, not for a node that runs.
 """
 
 import os
@@ -12,21 +13,45 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from node.disk import sync
 from node.rows import MetaRow
 from protocol.errors import RefusedError, UnavailableError, UnverifiedError
 
 from . import migrations
-from .connection import DirectoryLock, open_reader
+from .blobs import FileBytes
+from .connection import DirectoryLock, open_reader, open_writer
+from .copying import Progress
 from .errors import DiskFullError, raise_explained
+from .file_copying import Files, Place, carry_files
+from .file_rows import FileRows
+from .pieces import FilePieces
 
 _SPARE_BYTES: Final = 1 << 20
+_HAS_FILES: Final = "SELECT name FROM sqlite_schema WHERE name = 'blob_piece'"
 
 
-def backup(source: Path, target: Path, *, now: int) -> int:
-    """Write a whole, checked copy of the database `source` to the new file `target`; return its size in bytes.
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup that was written."""
+
+    size_bytes: int
+    files: Files
+
+
+def silent(done: int, total: int) -> None:
+    """Show nobody how far it is."""
+
+
+async def backup(
+    source: Path, target: Path, *, now: int, files: FileBytes | None = None, progress: Progress = silent
+) -> Copy:
+    """Write a whole, checked copy of the database `source` to the new file `target`; return what is in it.
 
     The copy is the state at one moment; a running node goes on writing meanwhile.
+
+    Args:
+        files: where the encrypted files are; None leaves them out.
 
     Raises:
         RefusedError: `target` exists.
@@ -36,15 +61,25 @@ def backup(source: Path, target: Path, *, now: int) -> int:
     """
     refuse_existing(target)
     with copied(source, target.parent, now=now) as copy:
+        kept = Files() if files is None else await _pack(copy, files, now=now, progress=progress)
         size = copy.stat().st_size
         place(copy, target)
-    return size
+    return Copy(size_bytes=size, files=kept)
 
 
-def restore(source: Path, target: Path, *, now: int, folder: Path = migrations.FOLDER) -> MetaRow:
+async def restore(
+    source: Path,
+    target: Path,
+    *,
+    now: int,
+    files: FileBytes | None = None,
+    progress: Progress = silent,
+    folder: Path = migrations.FOLDER,
+) -> tuple[MetaRow, Files]:
     """Make the backup `source` the database `target` of a node that is not running; return its new meta row.
 
-    The row's `generation` has grown and `restored_at` is `now`, so that the node refuses what it may have forgotten.
+    With it what there is of files, which go to `files` unless that is None. The row's `generation` has grown and
+    `restored_at` is `now`, so that the node refuses what it may have forgotten.
 
     Raises:
         DirectoryInUseError: a node runs on the directory of `target`.
@@ -58,8 +93,9 @@ def restore(source: Path, target: Path, *, now: int, folder: Path = migrations.F
             refuse_existing(path)
         with copied(source, target.parent, now=now) as copy:
             meta = _mark(copy, now=now, folder=folder)
+            found = Files() if files is None else await _unpack(copy, files, now=now, progress=progress)
             place(copy, target)
-        return meta
+        return meta, found
     finally:
         lock.release()
 
@@ -137,6 +173,33 @@ def _mark(copy: Path, *, now: int, folder: Path) -> MetaRow:
     if found is None:
         raise UnverifiedError("the backup does not say what it is", code="damaged")
     return MetaRow(generation=found[0], created_at=found[1], restored_at=now)
+
+
+async def _pack(copy: Path, files: FileBytes, *, now: int, progress: Progress) -> Files:
+    """Add the bytes of files to a copy; one of a program that had none yet stays as it is."""
+    with _opened(copy, now=now) as rows:
+        if not await rows.query(_HAS_FILES):
+            return Files()
+        return await carry_files(Place(rows, files), FilePieces(rows), progress=progress)
+
+
+async def _unpack(copy: Path, files: FileBytes, *, now: int, progress: Progress) -> Files:
+    """Put the bytes of files where they belong, and out of the copy."""
+    with _opened(copy, now=now) as rows:
+        if not await rows.query(_HAS_FILES):
+            return Files()
+        pieces = FilePieces(rows)
+        found = await carry_files(Place(rows, pieces), files, progress=progress)
+        if names := await pieces.names():
+            await pieces.drop(names)
+            await rows.query("VACUUM")
+        return found
+
+
+@contextmanager
+def _opened(copy: Path, *, now: int) -> Iterator[FileRows]:
+    with closing(open_writer(copy)) as connection:
+        yield FileRows(connection, now=now)
 
 
 def place(copy: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """The bytes of encrypted files, one file each beside the database; what they are and how long stands in its rows.
 
-Rows are the truth: the sweep drops bytes without a row, and a row without bytes is a file that is gone, as
-after a restore. Backups hold none of them.
+Rows are the truth: the sweep drops bytes without a row, and a row without bytes is a file that is gone.
 """
 
 import asyncio
@@ -10,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from protocol.errors import MissingError, UnavailableError
 from protocol.ids import id_bytes
@@ -23,6 +22,41 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FLAGS: Final = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+class FileBytes(Protocol):
+    """Where the bytes of files stand. Raises, all methods: UnavailableError: it cannot be used at the moment."""
+
+    def name(self, blob: str) -> str:
+        """Return what `names` and `drop` call a blob."""
+        ...
+
+    async def check_room(self, size: int) -> None:
+        """Return if there is room for everything else beside `size` more bytes. Raises: DiskFullError."""
+        ...
+
+    async def write(self, blob: str, offset: int, data: bytes, *, last: bool) -> None:
+        """Store a portion; with `last` the whole file is durable.
+
+        Raises: MissingError: what stood before `offset` is gone, as after a crash; DiskFullError.
+        """
+        ...
+
+    async def read(self, blob: str, offset: int, count: int) -> bytes:
+        """Return at most `count` bytes from `offset` on. Raises: MissingError: the bytes are gone."""
+        ...
+
+    async def remove(self, blob: str) -> None:
+        """Remove the bytes of a blob, if there are any."""
+        ...
+
+    async def names(self) -> tuple[str, ...]:
+        """Return the names of everything that is kept."""
+        ...
+
+    async def drop(self, names: Iterable[str]) -> None:
+        """Remove what has these names."""
+        ...
+
+
 class BlobFiles:
     """The folder of one node; every method runs in a thread."""
 
@@ -31,6 +65,10 @@ class BlobFiles:
         self._folder: Final = folder
         self._least_free: Final = least_free_bytes
         self._now: Final = now
+
+    def name(self, blob: str) -> str:
+        """Return the name of a blob's file."""
+        return file_name(blob)
 
     async def check_room(self, size: int) -> None:
         """Return if the disk keeps enough room for everything else beside `size` more bytes. Raises: DiskFullError."""

@@ -25,6 +25,8 @@ PORTION: Final = 1000
 PORTION_BYTES: Final = 16 * 1024 * 1024
 #: Tables about the database itself, which are not carried over.
 OWN: Final = frozenset({"meta", "migration"})
+#: Bytes of files, which may stand elsewhere than in a database: see `node.store.file_copying`.
+FILES: Final = "blob_piece"
 
 #: Told how much is done, and of how much.
 Progress = Callable[[int, int], None]
@@ -49,8 +51,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Rows(Protocol):
-    """Rows of a database that nobody else changes meanwhile. Raises, all methods: MeshError: the database is away."""
+class Statements(Protocol):
+    """Asks a database, each time by itself. Raises, all methods: MeshError: the database is away."""
 
     async def query(self, text: str, values: Cells = ()) -> Sequence[Cells]:
         """Return the rows of a question in the SQL that both databases share."""
@@ -60,6 +62,10 @@ class Rows(Protocol):
         """Run one statement, durably."""
         ...
 
+
+class Rows(Statements, Protocol):
+    """Rows of a database that nobody else changes meanwhile. Raises, all methods: MeshError: the database is away."""
+
     async def append(self, table: Table, rows: Sequence[Cells]) -> None:
         """Add `rows`, durably, all or none."""
         ...
@@ -67,12 +73,12 @@ class Rows(Protocol):
 
 @cache
 def tables() -> tuple[Table, ...]:
-    """Return the tables of a node in the schema of this program, but for those about the database itself."""
+    """Return the tables of a node in the schema of this program, but for those about the database and for files."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrations.migrate(connection, now=0)
         named = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
         names = [name for (name,) in connection.execute(named)]
-        return tuple(_table(connection, name) for name in names if name not in OWN)
+        return tuple(_table(connection, name) for name in names if name not in {*OWN, FILES})
 
 
 def _table(connection: sqlite3.Connection, name: str) -> Table:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 from node.rows import MetaRow
 from protocol.errors import UnverifiedError
 
-from .backup import copied, passing_file, place, refuse_existing
+from .backup import Copy, copied, passing_file, place, refuse_existing
 from .copying import Progress, carry
 from .errors import MovedError
+from .file_copying import Files, Place, carry_files
 from .file_rows import FileRows
 from .moving import fill, mark, meta_of
+from .pieces import FilePieces
 from .places import database_rows, open_current
 
 if TYPE_CHECKING:
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
-async def back_up(server: "Server", target: Path, *, now: int, progress: Progress) -> int:
-    """Write all rows to the new file `target`; return its size in bytes.
+async def back_up(server: "Server", target: Path, *, files: bool, now: int, progress: Progress) -> Copy:
+    """Write all rows to the new file `target`, with `files` the bytes of encrypted files too; return what is in it.
 
     The copy is the state at one moment; a running node goes on writing meanwhile.
 
@@ -48,17 +50,22 @@ async def back_up(server: "Server", target: Path, *, now: int, progress: Progres
             with closing(open_current(copy, now=now)) as connection:
                 file = FileRows(connection, now=now)
                 await carry(rows, file, progress=progress)
+                kept = Files()
+                if files:
+                    kept = await carry_files(Place(rows, FilePieces(rows)), FilePieces(file), progress=progress)
                 await mark(file, meta)
         size = copy.stat().st_size
         place(copy, target)
-    return size
+    return Copy(size_bytes=size, files=kept)
 
 
-async def bring_back(source: Path, server: "Server", folder: Path, *, now: int, progress: Progress) -> MetaRow:
+async def bring_back(
+    source: Path, server: "Server", folder: Path, *, now: int, progress: Progress
+) -> tuple[MetaRow, Files]:
     """Fill an empty schema with the backup `source`, of a node that is not running; return its new meta row.
 
-    As with `node.store.backup.restore`, `generation` has grown and `restored_at` is `now`. What broke off goes on when
-    it is called again.
+    With it what there is of files. As with `node.store.backup.restore`, `generation` has grown and `restored_at` is
+    `now`. What broke off goes on when it is called again.
 
     Args:
         folder: of the node; a checked copy of the backup lies there meanwhile.
@@ -79,5 +86,6 @@ async def bring_back(source: Path, server: "Server", folder: Path, *, now: int, 
         becomes = MetaRow(generation=meta.generation + 1, created_at=meta.created_at, restored_at=now)
         async with database_rows(server, now=now) as rows:
             await fill(file, rows, becomes, progress=progress)
+            files = await carry_files(Place(file, FilePieces(file)), FilePieces(rows), progress=progress)
             await mark(rows, becomes)
-    return becomes
+    return becomes, files

@@ -7,6 +7,7 @@ two nodes with the same keys.
 
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from node.rows import MetaRow
@@ -14,6 +15,7 @@ from protocol.errors import RefusedError
 
 from .copying import Content, Progress, Rows, carry
 from .errors import MovedError
+from .file_copying import Files, Place, carry_files
 
 _META: Final = "SELECT generation, created_at, restored_at FROM meta"
 _MARK: Final = (
@@ -39,7 +41,14 @@ async def mark(rows: Rows, meta: MetaRow) -> None:
     await rows.change(_MARK, (meta.generation, meta.created_at, meta.restored_at))
 
 
-async def move(source: Rows, target: Rows, *, progress: Progress) -> tuple[Content, ...]:
+class Moved(msgspec.Struct, frozen=True):
+    """What is at the new place."""
+
+    contents: tuple[Content, ...]
+    files: Files
+
+
+async def move(source: Place, target: Place, *, progress: Progress) -> Moved:
     """Move everything from `source` to `target` and return what is there now; a move that broke off goes on.
 
     Raises:
@@ -47,16 +56,18 @@ async def move(source: Rows, target: Rows, *, progress: Progress) -> tuple[Conte
         RefusedError: `source` holds no node's rows, or `target` holds others.
         UnverifiedError: what arrived differs.
     """
-    left = await meta_of(source)
+    left = await meta_of(source.rows)
     if left is None:
         raise RefusedError("there are no rows to move: the node has never been started here", code="empty")
     becomes = replace(left, generation=abs(left.generation))
-    if left.generation < 0 and not await _is_filling(target, becomes):
+    if left.generation < 0 and not await _is_filling(target.rows, becomes):
         raise MovedError
-    contents = await fill(source, target, becomes, progress=progress)
-    await mark(source, replace(left, generation=-becomes.generation))  # first: from here on nobody uses it again
-    await mark(target, becomes)
-    return contents
+    contents = await fill(source.rows, target.rows, becomes, progress=progress)
+    files = await carry_files(source, target.files, progress=progress)
+    left = replace(left, generation=-becomes.generation)
+    await mark(source.rows, left)  # first: from here on nobody uses it again
+    await mark(target.rows, becomes)
+    return Moved(contents, files)
 
 
 async def fill(source: Rows, target: Rows, becomes: MetaRow, *, progress: Progress) -> tuple[Content, ...]:

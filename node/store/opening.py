@@ -1,19 +1,23 @@
 """Opens the store that the settings name: the embedded file, or a PostgreSQL database."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from federation.ports import Clock, Store
 from node.keyfiles import read_private
 from node.sections import StoreSection
 from protocol.errors import RefusedError
 
+from .blobs import BlobFiles, FileBytes
+from .pieces import FilePieces
 from .sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from .postgres.connection import Server
+
+BLOB_FOLDER: Final = "blobs"
 
 
 class NodeStore(Store, Protocol):
@@ -56,6 +60,28 @@ async def open_store(directory: Path, settings: StoreSection, *, clock: Clock) -
     path.parent.mkdir(mode=0o700, exist_ok=True)
     async with SqliteStore.open(path, clock=clock, window_s=window_s) as file:
         yield file
+
+
+@asynccontextmanager
+async def open_files(directory: Path, settings: StoreSection, *, clock: Clock) -> AsyncIterator[FileBytes]:
+    """Yield where the bytes of encrypted files stand: beside the file of rows, or in the database with them.
+
+    Raises: RefusedError: the driver or the password file of the database is missing.
+    """
+    if settings.url:
+        server = database(directory, settings)
+        from .postgres.spare import Spare
+
+        async with Spare(server, clock=clock) as spare:
+            yield FilePieces(spare)
+        return
+    yield folder_of(directory, settings, now=clock.now)
+
+
+def folder_of(directory: Path, settings: StoreSection, *, now: Callable[[], int]) -> BlobFiles:
+    """Return the folder of encrypted files beside the file of rows."""
+    folder = (directory / settings.path).parent / BLOB_FOLDER
+    return BlobFiles(folder, least_free_bytes=settings.least_free_mib * 2**20, now=now)
 
 
 async def wait_for_turn(directory: Path, settings: StoreSection, *, clock: Clock) -> None:

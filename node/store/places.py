@@ -11,10 +11,11 @@ from protocol.errors import UnavailableError
 
 from . import migrations
 from .connection import DirectoryLock, open_writer
-from .copying import Rows
 from .errors import raise_explained
+from .file_copying import Place
 from .file_rows import FileRows
-from .opening import database
+from .opening import database, folder_of
+from .pieces import FilePieces
 
 if TYPE_CHECKING:
     from .postgres.connection import Server
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def rows_of(directory: Path, settings: StoreSection, *, now: int) -> AsyncIterator[Rows]:
-    """Yield the rows of the node in `directory`. Raises: MeshError: they cannot be used, or a node uses them."""
+async def place_of(directory: Path, settings: StoreSection, *, now: int) -> AsyncIterator[Place]:
+    """Yield what the node in `directory` keeps. Raises: MeshError: it cannot be used, or a node uses it."""
     if settings.url:
         async with database_rows(database(directory, settings), now=now) as rows:
-            yield rows
+            yield Place(rows, FilePieces(rows))
     else:
         async with file_rows(directory / settings.path, now=now) as file:
-            yield file
+            yield Place(file, folder_of(directory, settings, now=lambda: now))
 
 
 @asynccontextmanager

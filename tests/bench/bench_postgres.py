@@ -16,7 +16,7 @@ from node.sections import StoreSection
 from node.store.copying import tables
 from node.store.moving import move
 from node.store.opening import open_store
-from node.store.places import rows_of
+from node.store.places import place_of
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from tests.postgres import Cluster, own_cluster
@@ -114,11 +114,11 @@ async def carry_over(cluster: Cluster, directory: Path) -> tuple[float, float]:
     async with open_store(directory, places[0], clock=SystemClock()) as store, store.write() as tx:
         await tx.insert(*rows)
     start = time.perf_counter()
-    async with rows_of(directory, places[0], now=0) as source, rows_of(directory, places[1], now=0) as target:
+    async with place_of(directory, places[0], now=0) as source, place_of(directory, places[1], now=0) as target:
         await move(source, target, progress=lambda *_: None)
     moved_s = time.perf_counter() - start
     table = next(table for table in tables() if table.name == "safe")
-    async with rows_of(directory, StoreSection(url=await cluster.fresh()), now=0) as target:
+    async with place_of(directory, StoreSection(url=await cluster.fresh()), now=0) as target:
         start = time.perf_counter()
-        await target.append(table, [msgspec.structs.astuple(row) for row in rows])
+        await target.rows.append(table, [msgspec.structs.astuple(row) for row in rows])
         return MOVED / moved_s, MOVED / (time.perf_counter() - start)

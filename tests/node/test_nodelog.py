@@ -241,12 +241,12 @@ async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tm
         await made.node.log.announce()
         await made.node.log.sequencer.sequence()
         directory, config = made.node.base.directory, made.node.base.config
-        backup(directory / config.store.path, tmp_path / "copy.db", now=1)
+        await backup(directory / config.store.path, tmp_path / "copy.db", now=1)
         await made.node.log.periods.end()
         lost = await made.node.log.sequencer.sequence()
     for name in ("", "-wal", "-shm"):
         (directory / f"{config.store.path}{name}").unlink(missing_ok=True)
-    restore(tmp_path / "copy.db", directory / config.store.path, now=2)
+    await restore(tmp_path / "copy.db", directory / config.store.path, now=2)
     config = configuration.parse((directory / "mentormesh.toml").read_text(), {})
     async with open_node(directory, config, clock=SteppedClock(), entropy=SeededEntropy(2)) as node:
         await node.log.periods.end()

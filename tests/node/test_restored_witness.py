@@ -28,7 +28,7 @@ async def set_back(directory: Path) -> tuple[str, str]:
     copy = directory / "old.db"
     async with opened(directory, 3) as node:
         database = directory / node.base.config.store.path
-        backup(database, copy, now=1)
+        await backup(database, copy, now=1)
     (directory / "mentormesh.toml").write_text(
         (directory / "mentormesh.toml").read_text().replace("Aurora Freight", "Aurora Lost")
     )
@@ -39,7 +39,7 @@ async def set_back(directory: Path) -> tuple[str, str]:
     )
     for each in database.parent.glob(f"{database.name}*"):
         each.unlink()
-    restore(copy, database, now=2)
+    await restore(copy, database, now=2)
     return shown, load_keys(directory).witness.public.text
 
 

@@ -288,7 +288,7 @@ async def snapshot(node: Node) -> Path:
     """Return a copy of the database as it is, as a snapshot of the machine would hold it."""
     path = node.base.directory / node.base.config.store.path
     copy = node.base.directory / "snapshot.db"
-    backup(path, copy, now=1)
+    await backup(path, copy, now=1)
     return copy
 
 

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from federation.ports import Row
-from node.rows import MetaRow, SafeRow
+from node.rows import BlobPieceRow, BlobRow, MetaRow, SafeRow
 from node.sections import StoreSection
 from node.store import copying
 from node.store.copying import Content, tables
@@ -17,8 +17,9 @@ from node.store.database_backup import back_up, bring_back
 from node.store.errors import DatabaseInUseError, MovedError
 from node.store.moving import move
 from node.store.opening import NodeStore, open_store
-from node.store.places import rows_of
+from node.store.places import place_of
 from node.store.postgres.connection import Server
+from protocol.encoding import b64
 from protocol.errors import RefusedError, UnverifiedError
 from tests.cli.test_operator_commands import INIT, run, said
 from tests.contracts.test_every_table import KINDS, Player
@@ -43,7 +44,8 @@ def silent(done: int, total: int) -> None:
 
 
 def sample_rows() -> list[Row]:
-    rows: list[Row] = [Player(kind).row() for kind in KINDS]
+    rows: list[Row] = [Player(kind).row() for kind in KINDS if kind not in {BlobRow, BlobPieceRow}]
+    rows.append(BlobRow(blob=b64(bytes(16)), thread="", side="", label="", peer="", size=1, expires_at=0))
     rows += [SafeRow(member=name, name="archive", version=1, data=b"\0" * 999, stored_on=0) for name in NAMES]
     return rows
 
@@ -75,8 +77,8 @@ async def moved(directory: Path, here: StoreSection, there: StoreSection, *, sto
         if done >= stop_at >= 0:
             raise ConnectionResetError
 
-    async with rows_of(directory, here, now=NOW) as source, rows_of(directory, there, now=NOW) as target:
-        return await move(source, target, progress=watch)
+    async with place_of(directory, here, now=NOW) as source, place_of(directory, there, now=NOW) as target:
+        return (await move(source, target, progress=watch)).contents
 
 
 async def test_all_rows_move_into_a_database_and_back(
@@ -131,8 +133,8 @@ async def test_a_move_that_broke_off_between_the_two_last_marks_is_finished(
 ) -> None:
     with pytest.raises(ConnectionResetError):
         await moved(tmp_path, FILE, there, stop_at=1)
-    async with rows_of(tmp_path, FILE, now=NOW) as source:
-        await source.change("UPDATE meta SET generation = ?", (-1,))
+    async with place_of(tmp_path, FILE, now=NOW) as source:
+        await source.rows.change("UPDATE meta SET generation = ?", (-1,))
     await moved(tmp_path, FILE, there)
     async with open_store(tmp_path, there, clock=SteppedClock()) as store:
         assert await held(store) == rows
@@ -174,8 +176,8 @@ async def test_large_rows_make_small_portions(tmp_path: Path, monkeypatch: pytes
     async with open_store(tmp_path, FILE, clock=SteppedClock()) as store:
         await fill(store)
     safe = next(table for table in tables() if table.name == "safe")
-    async with rows_of(tmp_path, FILE, now=NOW) as rows:
-        portions = [portion async for portion in copying._portions(rows, safe, after=None)]
+    async with place_of(tmp_path, FILE, now=NOW) as place:
+        portions = [portion async for portion in copying._portions(place.rows, safe, after=None)]
     assert sum(map(len, portions)) == len(NAMES) + 1
     assert {len(portion) for portion in portions[:-1]} == {3}
 
@@ -205,11 +207,11 @@ async def test_a_backup_is_taken_while_the_node_writes_and_comes_back_anywhere(
 
     writer = asyncio.create_task(write())
     copy = tmp_path / "copy.db"
-    assert await back_up(server, copy, now=NOW, progress=silent) == copy.stat().st_size
+    assert (await back_up(server, copy, files=True, now=NOW, progress=silent)).size_bytes == copy.stat().st_size
     writing = False
     await writer
     with pytest.raises(RefusedError, match="exists already"):
-        await back_up(server, copy, now=NOW, progress=silent)
+        await back_up(server, copy, files=True, now=NOW, progress=silent)
     elsewhere = StoreSection(url=await postgres.fresh())
     await bring_back(copy, Server(url=elsewhere.url), tmp_path, now=NOW, progress=silent)
     async with open_store(tmp_path, elsewhere, clock=SteppedClock()) as store:
