@@ -8,8 +8,10 @@ import click
 import msgspec
 
 from cli.client.blocks import DECLINING
+from cli.client.gaps import missing
 from cli.client.person import Person
 from cli.client.pins import name_of
+from cli.client.records import ThreadRecord
 from cli.client.render import requested_lines, review_lines, shortlist_lines, thread_line
 from cli.client.views import Agreed, Event, Exhausted, Proposal, Requested, Secured, Shortlist
 from node.matching.typeahead import Suggestion
@@ -23,6 +25,17 @@ from .person_access import Terminal, follow, numbered, person_command, thread_na
 
 MOST_CHARACTERS: Final = 600
 FIND: Final = "`mentormesh ask` with a few words finds one"
+
+
+class ThreadView(msgspec.Struct, frozen=True, kw_only=True):
+    """One request or session; at `missing` places of it something was said that never arrived."""
+
+    thread: str
+    role: str
+    peer: str
+    state: str
+    reason: str
+    missing: int = 0
 
 
 def parse_time(text: str) -> int:
@@ -276,14 +289,25 @@ async def threads(me: Person, terminal: Terminal, *, stay: bool) -> None:
         terminal.event(event)
     state = me.state
     shown = [one for one in state.threads.values() if one.state not in {"REQUESTED", "OFFERED", DECLINING} or one.ref]
-    views = [
-        {"thread": one.thread, "role": one.role, "peer": one.peer, "state": one.state, "reason": one.reason}
-        for one in sorted(shown, key=lambda one: one.updated_at)
+    views = [_thread(me, one) for one in sorted(shown, key=lambda one: one.updated_at)]
+    lines = [
+        thread_line(state.threads[one.thread], name_of(state, one.peer), terminal.language, missing=one.missing)
+        for one in views
     ]
-    lines = [thread_line(state.threads[one["thread"]], name_of(state, one["peer"]), terminal.language) for one in views]
     terminal.result(views, lines or ["There is no request yet."])
     if stay:
         await follow(me, terminal)
+
+
+def _thread(me: Person, one: ThreadRecord) -> ThreadView:
+    return ThreadView(
+        thread=one.thread,
+        role=one.role,
+        peer=one.peer,
+        state=one.state,
+        reason=one.reason,
+        missing=missing(me.state.sessions.get(one.thread), now=me.now()),
+    )
 
 
 @click.command()

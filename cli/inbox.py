@@ -6,6 +6,7 @@ import click
 
 from cli.client.person import Person
 from cli.client.render import waiting_lines
+from cli.client.render_cautions import gap_lines
 from cli.client.views import Arrived
 from protocol.bodies import DeclineReason
 from protocol.errors import MissingError, RefusedError
@@ -28,6 +29,8 @@ async def inbox(me: Person, terminal: Terminal, *, stay: bool) -> None:
     for one in waiting:
         lines += [*waiting_lines(one, labels.get(one.topic, one.topic), terminal.language), ""]
     terminal.result(waiting, lines or ["No request waits for your answer."])
+    for sentence in gap_lines(me.state, terminal.language, now=me.now()):
+        terminal.warn(sentence)
     if stay:
         await follow(me, terminal)
 

@@ -1,6 +1,6 @@
 """`mentormesh session report` and `reports`: report messages of the other person, and see what became of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, get_args
@@ -21,6 +21,11 @@ from .session import session
 __all__ = ["files", "session"]
 
 _SHORT: Final = 8
+REFUSALS: Final[Mapping[str, str]] = {
+    "no-report-contact": "nobody reads reports there",
+    "conflict": "their node has another report of this name: report again",
+    "unreachable": "their node could not be reached for weeks: write it to a file with --to, and hand that to somebody",
+}
 
 
 @session.command()
@@ -68,7 +73,7 @@ async def report(
 async def reports(me: Person, terminal: Terminal) -> None:
     """Show what became of your reports."""
     found = await me.reports.reports()
-    rows = [(one.report[:_SHORT], one.thread[:_SHORT], one.to, _standing(one)) for one in found]
+    rows = [(one.report[:_SHORT], one.thread[:_SHORT], one.to, standing_of(one)) for one in found]
     terminal.table(found, ("report", "thread", "to", "state"), rows, empty="You have reported nothing.")
 
 
@@ -82,7 +87,7 @@ async def _hand_in(me: Person, terminal: Terminal, made: Report, *, yes: bool) -
         raise RefusedError("neither organization names a contact for reports: write it to a file with --to")
     _agree(terminal, "Send it?", yes=yes)
     done = await me.reports.hand_in(made)
-    terminal.result(done, [f"{one.to}: {_standing(one)}" for one in done])
+    terminal.result(done, [f"{one.to}: {standing_of(one)}" for one in done])
 
 
 def _reader_lines(readers: tuple[Reader, ...]) -> Iterator[str]:
@@ -93,7 +98,8 @@ def _reader_lines(readers: tuple[Reader, ...]) -> Iterator[str]:
             yield f"Sealed for {reader.contact.name} ({reader.contact.mail}) at {reader.entity}; no node can read it."
 
 
-def _standing(one: Reported) -> str:
+def standing_of(one: Reported) -> str:
+    """Return in words how a report stands."""
     due = time_line(one.due_at) if one.due_at is not None else ""
     match one.standing:
         case "waiting":
@@ -105,7 +111,7 @@ def _standing(one: Reported) -> str:
         case "overdue":
             return f"overdue since {due}: " + ("nobody answered" if one.received_at else "it has not arrived")
         case "refused":
-            return "not taken: nobody reads reports there"
+            return f"not taken: {REFUSALS.get(one.refused, f'their node refuses it ({one.refused})')}"
         case "closed":
             return f"closed: {one.outcome}"
 

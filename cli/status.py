@@ -30,7 +30,6 @@ async def status(node: NodeAccess, output: Output) -> None:
             f"job {job.job}: {job.state}{f', failed {job.failures} times' if job.failures else ''}"
             for job in found.jobs
         ),
-        *(f"look at {alert.about}: {alert.detail}; {alert.fix}" for alert in found.alerts),
     ]
     lines += [f"LOOK: {alert.about}: {alert.detail} ({alert.fix})" for alert in found.alerts]
     output.result(Shown(runs=node.runs, status=found), lines)

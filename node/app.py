@@ -104,13 +104,14 @@ class Node:
             check_log=self.log.sequencer.check_whole,
         )
         self.log.connect(self.peering.reissue)
+        self._reports: Final = ReportOperations(self.handshakes.reports)
         self.operations: Final = Operations(
             (
                 *status.operations(),
                 *self.people.operations.operations(),
                 *self.peering.operations.operations(),
                 *ErasureOperations(base.store).operations(),
-                *ReportOperations(self.handshakes.reports).operations(),
+                *self._reports.operations(),
                 *self.consortia.operations.operations(),
                 *OfferOperations(base.store, self.catalog.offers).operations(),
                 *vocabulary.operations(),
@@ -166,7 +167,12 @@ class Node:
         self.directories.attesting.wake()
 
     async def _alerts(self) -> tuple[Alert, ...]:
-        return (*await self.keys.alerts(), *await self.witnessing.alerts(), *await self.consortia.alerts())
+        return (
+            *await self.keys.alerts(),
+            *await self.witnessing.alerts(),
+            *await self.consortia.alerts(),
+            *await self._reports.alerts(),
+        )
 
     def start_jobs(self) -> None:
         """Start all background work; `base.jobs.stop` ends it."""

@@ -12,6 +12,11 @@ from .epochs import PATIENCE_S
 from .records import SessionRecord
 
 
+def missing(session: SessionRecord | None, *, now: int) -> int:
+    """Return at how many places something is missing that was said, in a session that goes on here."""
+    return len(gaps_before(session, now=now)) if session is not None else 0
+
+
 def gaps_before(session: SessionRecord, *, now: int) -> frozenset[str]:
     """Return the ids of the frames right before which something of the same device is missing for long enough.
 

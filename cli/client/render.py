@@ -48,6 +48,7 @@ from .words import (
     NOS,
     REASONS,
     ROLES,
+    SAYINGS,
     STATES,
     somebody,
     time_line,
@@ -208,12 +209,13 @@ def waiting_lines(request: Waiting, topic: str, language: str) -> list[str]:
     ]
 
 
-def thread_line(record: ThreadRecord, org: str, language: str) -> str:
-    """Return one thread in a line."""
+def thread_line(record: ThreadRecord, org: str, language: str, *, missing: int = 0) -> str:
+    """Return one thread in a line; `missing` says at how many places something never arrived."""
     why = f" ({word(NOS, record.reason, language)})" if record.reason else ""
     when = f" · {time_line(record.slot, record.length, language)}" if record.slot else ""
     role = word(ROLES, record.role, language)
-    return f"{record.thread}  {org} · {role} · {word(STATES, record.state, language)}{why}{when}"
+    gap = f" · {word(SAYINGS, 'missing', language)}" if missing else ""
+    return f"{record.thread}  {org} · {role} · {word(STATES, record.state, language)}{why}{when}{gap}"
 
 
 def line_of(line: Line, name: str, language: str) -> str:

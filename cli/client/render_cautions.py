@@ -3,8 +3,10 @@
 Source: docs/protocol/45-sessions.md §7.
 """
 
+from .gaps import missing
+from .state import ClientState
 from .views import SessionView
-from .words import time_line
+from .words import SAYINGS, time_line, word
 
 
 def fork_lines(view: SessionView, language: str) -> list[str]:
@@ -15,3 +17,12 @@ def fork_lines(view: SessionView, language: str) -> list[str]:
     if language.startswith("de"):
         return [f"WARNUNG: Von dieser Sitzung gibt es zwei Geschichten (bemerkt {when}). Schreibt hier nichts mehr."]
     return [f"WARNING: there are two histories of this session (seen {when}). Say nothing more here."]
+
+
+def gap_lines(state: ClientState, language: str, *, now: int) -> list[str]:
+    """Return a sentence for each open session in which something that was said never arrived."""
+    return [
+        f"{session.name or state.thread(thread).peer} ({thread[:8]}): {word(SAYINGS, 'missing', language)}"
+        for thread, session in state.sessions.items()
+        if missing(session, now=now)
+    ]

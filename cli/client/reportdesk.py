@@ -45,6 +45,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     due_at: int | None = None
     closed_at: int | None = None
     outcome: Outcome | None = None
+    #: Why nobody takes it, as a code.
+    refused: str = ""
 
 
 class ReportDesk:
@@ -125,7 +127,14 @@ def _merged(record: ReportRecord | None, view: ReportView | None, now: int) -> R
     if view is None:
         assert record is not None, "a report is known here or at the node"
         standing: Standing = "waiting" if record.item else "refused" if record.refused else "sent"
-        return Reported(report=record.report, thread=record.thread, to=record.to, standing=standing, at=record.at)
+        return Reported(
+            report=record.report,
+            thread=record.thread,
+            to=record.to,
+            standing=standing,
+            at=record.at,
+            refused=record.refused,
+        )
     return Reported(
         report=view.report,
         thread=record.thread if record else "",
@@ -136,6 +145,7 @@ def _merged(record: ReportRecord | None, view: ReportView | None, now: int) -> R
         due_at=view.due_at,
         closed_at=view.closed_at,
         outcome=view.outcome,
+        refused=view.refused,
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from node.operations import Command, Operation
 from node.rows import ReportRow
+from node.status import Alert
 from protocol.errors import MissingError, RefusedError
 from protocol.ids import Entity, RandomId, Seconds
 from protocol.reportitems import Outcome
@@ -82,6 +83,15 @@ class ReportOperations:
                 run=self.close,
             ),
         )
+
+    async def alerts(self) -> tuple[Alert, ...]:
+        """Return what an administrator should look at."""
+        count = await self._reports.overdue()
+        if not count:
+            return ()
+        what = "a report for the contact here was" if count == 1 else f"{count} reports for the contact here were"
+        fix = "`mentormesh report list`; ask the contact, then `mentormesh report close`"
+        return (Alert(about="reports", detail=f"{what} not answered in time", fix=fix),)
 
     async def list(self, _command: ListReports) -> tuple[ReportInfo, ...]:
         """Return all reports, the oldest first."""

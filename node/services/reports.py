@@ -15,7 +15,15 @@ from federation.ports import Clock, Entropy, Reader, Store, Writer, above, at_mo
 from federation.waiting import sleep_or_wake
 from node.rows import ReportRow
 from protocol.encoding import decode
-from protocol.errors import ConflictError, LimitError, MalformedError, MeshError, MissingError, RefusedError
+from protocol.errors import (
+    ConflictError,
+    LimitError,
+    MalformedError,
+    MeshError,
+    MissingError,
+    RefusedError,
+    UnavailableError,
+)
 from protocol.ids import ID_BYTES, Entity, RandomId, Seconds
 from protocol.reportitems import LONGEST_DAYS, Outcome, ReportState, SealedReport, parse_sealed
 
@@ -45,7 +53,12 @@ PEER_AT_ONCE: Final = 8
 LOOK_EVERY_S: Final = 60.0
 ASK_EVERY_S: Final = 900
 FIRST_RETRY_S: Final = 30
-LONGEST_RETRY_S: Final = 3_600
+LONGEST_RETRY_S: Final = 6 * 3_600
+#: A peer that refuses a report for so long, or cannot be reached for so long, is not asked to take it any more.
+REFUSED_FOR_S: Final = 7 * DAY_S
+AWAY_FOR_S: Final = LONGEST_DAYS * DAY_S
+#: What a reporter is told in place of a peer's code when the peer was never there.
+UNREACHABLE: Final = "unreachable"
 MAX_ANSWER: Final = 4_096
 #: Refusals after which bringing the report again is useless.
 FINAL_CODES: Final = frozenset({"no-report-contact", "conflict"})
@@ -203,15 +216,17 @@ class Reports:
         try:
             answer = await self._ask(row)
         except MeshError as error:
-            if row.received_at is None and isinstance(error, RefusedError) and error.code in FINAL_CODES:
-                return replace(row, item=b"", refused=error.code, next_at=None)
             if row.received_at is not None and isinstance(error, MissingError):
                 return replace(row, next_at=None)  # erased there: there is no answer to come
+            if row.received_at is None and (ended := _given_up(row, error, now)):
+                return replace(row, item=b"", refused=ended, next_at=None)
             pause = min(LONGEST_RETRY_S, max(FIRST_RETRY_S, now - row.made_at))
             return replace(row, next_at=now + pause)
         # A peer may give itself less time than the longest, and no more.
         due_at = min(answer.due_at, row.made_at + LONGEST_DAYS * DAY_S)
-        row = replace(row, item=b"", received_at=row.received_at or now, due_at=due_at, next_at=now + ASK_EVERY_S)
+        received_at = row.received_at or now
+        pause = min(LONGEST_RETRY_S, max(ASK_EVERY_S, (now - received_at) // 20))
+        row = replace(row, item=b"", received_at=received_at, due_at=due_at, next_at=now + pause)
         return _closed(row, answer.outcome, now) if answer.outcome else row
 
     async def _ask(self, row: ReportRow) -> ReportState:
@@ -235,6 +250,13 @@ class Reports:
                 found += [replace(row, item=b"") for row in rows if row.target == self._own]
                 place = rows[-1].source, rows[-1].report
         return tuple(sorted(found, key=lambda row: row.made_at))
+
+    async def overdue(self) -> int:
+        """Return how many reports for the contact here were not answered in time."""
+        async with self._store.read() as reader:
+            return await reader.count(
+                ReportRow, where(target=self._own, outcome=""), at_most("due_at", self._clock.now())
+            )
 
     async def item(self, row: ReportRow) -> bytes:
         """Return what a report says, sealed. Raises: MissingError: gone meanwhile."""
@@ -298,6 +320,16 @@ async def _after(reader: Reader, source: str, report: str) -> list[ReportRow]:
     of_source = where(source=source), above("report", report)
     rows = await reader.find(ReportRow, *of_source, order="report", limit=PAGE)
     return rows or await reader.find(ReportRow, above("source", source), order="source", limit=1)
+
+
+def _given_up(row: ReportRow, error: MeshError, now: int) -> str:
+    """Return why a report is not brought again; empty while it is."""
+    if isinstance(error, RefusedError) and error.code in FINAL_CODES:
+        return error.code
+    away = isinstance(error, UnavailableError | LimitError)
+    if now - row.made_at < (AWAY_FOR_S if away else REFUSED_FOR_S):
+        return ""
+    return UNREACHABLE if isinstance(error, UnavailableError) else error.code
 
 
 async def _require_few(tx: Reader, now: int, most: int, **whose: str) -> None:

@@ -3,6 +3,9 @@
 from msgspec.structs import replace
 
 from cli.client.epochs import PATIENCE_S, too_old
+from cli.client.gaps import missing
+from cli.client.render import thread_line
+from cli.client.render_cautions import gap_lines
 from cli.client.session import view
 from protocol.e2ee.frames import Frame
 from protocol.encoding import decode, encode
@@ -29,6 +32,28 @@ def test_what_a_hub_leaves_out_is_shown_at_its_place() -> None:
     missing = "(something that was said is missing here: it never arrived)"
     assert kinds(pair) == [("missing", missing), ("chat", "after it")]
     assert kinds(pair, language="de")[0][1] == "(hier fehlt etwas, das gesagt wurde: es kam nie an)"
+
+
+def test_a_list_of_sessions_says_where_something_is_missing() -> None:
+    pair = opened()
+    said(pair, "left out", by_mentor=True)
+    deliver(pair, [said(pair, "after it", by_mentor=True)], to=(False,))
+
+    def listed(language: str) -> tuple[int, str, list[str]]:
+        count = missing(pair.mentee.sessions[pair.thread], now=pair.now)
+        line = thread_line(pair.record(), "Cobalt", language, missing=count)
+        return count, line, gap_lines(pair.mentee, language, now=pair.now)
+
+    assert listed("en")[0] == 0
+    assert "missing" not in listed("en")[1]
+    assert listed("en")[2] == []
+    pair.now += PATIENCE_S
+    count, line, (sentence,) = listed("en")
+    assert count == 1
+    assert "missing here: it never arrived" in line
+    assert f"({pair.thread[:8]}): (something that was said is missing here" in sentence
+    assert "es kam nie an" in listed("de")[1]
+    assert missing(None, now=pair.now) == 0  # a session that is over
 
 
 def test_what_is_left_out_from_the_first_word_on_is_shown() -> None:

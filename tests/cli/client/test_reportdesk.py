@@ -16,6 +16,7 @@ from cli.client.core import fresh_id
 from cli.client.person import Person
 from cli.client.reportdesk import Reported
 from cli.main import main
+from cli.reports import standing_of
 from federation.ports import Writer, where
 from node.rows import MemberRow, ReportRow
 from node.services import reports as service
@@ -24,7 +25,15 @@ from node.services.reports import LONGEST_KEPT_DAYS, REPORTS_PATH, Reports
 from protocol.e2ee.reports import Report
 from protocol.e2ee.sealedreports import ReportKey, seal_report
 from protocol.encoding import b64, encode, sha256
-from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError
+from protocol.errors import (
+    ConflictError,
+    LimitError,
+    MalformedError,
+    MeshError,
+    MissingError,
+    RefusedError,
+    UnavailableError,
+)
 from protocol.reportitems import LONGEST_DAYS, ReportContact, ReportState, parse_sealed
 from tests.cli.direct import reach
 
@@ -329,6 +338,80 @@ async def test_an_answer_that_lies_neither_ends_the_wait_nor_puts_it_off_for_eve
         desk._peers = honest  # type: ignore[misc]
     assert after.received_at is not None
     assert after.due_at == row.made_at + LONGEST_DAYS * DAY_S
+
+
+async def test_a_peer_that_refuses_or_is_away_is_not_asked_for_ever_and_the_reporter_reads_why(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: dict[str, MeshError] = {
+        "policy": RefusedError("not now", code="policy"),
+        "malformed": MalformedError("not understood"),
+        "unreachable": UnavailableError("away"),
+    }
+    desk = town.reports(town.cobalt)
+    now = desk._clock.now()
+
+    async def pauses(error: MeshError, *, days: int) -> tuple[list[int], str]:
+        """Return how long it waited each time until it gave up, and what its reporter is told."""
+
+        async def fails(*_args: object) -> bytes:
+            raise error
+
+        monkeypatch.setattr(desk._peers, "post", fails)
+        row = desk._row(parse_sealed(item(town, to=town.aurora)), b"x", now)
+        waited, at = list[int](), now
+        while row.next_at is not None:
+            at = row.next_at
+            monkeypatch.setattr(desk, "_clock", Stepped(at))
+            row = await desk._told(row)
+            waited += [row.next_at - at] if row.next_at is not None else []
+        assert days * DAY_S <= at - now < days * DAY_S + service.LONGEST_RETRY_S
+        assert row.item == b""
+        return waited, row.refused
+
+    for code, error in errors.items():
+        waited, told = await pauses(error, days=60 if code == "unreachable" else 7)
+        assert told == code
+        assert waited[0] == service.FIRST_RETRY_S
+        assert waited == sorted(waited)
+        assert len(waited) < 300
+    assert "could not be reached for weeks" in standing_of(refused("unreachable"))
+    assert "refuses it (policy)" in standing_of(refused("policy"))
+    assert "nobody reads reports there" in standing_of(refused("no-report-contact"))
+
+
+class Stepped:
+    """A clock that stands."""
+
+    def __init__(self, at: int) -> None:
+        self._at: Final = at
+
+    def now(self) -> int:
+        return self._at
+
+
+def refused(code: str) -> Reported:
+    return Reported(report="r", thread="t", to="https://x.example", standing="refused", at=1, refused=code)
+
+
+async def test_an_operator_is_told_of_reports_that_nobody_answered_in_time(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = town.reports(town.aurora)
+    before = await desk.overdue()
+    name = fresh_id()
+    await desk.take(town.cobalt.entity, item(town, to=town.aurora, name=name), fine)
+    assert await desk.overdue() == before
+    async with town.aurora.store.write() as tx:
+        (row,) = await tx.find(ReportRow, where(report=name))
+        await tx.put(replace(row, due_at=1))
+    assert await desk.overdue() == before + 1
+    told = await run(monkeypatch, town.aurora, "status")
+    assert told.stdout.count("answered in time") == 1
+    assert "mentormesh report close" in told.stdout
+    closed = await run(monkeypatch, town.aurora, "report", "close", name, "--outcome", "no-action")
+    assert closed.exit_code == 0, closed.output
+    assert await desk.overdue() == before
 
 
 async def test_nobody_answers_in_time_and_the_reporter_sees_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
