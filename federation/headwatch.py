@@ -20,11 +20,13 @@ from protocol.tlog.checkpoint import CheckpointNote, parse_checkpoint
 from .knownlogs import KnownLog
 from .logtree import ReadLog, inclusion
 from .ports import Clock, Reader, Store, Writer, below, where
-from .rows import MirrorRow, WatchedHeadRow, WatchedLogRow
-from .watchwords import NO_LEAF, NOT_LISTED, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY
+from .rows import MirrorRow, TakenHeadRow, WatchedHeadRow, WatchedLogRow
+from .watchwords import LASTING, NO_LEAF, NOT_LISTED, OTHER_LISTED, REPEATED, SUCCESSOR, TOO_MANY
 
-#: Heads kept of a chain that is mirrored here; of the others only the newest is.
+#: Numbers kept of a chain that is mirrored here; of all others, those since the newest of the portion before.
 KEPT: Final = 64
+#: For so long after it was issued a mirrored head that its log does not list is reported.
+REMEMBERED_S: Final = 7 * 86_400
 #: Chains of one log.
 MOST_CHAINS: Final = 20_000
 
@@ -43,6 +45,7 @@ class _Seen:
         self.problem = ""
         self.twice: Twice | None = None
         self.rows: Final[dict[tuple[str, int], WatchedHeadRow]] = {}
+        self.before: Final[dict[str, WatchedHeadRow | None]] = {}
         self.newest: Final[dict[str, WatchedHeadRow | None]] = {}
 
 
@@ -59,8 +62,8 @@ class HeadWatch:
     async def take(self, log: KnownLog, row: WatchedLogRow, leaves: Sequence[bytes]) -> WatchedLogRow:
         """Take the next entries after those read; return the row that says so, with the problem among them.
 
-        All is stored at once, and after the evidence: nothing that was found is lost in a crash, or because the log
-        does not prove what it lists twice.
+        They are stored after the evidence, and forgotten after they were compared with what is mirrored: nothing that
+        was found is lost in a crash, or because the log does not prove what it lists twice.
 
         Raises: MeshError: the log does not prove it; the problem is noted, and the entries are to be read again.
         """
@@ -72,7 +75,12 @@ class HeadWatch:
         async with self._store.write() as tx:
             for each in seen.rows.values():
                 await tx.put(each)
-            await self._forget(tx, log, seen.newest)
+            await tx.put(row)
+        problem = await self.missing(log, read_all=False)
+        if problem and row.problem not in LASTING:
+            row = replace(row, problem=problem)
+        async with self._store.write() as tx:
+            await self._forget(tx, log, seen)
             await tx.put(row)
         return row
 
@@ -86,11 +94,13 @@ class HeadWatch:
                 await tx.put(replace(row, problem=REPEATED))
             raise
 
-    async def _forget(self, tx: Writer, log: KnownLog, newest: dict[str, WatchedHeadRow | None]) -> None:
+    async def _forget(self, tx: Writer, log: KnownLog, seen: _Seen) -> None:
         mirrored = await _mirrored(tx, log.entity)
-        for chain, row in newest.items():
-            if row is not None:
-                least = row.seq - (KEPT if chain in mirrored else 0)
+        for chain, before in seen.before.items():
+            newest = seen.newest[chain]
+            if before is not None and newest is not None:
+                # A head that is being fetched now is not older than the newest of the portion before.
+                least = min(before.seq, newest.seq - KEPT) if chain in mirrored else before.seq
                 await tx.delete(WatchedHeadRow, where(origin=log.origin, chain=chain), below("seq", least))
 
     async def _twice(self, log: KnownLog, found: CheckpointNote, twice: Twice) -> bytes:
@@ -105,28 +115,44 @@ class HeadWatch:
         return logged_head(render_leaf(leaf), proof, log.keys[0], leaf.seq, log.document)
 
     async def missing(self, log: KnownLog, *, read_all: bool) -> str:
-        """Return the problem when a head mirrored here is not the one its log lists, or is not listed in time."""
+        """Return the problem when a head that was mirrored is not the one its log lists, or is not listed in time.
+
+        Every head is looked for until it was found, whatever head is held by now.
+        """
         if not log.entity:
             return ""
+        now = self._clock.now()
         async with self._store.read() as rows:
-            held = await rows.find(MirrorRow, where(origin=log.entity))
             watched = await rows.get(WatchedLogRow, log.origin)
-            listed = {row.head: await _listed(rows, row) for row in held}
-            newest = {row.head: await _newest(rows, log.origin, _chain(row)) for row in held}
-        problem = ""
-        for row in held:
-            found, last = listed[row.head], newest[row.head]
-            head = decode(parse(row.head, HEAD_TYP).payload, SetHead, what="set head")
+            taken = await rows.find(TakenHeadRow, where(origin=log.entity), order="seq")
+            listed = [await _listed(rows, each) for each in taken]
+            passed = [await _is_passed(rows, log.origin, each) for each in taken]
+        problem, done = "", []
+        for row, found, is_passed in zip(taken, listed, passed, strict=True):
+            if found is not None and found.commitment == _commitment(row):
+                done.append(row)
+                continue
             if found is not None:
-                if found.commitment != head_leaf(head, row.head).commitment:
-                    problem = OTHER_LISTED
-                    await self._other(log, watched, found, row)
-            elif (last is None or last.seq < row.seq) and read_all:
-                late = self._clock.now() >= row.issued_at + self._listed_s
-                problem = problem or (NOT_LISTED if late else "")
+                problem = OTHER_LISTED
+                await self._other(log, watched, found, row)
+            elif is_passed or (read_all and now >= row.issued_at + self._listed_s):
+                problem = problem or NOT_LISTED
+            else:
+                continue
+            if now >= row.issued_at + REMEMBERED_S:
+                done.append(row)
+        if done:
+            await self._settle(done)
         return problem
 
-    async def _other(self, log: KnownLog, watched: WatchedLogRow | None, found: WatchedHeadRow, row: MirrorRow) -> None:
+    async def _settle(self, done: Sequence[TakenHeadRow]) -> None:
+        async with self._store.write() as tx:
+            for row in done:
+                await tx.delete(TakenHeadRow, where(origin=row.origin, chain=row.chain, seq=row.seq, head=row.head))
+
+    async def _other(
+        self, log: KnownLog, watched: WatchedLogRow | None, found: WatchedHeadRow, row: TakenHeadRow
+    ) -> None:
         """Keep the evidence that a log lists another head than was shown.
 
         Where there is none (the node changed its log key meanwhile, or does not prove its entry) the problem stands all
@@ -155,7 +181,7 @@ async def _judged(rows: Reader, log: KnownLog, leaves: Sequence[bytes], *, first
         if not isinstance(leaf, SetHeadLeaf):
             continue
         if leaf.chain not in seen.newest:
-            seen.newest[leaf.chain] = await _newest(rows, log.origin, leaf.chain)
+            seen.before[leaf.chain] = seen.newest[leaf.chain] = await _newest(rows, log.origin, leaf.chain)
         last = seen.newest[leaf.chain]
         if last is not None and leaf.seq <= last.seq:
             seen.problem = REPEATED
@@ -179,11 +205,28 @@ async def _newest(rows: Reader, origin: str, chain: str) -> WatchedHeadRow | Non
     return found[0] if found else None
 
 
-async def _listed(rows: Reader, row: MirrorRow) -> WatchedHeadRow | None:
+async def _listed(rows: Reader, row: TakenHeadRow) -> WatchedHeadRow | None:
     """Return where a mirrored head's number is listed: in the newest log of its node, or in one before."""
-    found = await rows.find(WatchedHeadRow, where(chain=_chain(row), seq=row.seq))
+    found = await rows.find(WatchedHeadRow, where(chain=row.chain, seq=row.seq))
     # Anybody may list anything under any chain in a log of their own.
-    return next((each for each in found if is_log_of(row.origin, each.origin)), None)
+    own = [each for each in found if is_log_of(row.origin, each.origin)]
+    return next((each for each in own if each.commitment != _commitment(row)), own[0] if own else None)
+
+
+async def _is_passed(rows: Reader, origin: str, row: TakenHeadRow) -> bool:
+    """Tell whether a log lists numbers on both sides of a head's: what lies between them will not come any more."""
+    newest = await _newest(rows, origin, row.chain)
+    chain = where(origin=origin, chain=row.chain)
+    return (
+        newest is not None
+        and newest.seq > row.seq
+        and await rows.count(WatchedHeadRow, chain, below("seq", row.seq)) > 0
+    )
+
+
+def _commitment(row: TakenHeadRow) -> str:
+    head = decode(parse(row.head, HEAD_TYP).payload, SetHead, what="set head")
+    return head_leaf(head, row.head).commitment
 
 
 async def _contradicts(rows: Reader, leaf: SuccessorLeaf) -> bool:

@@ -347,7 +347,7 @@ class MirrorService:
     async def reset(self, peer: str) -> int:
         """Delete everything mirrored of a peer, evidence too, and start anew; return the number of sets.
 
-        For a peer that was removed, and for an operator's decision after a fork.
+        For an operator's decision after a fork.
         """
         for origin, audience, kind in [place for place in self._watches if place[0] == peer]:
             del self._watches[origin, audience, kind]

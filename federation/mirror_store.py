@@ -8,19 +8,21 @@ from typing import Final
 
 import msgspec
 
-from protocol.encoding import decode
-from protocol.errors import RefusedError
-from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, follow
+from protocol.encoding import b64, decode
+from protocol.errors import LimitError, RefusedError
+from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, chain_id, follow
 from protocol.jws import parse
 from protocol.pages import Entry, decode_page
 
-from .ports import Condition, Store, at_most, where
-from .rows import MirrorPageRow, MirrorRow, SetHeadRow
+from .ports import Condition, Store, Writer, at_most, where
+from .rows import MirrorPageRow, MirrorRow, SetHeadRow, TakenHeadRow
 from .sets import Contents, Source
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"
 FORKED: Final = "forked"
+#: Heads of a chain that its origin's log was not seen to list yet; with so many no further one is taken.
+MOST_UNLISTED: Final = 1024
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +115,9 @@ class MirrorStore:
         place = candidate.source.place
         row = candidate.row(len(taken.entries))
         async with self._store.write() as tx:
-            step_from(await tx.get(MirrorRow, *place), candidate)
+            held = await tx.get(MirrorRow, *place)
+            step_from(held, candidate)
+            await _expect_listed(tx, held, candidate)
             if contents is not None:  # before the pages go, with which it may compare
                 await contents.take(tx, candidate.source, tuple(each.opening.body for each in taken.entries))
             await tx.delete(MirrorPageRow, _place(*place))
@@ -126,6 +130,7 @@ class MirrorStore:
         async with self._store.write() as tx:
             row = await tx.get(MirrorRow, *candidate.source.place)
             step_from(row, candidate)
+            await _expect_listed(tx, row, candidate)
             renewed = candidate.row(row.entries if row else 0)
             await tx.put(renewed)
         return renewed
@@ -158,8 +163,7 @@ class MirrorStore:
     async def reset(self, peer: str) -> int:
         """Delete everything held of a peer; return the number of sets."""
         async with self._store.write() as tx:
-            await tx.delete(MirrorPageRow, where(origin=peer))
-            return await tx.delete(MirrorRow, where(origin=peer))
+            return await forget_mirrored(tx, peer)
 
     async def gossip_view(self, source: Source, own: str, own_seq: int) -> dict[str, SeenHead]:
         """Return the heads held of a source's audience by origin, and the own head of number `own_seq`."""
@@ -170,6 +174,29 @@ class MirrorStore:
         if ours:
             held[own] = SeenHead(origin=own, seq=ours.seq, head_hash=ours.head_hash)
         return held
+
+
+async def forget_mirrored(tx: Writer, peer: str) -> int:
+    """Delete everything held of a peer, heads too: its chains begin anew; return the number of sets."""
+    for kind in (MirrorPageRow, TakenHeadRow):
+        await tx.delete(kind, where(origin=peer))
+    return await tx.delete(MirrorRow, where(origin=peer))
+
+
+async def _expect_listed(tx: Writer, held: MirrorRow | None, candidate: Candidate) -> None:
+    """Have the watcher of its origin's log look for a new head there, whatever head follows it.
+
+    Raises: LimitError: so many wait already; a log that is not read could hide what it does not list.
+    """
+    if held is not None and held.head == candidate.jws:
+        return
+    head = candidate.head
+    chain = b64(chain_id(head.origin, head.audience, head.kind))
+    if await tx.count(TakenHeadRow, where(origin=head.origin, chain=chain)) >= MOST_UNLISTED:
+        raise LimitError("too many heads of this set were not found in the log of its origin yet", code="not-listed")
+    await tx.put(
+        TakenHeadRow(origin=head.origin, chain=chain, seq=head.seq, head=candidate.jws, issued_at=head.issued_at)
+    )
 
 
 def _place(origin: str, audience: str, kind: str) -> Condition:

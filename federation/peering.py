@@ -35,6 +35,7 @@ from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
 from .identity import Own
 from .introductions import met_document
+from .mirror_store import forget_mirrored
 from .peer_views import Accepted, Invitation, PeerInfo, Preview
 from .pins import forget_peer, refuse_revoked
 from .ports import Clock, Entropy, Reader, Store, Writer, at_most, where
@@ -221,7 +222,7 @@ class PeeringService:
         return self._info(row)
 
     async def remove(self, entity: str) -> None:
-        """Forget a peer: from now on it is a stranger.
+        """Forget a peer: from now on it is a stranger, and its sets would begin anew.
 
         Raises: MissingError. RefusedError: a registry would bring it back, or this node states it as a member.
         """
@@ -229,6 +230,7 @@ class PeeringService:
             await self._check_free(tx, await _row(tx, entity))
             await tx.delete(PeerRow, where(entity=entity))
             await forget_peer(tx, entity)
+            await forget_mirrored(tx, entity)
             for fellow in await tx.find(FellowRow, where(entity=entity)):
                 await tx.put(replace(fellow, met=""))
         self._directory.remove(entity)

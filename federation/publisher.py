@@ -13,6 +13,7 @@ from protocol.commitments import Opening
 from protocol.encoding import b64, decode, encode, sha256
 from protocol.errors import MissingError
 from protocol.heads import (
+    FORGOTTEN,
     HEAD_TYP,
     HeadAnswer,
     Nudge,
@@ -20,6 +21,7 @@ from protocol.heads import (
     SetHead,
     SetKind,
     head_hash,
+    number_after_loss,
     sign_head,
 )
 from protocol.jws import parse
@@ -128,7 +130,7 @@ class PublisherService:
             audience=audience,
             kind=kind,
             seq=seq,
-            prev=last.head_hash if last else None,
+            prev=last.head_hash if last else FORGOTTEN if seq > 1 else None,
             shards=fresh.shards,
             size_bucket=fresh.size_bucket,
             issued_at=now,
@@ -150,10 +152,11 @@ class PublisherService:
     def _next_seq(self, last: SetHeadRow | None, now: int) -> int:
         """Return the next number, beyond every number that a head lost with a restored database can have had.
 
-        At most one head a second was signed, so the seconds since the last head known bound what was lost.
+        At most one head a second was signed, so the seconds since the last head known bound what was lost. A restored
+        database that knows none may have forgotten a whole chain, which the others still hold.
         """
         if last is None:
-            return 1
+            return 1 if self._generation == 1 else number_after_loss(now)
         lost = now - last.issued_at if last.generation != self._generation else 0
         return last.seq + 1 + lost
 

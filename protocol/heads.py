@@ -54,6 +54,12 @@ class ForkError(UnverifiedError):
     code = "fork"
 
 
+#: Seconds since then (2020-01-01T00:00:00Z) are beyond every number counted once a second at most.
+NUMBERS_BEGAN_AT: Final = 1_577_836_800
+#: What a head names as the one before when its database has forgotten that one.
+FORGOTTEN: Final = b64(bytes(32))
+
+
 class SetHead(Wire, frozen=True, kw_only=True):
     """The current set of one origin for one audience.
 
@@ -122,6 +128,11 @@ class Nudge(Wire, frozen=True, kw_only=True):
     audience: Bytes32
     kind: SetKind
     seq: SeqNumber
+
+
+def number_after_loss(now: int) -> int:
+    """Return a number beyond all that a database forgot whole, when what it counts changes once a second at most."""
+    return now - NUMBERS_BEGAN_AT
 
 
 def chain_id(origin: str, audience: str, kind: SetKind) -> bytes:

@@ -125,6 +125,26 @@ class WatchedHeadRow(Row, frozen=True, kw_only=True):
     commitment: str
 
 
+class TakenHeadRow(Row, frozen=True, kw_only=True):
+    """A set head that was mirrored and that its origin's log was not seen to list yet."""
+
+    table = "taken_head"
+    key = ("origin", "chain", "seq")
+    purpose: ClassVar = {
+        "origin": "security: whose log must list the head",
+        "chain": "security: which chain of heads",
+        "seq": "security: place in the chain",
+        "head": "evidence: the head as it was shown here",
+        "issued_at": "security: from when on it is late; retention",
+    }
+
+    origin: str
+    chain: str
+    seq: int
+    head: str
+    issued_at: int
+
+
 class BundleRow(Row, frozen=True, kw_only=True):
     """Evidence that verifies: two statements of one node that cannot both be true."""
 

@@ -15,15 +15,17 @@ from federation.rows import (
     LogAheadRow,
     MessageRow,
     MirrorRow,
+    TakenHeadRow,
     WitnessedLogRow,
 )
 from federation.watchwords import FORKED, LASTING
 from protocol.bodies import DeclinedBody
-from protocol.encoding import b64, unb64
+from protocol.encoding import b64, decode, unb64
 from protocol.errors import MeshError, MissingError
 from protocol.evidence import make_bundle, open_bundle, signed_checkpoint
-from protocol.heads import SetHead, head_hash, sign_head
+from protocol.heads import HEAD_TYP, SetHead, head_hash, sign_head
 from protocol.ids import message_id
+from protocol.jws import parse
 from protocol.logleaves import SetHeadLeaf, head_leaf
 from protocol.messages import CheckpointRef, MessageHead, body_hash, sign_message
 from protocol.peers import log_key, sign_document
@@ -172,6 +174,9 @@ def head(watcher: Watcher, seq: int, *, at: int, shard: int = 0) -> str:
 
 async def mirrored(watcher: Watcher, origin: Watcher, jws: str, seq: int, *, evidence: str = "") -> None:
     """Let a watcher mirror this head."""
+    taken = TakenHeadRow(
+        origin=origin.entity, chain=listing(jws).chain, seq=seq, head=jws, issued_at=watcher.town.clock.now()
+    )
     row = MirrorRow(
         origin=origin.entity,
         audience=AUDIENCE,
@@ -186,13 +191,11 @@ async def mirrored(watcher: Watcher, origin: Watcher, jws: str, seq: int, *, evi
         evidence=evidence,
     )
     async with watcher.store.write() as tx:
-        await tx.put(row)
+        await tx.put(row, taken)
 
 
 def listing(jws: str) -> SetHeadLeaf:
-    from protocol.heads import open_any_head
-
-    return head_leaf(open_any_head(jws, key_ring("aurora").log.public), jws)
+    return head_leaf(decode(parse(jws, HEAD_TYP).payload, SetHead, what="set head"), jws)
 
 
 async def test_a_mirrored_head_must_be_listed_in_time() -> None:
@@ -208,6 +211,48 @@ async def test_a_mirrored_head_must_be_listed_in_time() -> None:
     await aurora.stories[0].grow(listing(jws))
     await town.round()
     assert await problem_of(birch, LOG) == ""
+
+
+async def test_a_mirrored_head_that_the_log_passes_over_is_reported_at_once_and_whatever_is_held_by_then() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    shown = [head(aurora, seq, at=town.clock.now()) for seq in range(1, 6)]
+    for seq in (1, 2, 4):
+        await mirrored(birch, aurora, shown[seq - 1], seq)
+    await aurora.stories[0].grow(listing(shown[0]), listing(shown[1]))
+    await town.round()
+    assert await problem_of(birch, LOG) == ""
+    await aurora.stories[0].grow(listing(shown[2]), listing(shown[4]))
+    await town.round()
+    assert await problem_of(birch, LOG) == "head-not-listed"
+    await mirrored(birch, aurora, shown[4], 5)
+    town.clock.advance(86_400)
+    await town.round()
+    assert await problem_of(birch, LOG) == "head-not-listed"
+
+
+async def test_a_head_held_for_a_moment_only_must_be_listed_too() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    for seq in range(1, 20):
+        await mirrored(birch, aurora, head(aurora, seq, at=town.clock.now()), seq)
+        await town.round()
+    assert await problem_of(birch, LOG) == "head-not-listed"
+
+
+async def test_a_log_that_lists_the_other_head_among_many_numbers_hides_nothing() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    shown, listed = (head(aurora, 2, at=town.clock.now(), shard=shard) for shard in (1, 2))
+    await aurora.stories[0].grow(listing(head(aurora, 1, at=town.clock.now())))
+    await town.round()
+    await mirrored(birch, aurora, shown, 2)
+    later = [replace(listing(shown), seq=seq) for seq in range(3, 300)]
+    await aurora.stories[0].grow(listing(listed), *later)
+    await town.round()
+    assert await problem_of(birch, LOG) == "other-head-listed"
+    (row,) = await bundles(birch)
+    assert open_bundle(row.bundle).bundle.kind == "two-heads"
 
 
 async def test_another_head_than_the_one_shown_proves_itself() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from federation.checkup import HELLO_PATH
 from federation.identity import issue
 from federation.peering import MAX_INVITES, TICKET_S
-from federation.rows import InviteRow, NonceRow, PeerRow
+from federation.rows import InviteRow, MirrorRow, NonceRow, PeerRow
 from node.services.peers import draft_document
 from protocol.encoding import encode
 from protocol.errors import (
@@ -310,6 +310,22 @@ async def test_a_mode_holds_until_its_end_and_a_removed_peer_is_nobody(
         await aurora.peering.show(birch.entity)
     with pytest.raises(MissingError):
         await aurora.peering.remove(birch.entity)
+
+
+async def test_of_a_removed_peer_no_head_is_held_against_its_next_ones(aurora: Station, birch: Station) -> None:
+    await befriend(aurora, birch)
+    held = [
+        MirrorRow(
+            origin=each, audience="A" * 43, kind="offers", seq=4, head="…", head_hash="A" * 43, issued_at=1,
+            not_after=2, state="forked", entries=0,
+        )
+        for each in (birch.entity, "https://cobalt.example")
+    ]  # fmt: skip
+    async with aurora.store.write() as tx:
+        await tx.put(*held)
+    await aurora.peering.remove(birch.entity)
+    async with aurora.store.read() as rows:
+        assert await rows.find(MirrorRow) == held[1:]
 
 
 @pytest.mark.parametrize(("days", "reason"), [(0, "x"), (367, "x"), (None, "x" * 201)])

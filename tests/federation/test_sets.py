@@ -9,8 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from federation import mirror_store
 from federation.mirror import MirrorPolicy, MirrorService
-from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
+from federation.ports import where
+from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow, TakenHeadRow
 from federation.sets import Fetched, head_path
 from node.store.sqlite import SqliteStore
 from protocol.commitments import Opening
@@ -179,6 +181,31 @@ async def test_entries_that_could_not_be_shown_for_a_day_are_deleted_and_fetched
     await pair.publish(offers(1, 2))
     await pair.mirror.poll_due()
     assert pair.shown() == [1, 2]
+
+
+async def test_every_head_taken_is_looked_for_in_the_log_and_a_mirror_stops_while_too_many_are_not_found(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror_store, "MOST_UNLISTED", 3)
+    for numbers in ((1,), (1, 2), (1, 2)):
+        await pair.publish_next(offers(*numbers))
+        await pair.poll()
+    pair.clock.advance(901)
+    await pair.publish(offers(1, 2))
+    await pair.poll()
+    await pair.poll()
+    async with pair.birch_store.read() as rows:
+        assert [row.seq for row in await rows.find(TakenHeadRow)] == [1, 2, 3]
+    await pair.publish_next(offers(3))
+    await refused(pair, LimitError, "not-listed")
+    assert pair.shown() == [1, 2]
+    async with pair.birch_store.write() as tx:
+        await tx.delete(TakenHeadRow, where(seq=1))
+    await pair.poll()
+    assert pair.shown() == [3]
+    assert await pair.mirror.reset(AURORA) == 1
+    async with pair.birch_store.read() as rows:
+        assert await rows.count(TakenHeadRow) == 0
 
 
 async def test_an_older_head_is_refused_and_what_is_held_stays(pair: Pair) -> None:
@@ -612,6 +639,22 @@ async def test_a_database_that_came_back_from_a_backup_never_signs_a_number_twic
     assert (await pair.publish_next(offers(31))).outcome == "changed"
     await pair.poll()
     assert pair.shown() == [31]
+
+
+async def test_a_chain_that_a_restored_database_forgot_whole_goes_on_beyond_it(pair: Pair) -> None:
+    for number in range(1, 5):
+        await pair.publish_next(offers(number))
+    await pair.poll()
+    for generation in (2, 3):
+        pair.aurora_store = MemoryStore()
+        pair.clock.advance(1000)
+        pair.aurora = pair.publisher(
+            pair.aurora_store, pair.aurora_book, AURORA, pair.aurora_key, generation=generation
+        )
+        for number in range(10 * generation, 10 * generation + 3):
+            await pair.publish_next(offers(number))
+            await pair.poll()
+            assert pair.shown() == [number]
 
 
 async def test_the_answer_to_a_head_tells_what_is_held_of_others(pair: Pair) -> None:
