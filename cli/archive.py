@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from cli.client.archived import sessions_of
 from cli.client.book import book_of, shortlists_of
@@ -95,9 +96,9 @@ def _people(shortlist: KeptShortlist) -> list[str]:
 async def export(me: Person, terminal: Terminal, file: Path) -> None:
     """Write contacts, takeaways and archived sessions to FILE, readable: look after it."""
     state = me.state
-    value = ArchiveView(
-        on=state.archive.on, book=decode(book_of(state, now=me.now()), Book), sessions=sessions_of(state)
-    )
+    # What is open has a key, and nothing to read.
+    book = replace(decode(book_of(state, now=me.now()), Book), places=())
+    value = ArchiveView(on=state.archive.on, book=book, sessions=sessions_of(state))
     try:
         replace_file(file, msgspec.json.format(msgspec.json.encode(value)))
     except OSError as error:

@@ -181,6 +181,11 @@ def restore(
                 f"You are back at {name_of(me.state, done.entity)}; {done.removed} lost devices were removed.",
                 "To the people you know nothing has changed.",
             ]
+            if done.sessions:
+                lines.append(
+                    f"{done.sessions} open sessions: the others are asked to let this device in, as soon as theirs are "
+                    "on. They are told that it is a new one. What was said before is not here."
+                )
             terminal.result(done, lines)
             for warning in done.synced.warnings:
                 terminal.warn(warning)

@@ -26,6 +26,7 @@ from .asking import KEEP_S, choosable
 from .blockrecord import BlockRecord
 from .blocks import MAX_BLOCKS, joined, without_proposals
 from .ownwords import MAX_PRIVATE_NOTES
+from .places import places_of, with_places
 from .records import AskRecord, Contact, PrivateNote, SessionRecord, TakeawayRecord
 from .state import ClientState
 
@@ -33,7 +34,7 @@ EMPTY: Final = encode(Book())
 
 
 def book_of(state: ClientState, *, now: int) -> bytes:
-    """Return the book of this device: contacts, what stays of sessions, blocks, codes that matched, shortlists."""
+    """Return the book of this device: all that it keeps for its person."""
     book = Book(
         contacts=tuple(KeptContact(**asdict(one)) for one in state.contacts),
         lines=(*map(_line_of, state.takeaways), *_private(state)),
@@ -41,6 +42,7 @@ def book_of(state: ClientState, *, now: int) -> bytes:
         unblocked=state.unblocked,
         codes=tuple(KeptCode(key=key, at=at) for key, at in state.verified.items())[-MAX_CODES:],
         shortlists=shortlists_of(state, now=now),
+        places=places_of(state),
     )
     return encode(book)
 
@@ -67,7 +69,7 @@ def with_book(state: ClientState, document: bytes) -> ClientState:
         verified=_codes(state.verified, book.codes),
         archive=replace(state.archive, shortlists=tuple((told | _by_id(state.archive.shortlists)).values())),
     )
-    return without_proposals(state)
+    return without_proposals(with_places(state, book.places))
 
 
 def line_key(one: TakeawayRecord) -> tuple[object, ...]:

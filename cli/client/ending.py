@@ -8,6 +8,7 @@ from protocol.session import LIFE_S
 
 from .mentoring import WAITING, forgotten
 from .needs import ENDED
+from .places import without_old_places
 from .records import SessionRecord, ThreadRecord
 from .session import OVER, destroyed, is_over
 from .state import ClientState
@@ -23,7 +24,7 @@ def let_go(state: ClientState, *, now: int) -> ClientState:
         record = state.threads.get(thread)
         if record is not None and (_is_due(record, session, now)):
             state = destroyed(state, thread, now=now)
-    state = without_old_words(state, now=now)
+    state = without_old_places(without_old_words(state, now=now), now=now)
     for thread, record in state.threads.items():
         if record.role == "mentor" and record.state == WAITING and record.deadline + 86_400 <= now:
             state = forgotten(state, thread=thread, outcome="EXPIRED", reason="expired", now=now)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from protocol.e2ee.crypto import Change, CheckMember, Removed
 from protocol.e2ee.frames import Close, Frame, Gone, encode_frame
 from protocol.e2ee.mls.engine import Session
+from protocol.e2ee.siblings import MAX_LEFT
 from protocol.encoding import decode
 from protocol.errors import MeshError
 
@@ -118,7 +119,8 @@ def changed(
         state = handed_on(state, record, session, added, welcome=event.welcome, number=number, now=now)
     still = {name: one for name, one in session.newcomers.items() if name not in added}
     leaving = tuple(one for one in session.leaving if one in members)
-    session = replace(session, newcomers=still, adding={}, leaving=leaving)
+    left = tuple(dict.fromkeys((*session.left, *(one for one in event.left if one not in members))))[-MAX_LEFT:]
+    session = replace(session, newcomers=still, adding={}, leaving=leaving, left=left)
     return state.with_thread(record).with_session(session), events
 
 

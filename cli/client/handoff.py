@@ -65,6 +65,7 @@ def handed_on(
         closed_theirs=session.closed_theirs,
         frames=_newest(session.frames),
         rejoin=b64(session.rejoin_key) if session.rejoin_key else None,
+        left=session.left,
     )
     word = Word(thread=record.thread, at=now, content=told)
     for device in devices:

@@ -21,9 +21,10 @@ class MasterKeyChanged(View, frozen=True, kw_only=True):
 
 
 class Restored(View, frozen=True, kw_only=True):
-    """What a device that came back did: so many lost devices were removed."""
+    """What a device that came back did: so many lost devices were removed, so many open sessions are asked for."""
 
     entity: str
     name: str
     removed: int
+    sessions: int = 0
     synced: Synced

@@ -84,7 +84,8 @@ def unpacked(luggage: Luggage) -> ClientState:
         account_seed=unb64(luggage.account_secret, size=32, what="account secret"),
         changes=tuple(encode(one) for one in luggage.changes),
     )
-    state = with_book(state, encode(luggage.book))
+    # Sessions of the organization that was left cannot go on at another one.
+    state = with_book(state, encode(replace(luggage.book, places=())))
     for session in luggage.sessions:
         state = with_session(state, encode(session))
     return state

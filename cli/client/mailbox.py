@@ -31,6 +31,7 @@ from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import Mentoring
 from .pins import UnknownSenderError
 from .records import Outgoing, ParkedRecord, ThreadRecord
+from .rejoining import asked_in
 from .requesting import Requesting
 from .session import sent
 from .siblings import Siblings, leaves
@@ -152,12 +153,21 @@ class MailboxLoop:
             await self._requesting.unfinished()
             await self._cancel()
             await give_tokens(self._core)
+            await self._come_back()
             for thread in list(self._core.state().sessions):
                 await self._turn_of(thread)
             await self._siblings.turn()
             events += await self._requesting.go_on()
             self.tidy()
         return events
+
+    async def _come_back(self) -> None:
+        """Ask to be let into sessions of before, once others can look up this new device and none that was lost."""
+        state = self._core.state()
+        for thread, session in state.sessions.items():
+            waits = session.context and not session.asked
+            if waits and await self._siblings.only_named_stand(state.thread(thread).audience):
+                self._core.vault.update(partial(asked_in, self._core, thread=thread))
 
     async def _turn_of(self, thread: str) -> None:
         await self.flush(thread)

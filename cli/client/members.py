@@ -11,7 +11,7 @@ from protocol.errors import MeshError, UnverifiedError
 from protocol.signing import VerifyKey
 
 from .keychecks import require_listed
-from .records import ThreadRecord
+from .records import ProvenRecord, ThreadRecord
 from .state import ClientState
 
 
@@ -36,16 +36,28 @@ def checked(
             return
         if not later:
             raise UnverifiedError("a device in the group was not checked", code="unknown-member")
-        require_listed(
-            state,
-            origin=state.signed_in.entity if signed_by_me else record.peer,
-            audience=record.audience,
-            identity_key=own.text if signed_by_me else peer,
-            devices=(member.device,),
-            now=now,
-        )
+        proven_of(state, record, member, now=now)
 
     return check
+
+
+def proven_of(state: ClientState, record: ThreadRecord, member: Member, *, now: int) -> ProvenRecord:
+    """Return what is proven of the person whose device asks to be, or is, in a session, this device included.
+
+    Raises: UnverifiedError, code `unknown-member`: of neither person; UnprovenError: look the device up first.
+    """
+    own = is_own(state, record, member, now=now)
+    if not own and not _is_of(member, VerifyKey.parse(record.peer_identity), record.audience, now):
+        raise UnverifiedError("a device belongs to nobody in this session", code="unknown-member")
+    identity = state.account_secret.identity(record.audience).public.text
+    return require_listed(
+        state,
+        origin=state.signed_in.entity if own else record.peer,
+        audience=record.audience,
+        identity_key=identity if own else record.peer_identity,
+        devices=(member.device,),
+        now=now,
+    )
 
 
 def is_own(state: ClientState, record: ThreadRecord, member: Member, *, now: int) -> bool:

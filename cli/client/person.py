@@ -44,6 +44,7 @@ from .masterkey import MasterKeys
 from .mentoring import WAITING, Mentoring
 from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
+from .places import coming_back
 from .records import Contact, ProvenRecord, ThreadRecord
 from .recovery import Passphrase, Recovery, Words
 from .reportdesk import ReportDesk
@@ -142,11 +143,15 @@ class Person:
         return await self.accounts.sign_in(link, name=name, hint=hint, only_data=only_data)
 
     async def restore(self, way: Words | Passphrase, *, copy: bytes | None = None, hint: str = "") -> Restored:
-        """Come back on this new device after `recovery.begin`, with contacts, takeaways and archived sessions."""
+        """Come back on this new device after `recovery.begin`, with contacts, takeaways and archived sessions.
+
+        Whoever is in a session that is open is asked to let this device in; `poll` or `events` does so.
+        """
         done = await self.recovery.restore(way, copy=copy, hint=hint)
         await self.archive.pull()
+        state = self._core.vault.update(partial(coming_back, now=self._core.now()))
         told = replace(done.synced, warnings=(*done.synced.warnings, *self.archive.warnings))
-        return replace(done, synced=told)
+        return replace(done, synced=told, sessions=len(state.sessions))
 
     async def link(self, link: str = "", *, name: str = "", hint: str = "") -> Linking:
         """Begin to add this device to an account that has one: show the result's `code`, then await its `finish`.

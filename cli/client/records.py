@@ -275,6 +275,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     `rejoin_key` is what all devices of the session have in common; with `rejoin` this one `asked` to be let in again.
     `asks` are when others did. `newcomers` are key packages of devices to be added, `adding` those in `commit`; of them
     those `returning` are told by an envelope. `leaving` are own devices to be taken out, `invited` those asked in.
+    `left` are devices that were taken out. `context`: this device is new and in no group; what it joins is bound to it.
     """
 
     thread: str
@@ -313,6 +314,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     late: bool = False
     asks: dict[str, tuple[int, ...]] = msgspec.field(default_factory=dict)
     returning: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    context: bytes = b""
 
 
 class Contact(Record, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """A device that cannot follow its session any more asks to be let in again; who hears it checks it, and lets it in.
 
-Whoever lets it in makes the same checks as at the beginning, and neither side does so without end.
-Source: docs/protocol/45-sessions.md §8.
+Whoever lets it in makes the same checks as at the beginning, and neither side does so without end. A new device of
+somebody who lost every other one asks in the same way. Source: docs/protocol/45-sessions.md §8, §10.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,24 @@ from msgspec.structs import replace
 from protocol.e2ee.crypto import Change, Member, Own
 from protocol.e2ee.keys import certify
 from protocol.e2ee.mls.engine import Session
-from protocol.e2ee.rejoin import KEY_BYTES, PURPOSE, Answer, Ask, Rejoin, ask_with, open_rejoin, package_of, seal_rejoin
+from protocol.e2ee.rejoin import (
+    KEY_BYTES,
+    PURPOSE,
+    Answer,
+    Ask,
+    Rejoin,
+    ask_with,
+    is_rejoin,
+    open_rejoin,
+    package_of,
+    seal_rejoin,
+)
 from protocol.encoding import b64, unb64
 from protocol.envelope import Envelope, parse_envelope, render_envelope
 
 from .core import ENGINE, Core, fresh_secret
-from .epochs import PATIENCE_S, frame_again, in_welcome
-from .members import checked, is_own
+from .epochs import MOST_AHEAD, PATIENCE_S, frame_again, in_welcome
+from .members import checked, is_own, proven_of
 from .records import Outgoing, RejoinRecord, SessionRecord, ThreadRecord
 from .state import ClientState
 from .views import Event, Problem
@@ -27,6 +38,7 @@ from .views import Event, Problem
 MOST: Final = 5
 #: Envelopes kept until the answer comes; of a longer wait the newest.
 MAX_HELD: Final = 256
+NEW_DEVICE: Final = "new-device"
 #: The epoch that the first members share; who comes later is told the key by a sibling.
 FIRST_EPOCH: Final = 1
 
@@ -66,18 +78,49 @@ def lost(core: Core, state: ClientState, record: ThreadRecord, session: SessionR
     if session.asked >= MOST:
         sentence = "This device cannot follow the session, and was let in again too often: go on with another device"
         return state.with_session(session), [_told(session, "lost-place", sentence)]
-    device = state.device_secret.key(record.audience)
-    certificate = certify(state.account_secret, state.device_secret, audience=record.audience, now=now)
-    own, package = ENGINE.prepare(device, certificate, now=now, entropy=fresh_secret())
-    epoch = max(ENGINE.epoch(group) + session.ahead, envelope.header.epoch)
-    out = _outgoing(core, session, ask_with(package, at=now), epoch=epoch)
-    rejoin = RejoinRecord(own_secret=own.secret, at=now, epoch=ENGINE.epoch(group), held=(render_envelope(envelope),))
-    session = replace(session, rejoin=rejoin, asked=session.asked + 1, outbox=(*session.outbox, out))
+    outside = ENGINE.is_closed(group)
+    epoch = MOST_AHEAD if outside else max(ENGINE.epoch(group) + session.ahead, envelope.header.epoch)
+    first = () if is_rejoin(envelope.ciphertext) else (render_envelope(envelope),)
+    session = _asking(core, state, record, session, epoch=epoch, held=first)
+    if outside:
+        return state.with_session(session), []  # its person knows that it waits
     sentence = (
         "This device cannot follow the session any more, and has asked to be let in again. "
         "Something that was said meanwhile may be missing here"
     )
     return state.with_session(session), [_told(session, "lost-place", sentence)]
+
+
+def asked_in(core: Core, state: ClientState, *, thread: str) -> ClientState:
+    """Return the state of a new device that asks to be let into a session for the first time."""
+    session = state.sessions.get(thread)
+    if session is None or not session.context or session.asked:
+        return state
+    return state.with_session(_asking(core, state, state.thread(thread), session, epoch=MOST_AHEAD))
+
+
+def _asking(
+    core: Core,
+    state: ClientState,
+    record: ThreadRecord,
+    session: SessionRecord,
+    *,
+    epoch: int,
+    held: tuple[bytes, ...] = (),
+) -> SessionRecord:
+    """Return the session with an ask that waits to be sent; who is in no group cannot know the epoch of now."""
+    now, group = core.now(), ENGINE.load(session.state)
+    own, package = _prepared(state, record, now=now)
+    out = _outgoing(core, session, ask_with(package, at=now), epoch=epoch)
+    followed = 0 if ENGINE.is_closed(group) else ENGINE.epoch(group)
+    rejoin = RejoinRecord(own_secret=own.secret, at=now, epoch=followed, held=held)
+    return replace(session, rejoin=rejoin, asked=session.asked + 1, outbox=(*session.outbox, out))
+
+
+def _prepared(state: ClientState, record: ThreadRecord, *, now: int) -> tuple[Own, bytes]:
+    device = state.device_secret.key(record.audience)
+    certificate = certify(state.account_secret, state.device_secret, audience=record.audience, now=now)
+    return ENGINE.prepare(device, certificate, now=now, entropy=fresh_secret())
 
 
 def heard(
@@ -90,8 +133,10 @@ def heard(
     """
     word = open_rejoin(envelope.ciphertext, session.rejoin_key, thread=record.thread)
     if isinstance(word.content, Ask):
+        if ENGINE.is_closed(ENGINE.load(session.state)):
+            return *_asked_outside(core, state, record, word, envelope), ()
         return *_asked(core, state, record, session, word), ()
-    return _answered(core, state, record, session, word.content)
+    return _answered(core, state, record, session, word.content, epoch=envelope.header.epoch)
 
 
 def _asked(core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, word: Rejoin) -> Step:
@@ -103,16 +148,14 @@ def _asked(core: Core, state: ClientState, record: ThreadRecord, session: Sessio
     before = session.asks.get(member.device, ())
     if (
         member.device == state.device_secret.key(record.audience).public.text
-        or ENGINE.is_closed(group)
-        or member.device not in {one.device for one in ENGINE.members(group)}
-        or member.device in session.leaving
+        or member.device in (*session.leaving, *session.left)
         or len(before) >= MOST
         or at <= max(before, default=0)
         or _waits_itself(state, record, session, member, now=now)
     ):
         return state.with_session(session), []
     # The same checks as at the beginning: whose device it is, and that the directory lists it today.
-    checked(state, record, peer=record.peer_identity, known=(), now=now, later=True)(member)
+    proven = proven_of(state, record, member, now=now)
     session = replace(
         session,
         newcomers={**session.newcomers, member.device: package},
@@ -120,8 +163,78 @@ def _asked(core: Core, state: ClientState, record: ThreadRecord, session: Sessio
         asks={**session.asks, member.device: (*before, at)},
         rejoin=None,
     )
+    if member.device not in {one.device for one in ENGINE.members(group)}:
+        own = is_own(state, record, member, now=now)
+        theirs = (one for one in ENGINE.members(group) if is_own(state, record, one, now=now) == own)
+        lost_ones = (one.device for one in theirs if one.device not in proven.devices)
+        session = replace(session, leaving=tuple(dict.fromkeys((*session.leaving, *lost_ones))))
+        return state.with_session(session), [_new_device(session, own=own)]
     sentence = "A device of this session lost its place and is let in again; its keys were checked as at the beginning"
     return state.with_session(session), [_told(session, "let-in-again", sentence)]
+
+
+def _new_device(session: SessionRecord, *, own: bool) -> Problem:
+    """Return what is told of a device that was never in the session; its keys hold."""
+    if own:
+        return _told(session, NEW_DEVICE, "You joined again with a new device")
+    who = session.name or "The other person"
+    sentence = (
+        f"{who} joined again with a new device. Its keys are certified by the identity that you met, and listed; "
+        f"whoever has the recovery words of {who} has this device, too. It was told nothing of what was said before"
+    )
+    return _told(session, NEW_DEVICE, sentence)
+
+
+def _asked_outside(core: Core, state: ClientState, record: ThreadRecord, word: Rejoin, envelope: Envelope) -> Step:
+    """Return the state of a device in no group that hears another one ask; the mentor's may begin a group anew.
+
+    It does so once nobody can be left in the group of before: every device that the directory lists for the mentee
+    has asked since. Who is let in by a member meanwhile goes there.
+    """
+    now, session = core.now(), state.session(record.thread)
+    assert isinstance(word.content, Ask), "an answer is none"
+    package = package_of(word.content)
+    member = ENGINE.member_of(package)
+    own = is_own(state, record, member, now=now)
+    if not session.context:
+        return state, []
+    if record.role == "mentee":
+        if own or not session.asked or is_asking(session, now=now):
+            return state, []
+        # Who is in no group either did not hear what was asked before they came.
+        return lost(core, state, record, session, envelope)
+    if not own:
+        proven_of(state, record, member, now=now)
+        session = replace(session, newcomers={**session.newcomers, member.device: package})
+    if not session.asked or not session.newcomers:
+        return state.with_session(session), []  # looked at again when this device's own ask is ordered
+    last = ENGINE.member_of(next(reversed(session.newcomers.values())))
+    if not set(proven_of(state, record, last, now=now).devices) <= session.newcomers.keys():
+        return state.with_session(session), []
+    return _anew(core, state, record, session, number=envelope.header.number or 1)
+
+
+def _anew(core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, *, number: int) -> Step:
+    """Return the state with a new group under the same agreement, of this device and all that asked."""
+    now = core.now()
+    own, _ = _prepared(state, record, now=now)
+    check = checked(state, record, peer=record.peer_identity, known=(), now=now, later=True)
+    group, welcome = ENGINE.start(
+        own, list(session.newcomers.values()), context=session.context, check=check, now=now, entropy=fresh_secret()
+    )
+    words = (
+        Rejoin(at=now, content=Answer(device=one, number=number, welcome=b64(welcome))) for one in session.newcomers
+    )
+    out = tuple(_outgoing(core, session, one, epoch=MOST_AHEAD) for one in words)
+    record = replace(record, peer_devices=tuple(dict.fromkeys((*record.peer_devices, *session.newcomers))))
+    session = replace(
+        session, state=ENGINE.dump(group), context=b"", newcomers={}, ahead=MOST_AHEAD, outbox=(*session.outbox, *out)
+    )
+    sentence = (
+        "Nobody was left in the group of this session: a new one begins under the same agreement, with devices that "
+        "were checked as at the beginning"
+    )
+    return state.with_thread(record).with_session(session), [_told(session, "began-anew", sentence)]
 
 
 def _waits_itself(
@@ -154,17 +267,17 @@ def answering(core: Core, session: SessionRecord, event: Change, *, number: int)
 
 
 def _answered(
-    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, answer: Answer
+    core: Core, state: ClientState, record: ThreadRecord, session: SessionRecord, answer: Answer, *, epoch: int
 ) -> tuple[ClientState, list[Event], Sequence[Envelope]]:
     device, now, rejoin = state.device_secret.key(record.audience), core.now(), session.rejoin
     if answer.device != device.public.text or rejoin is None:
         return state.with_session(session), [], ()
-    before = ENGINE.load(session.state)
+    context = session.context or ENGINE.context(ENGINE.load(session.state))
     # Who was a member before may have been removed since, and has the key of these words, too: nobody counts as known.
     check = checked(state, record, peer=record.peer_identity, known=(), now=now, later=True)
     own = Own(device=device, secret=rejoin.own_secret)
     welcome = unb64(answer.welcome, what="welcome")
-    group = ENGINE.join(own, welcome, context=ENGINE.context(before), check=check, now=now)
+    group = ENGINE.join(own, welcome, context=context, check=check, now=now)
     theirs = (one.device for one in ENGINE.members(group) if not is_own(state, record, one, now=now))
     record = replace(record, peer_devices=tuple(dict.fromkeys((*record.peer_devices, *theirs))))
     session = replace(
@@ -177,6 +290,9 @@ def _answered(
         adding={},
         returning=(),
         rejoin=None,
+        context=b"",
+        # A group that began anew counts its epochs from one, and the hub does not.
+        ahead=min(max(session.ahead, epoch - ENGINE.epoch(group)), MOST_AHEAD),
     )
     for one in session.frames:
         if one.sender == device.public.text and (one.number == 0 or one.epoch >= rejoin.epoch):

@@ -65,6 +65,7 @@ from .views import Alarm, Closed, Event, Line, Mutual, Private, SessionView, Sho
 from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
+WAITS: Final = "waits-to-be-let-in"
 #: What programs say to each other.
 UNSEEN: Final = (CallCandidate, Checkpoints, ContactToken, MasterChanged, *COMPARING)
 #: Frames of one session that a device keeps; far more than two people say in an hour.
@@ -83,6 +84,10 @@ def with_frame(
     session = state.session(thread)
     if session.closed_mine:
         raise RefusedError("you have closed this session")
+    if session.context:
+        raise RefusedError(
+            "this new device waits to be let into the session: the other person's has to be on", code=WAITS
+        )
     frame = Frame(id=fresh_id(), at=core.now(), content=content, seq=session.said + 1)
     group, ciphertext = ENGINE.encrypt(ENGINE.load(session.state), encode_frame(frame), entropy=fresh_secret())
     epoch = ENGINE.epoch(group)
@@ -131,6 +136,9 @@ def take_envelope(
     session = keyed(marked(session, here), here)
     if is_rejoin(envelope.ciphertext):
         return _rejoined(core, state, record, session, envelope)
+    if session.context:
+        # What came before this device asked is of a group that it will never read.
+        return lost(core, state, record, session, envelope) if session.asked else (state, [])
     if is_of_another_history(session, here, envelope.ciphertext):
         return _forked(core, state, record, session, envelope)
     return _read(core, state, record, session, envelope)

@@ -95,17 +95,30 @@ class Siblings:
                 if await self._is_gone(record.audience, device):
                     self._core.vault.update(partial(leaves, thread=thread, key=device))
 
+    async def only_named_stand(self, audience: str) -> bool:
+        """Return whether the person's directory of now lists this device, and none that the node does not name."""
+        mine = self._core.state().device_secret.key(audience).public.text
+        named = {mine, *(one.device_key for one in await self._core.api().siblings(audience))}
+        standing = await self._standing(audience, mine)
+        return standing is not None and named.issuperset(standing)
+
     async def _is_gone(self, audience: str, device: str) -> bool:
         """Return whether the person's directory of now is proven and lists an own device no more.
 
         A node that only hides a device takes it out of nothing.
         """
+        standing = await self._standing(audience)
+        return standing is not None and device not in standing
+
+    async def _standing(self, audience: str, *devices: str) -> tuple[str, ...] | None:
+        """Return whom the person's directory of now lists, all `devices` among them; None: that is not proven."""
         state = self._core.state()
         identity = state.account_secret.identity(audience).public.text
-        wanted = UnprovenError(origin=state.signed_in.entity, audience=audience, identity_key=identity, devices=())
+        entity = state.signed_in.entity
+        wanted = UnprovenError(origin=entity, audience=audience, identity_key=identity, devices=devices)
         with suppress(UnverifiedError, NotListedYetError):
-            return device not in (await self._checks.prove(wanted, patience_s=0)).devices
-        return False
+            return (await self._checks.prove(wanted, patience_s=0)).devices
+        return None
 
     async def _send(self) -> None:
         for one in self._core.state().words:
@@ -263,6 +276,7 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
         late=True,
         asks={one.device: (now,) for one in ENGINE.members(group)},  # those of before were for others
         rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
+        left=told.left,
     )
     waiting = {name: one for name, one in state.joining.items() if name != thread}
     state = replace(state.with_thread(record).with_session(taken_back(record, session)), joining=waiting)

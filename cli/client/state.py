@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from protocol.e2ee.crypto import Own
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
+from protocol.e2ee.places import KeptPlace
 from protocol.errors import MalformedError, MissingError, RefusedError
 
 from .blockrecord import BlockRecord
@@ -70,6 +71,8 @@ class ClientState(Record, frozen=True, kw_only=True):
     verified: dict[str, int] = msgspec.field(default_factory=dict)
     changes: tuple[bytes, ...] = ()
     changing: ChangingRecord | None = None
+    #: Open sessions as the archive names them, in which this device is not.
+    places: dict[str, KeptPlace] = msgspec.field(default_factory=dict)
 
     @property
     def account_secret(self) -> AccountSecret:

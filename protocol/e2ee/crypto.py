@@ -178,6 +178,9 @@ class SessionCrypto(Protocol[S]):
     def export(self, state: S, purpose: str, size: int) -> bytes:
         """Return a secret that all members of this epoch share and nobody else has, for one purpose."""
 
+    def outside(self) -> S:
+        """Return the state of a device that is in no group: as good as closed, until it joins one."""
+
     def is_closed(self, state: S) -> bool:
         """Return whether a state is without keys."""
 

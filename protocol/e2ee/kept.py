@@ -13,6 +13,8 @@ from protocol.ids import Bytes32, Entity, RandomId, Seconds
 from protocol.needs import Approach, Experience, Fit, Gap, Need, Reason
 from protocol.vocabulary import Band, Kind
 
+from .places import MAX_PLACES, KeptPlace
+
 MAX_CODES: Final = 5_000
 MAX_SHORTLISTS: Final = 50
 _Text = Annotated[str, msgspec.Meta(max_length=12_000)]
@@ -98,9 +100,9 @@ class KeptShortlist(Wire, frozen=True, kw_only=True):
 
 
 class Book(Wire, frozen=True, kw_only=True):
-    """The document of kind `book`: contacts, what stays of sessions, blocks, codes that matched, and shortlists.
+    """The document of kind `book`: contacts, what stays of sessions, blocks, codes that matched, and more.
 
-    `unblocked` are blocks that were forgotten on purpose.
+    `places` are sessions that are open, `unblocked` are blocks that were forgotten on purpose.
     """
 
     contacts: Annotated[tuple[KeptContact, ...], msgspec.Meta(max_length=5_000)] = ()
@@ -109,6 +111,7 @@ class Book(Wire, frozen=True, kw_only=True):
     unblocked: Annotated[tuple[RandomId, ...], msgspec.Meta(max_length=500)] = ()
     codes: Annotated[tuple[KeptCode, ...], msgspec.Meta(max_length=MAX_CODES)] = ()
     shortlists: Annotated[tuple[KeptShortlist, ...], msgspec.Meta(max_length=MAX_SHORTLISTS)] = ()
+    places: Annotated[tuple[KeptPlace, ...], msgspec.Meta(max_length=MAX_PLACES)] = ()
 
 
 class KeptSaid(Wire, frozen=True, kw_only=True):

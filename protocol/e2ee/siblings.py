@@ -21,6 +21,8 @@ from .keys import DeviceKey, PersonSealingKey
 MAX_ITEM_BYTES: Final = 80 * 1024
 #: Frames that a device is told of; more never fit into an item.
 MAX_FRAMES: Final = 512
+#: Devices that were taken out of a session, the last ones.
+MAX_LEFT: Final = 64
 NAME_BYTES: Final = 32
 
 PackageText = Annotated[str, msgspec.Meta(min_length=1, max_length=8192)]
@@ -50,7 +52,7 @@ class Told(Wire, frozen=True, kw_only=True):
 class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     """All that a device must know of a session: how to join, who the other person is, what was agreed and said.
 
-    `rejoin` is the key of the session for words of a device without a place.
+    `rejoin` is the key of the session for words of a device without a place, `left` are devices that were taken out.
     `number` is the hub's of the commit that adds the reader: what has a higher one, it reads itself.
     """
 
@@ -80,6 +82,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     closed_theirs: bool = False
     frames: Annotated[tuple[Told, ...], msgspec.Meta(max_length=MAX_FRAMES)] = ()
     rejoin: Bytes32 | None = None
+    left: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_LEFT)] = ()
 
     def __repr__(self) -> str:
         return "Handoff(…)"

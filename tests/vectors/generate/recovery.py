@@ -15,6 +15,7 @@ from protocol.e2ee.archive import (
 from protocol.e2ee.kept import Book, KeptBlock, KeptCode, KeptContact, KeptLine, KeptPerson, KeptShortlist
 from protocol.e2ee.luggage import Luggage, pack
 from protocol.e2ee.masterchange import MasterChange, StatedChange, state_change
+from protocol.e2ee.places import KeptPlace
 from protocol.e2ee.recovery import Bundle, Recovered, recovery_key_of, render_bundle
 from protocol.e2ee.recovery_slots import locator_of, passphrase_slot, words_slot
 from protocol.e2ee.recovery_words import render_words
@@ -28,6 +29,7 @@ from protocol.signing import SigningKey
 from .devices import Case, file
 
 SECRET: Final = sha256(b"account secret")
+REJOIN: Final = sha256(b"rejoin")
 ENTROPY: Final = sha256(b"recovery words")
 PASSPHRASE: Final = "otter plays seven drums before noon"
 NOW: Final = 1_767_000_000
@@ -113,6 +115,16 @@ def _archive() -> list[Case]:
         },
         {"name": "a code that matched with no key", **stored(whole.replace(COMPARED, b"")), "error": "malformed"},
         {"name": "a shortlist of six people", **stored(encode(_six(contact))), "error": "malformed"},
+        {
+            "name": "an open session without the key to ask by",
+            **stored(whole.replace(b64(REJOIN).encode(), b"")),
+            "error": "malformed",
+        },
+        {
+            "name": "an open session in which one is neither",
+            **stored(whole.replace(b'"role":"mentee"', b'"role":"guest"')),
+            "error": "malformed",
+        },
         {"name": "another account", **good, "account_secret": b64(KEY), **damaged},
         {"name": "an item is missing", **good, "items": {}, **damaged},
         {"name": "the same document sealed at another time", **good, "items": {name: b64(other)}, **damaged},
@@ -142,6 +154,27 @@ def _book(contact: KeptContact) -> Book:
         unblocked=(b64(sha256(b"forgotten")[:16]),),
         codes=(KeptCode(key=COMPARED.decode(), at=NOW),),
         shortlists=(KeptShortlist(id=b64(sha256(b"ask")[:16]), at=NOW, need=need, people=(person,)),),
+        places=(_place(),),
+    )
+
+
+def _place() -> KeptPlace:
+    return KeptPlace(
+        thread=b64(sha256(b"open thread")[:16]),
+        role="mentee",
+        consumer="https://aurora.example",
+        provider="https://birch.example",
+        audience=b64(sha256(b"audience")),
+        context=b64(sha256(b"context")),
+        rejoin=b64(REJOIN),
+        peer_identity=b64(sha256(b"identity")),
+        agreement="{}",
+        attested="device",
+        format="call",
+        length=30,
+        slot=NOW,
+        ends_at=NOW + 1800,
+        name="Ben",
     )
 
 
