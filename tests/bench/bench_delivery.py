@@ -222,9 +222,13 @@ async def _skip(device: Device) -> None:
 
 
 async def _filled(pair: Pair) -> list[Figure]:
-    """Compare the throughput of nodes that hold many messages with that of the same nodes before."""
+    """Compare the throughput of nodes that hold many messages with that of the same nodes before.
+
+    Both times the processes have just been started: a warm one is quicker than a cold one, whatever is stored.
+    """
     mentee, mentor = await pair.devices()
     way, empty, full = _way(pair, mentor, mentee), Speed(), Speed()
+    await pair.calm()
     await _skip(mentee)
     async with _listening(mentee):
         await _many(way, empty, MANY)
