@@ -149,6 +149,8 @@ def parse_json(raw: bytes, kind: type[T]) -> T:
     value = decode_loose(raw, kind)
     if b"\\u0000" in raw:
         raise MalformedError("body must not contain NUL characters")
+    if _encoder.encode(value) == raw:
+        return value  # spelled as our own client does: what stood there twice would be longer
     try:
         # msgspec keeps the last of two equal keys; a proxy or log may have looked at the first.
         _repeats.decode(raw.decode("utf-8"))
