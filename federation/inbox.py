@@ -37,13 +37,16 @@ from protocol.threads import ForkError, OutOfOrderError
 
 from .breaker import MALFORMED_FAULTS, Breaker
 from .delivery import count_received, life_of
+from .gathering import gathered
 from .ports import Clock, Store, Writer, where
-from .rows import EvidenceRow, InboxRow
+from .rows import EvidenceRow, InboxRow, MailboxRow, OutboxRow
 
 #: A repeat can come as long as a sender may try: two weeks, and some days for clocks and pauses.
 KEEP_S: Final = 21 * 86_400
 #: Contradictory messages kept of one peer: one pair proves enough.
 MAX_EVIDENCE: Final = 16
+#: What an item brings under a key that is made for it.
+ITEMS: Final = (MailboxRow, OutboxRow)
 #: Items that are taken at a stretch.
 BREATH: Final = 8
 
@@ -131,14 +134,14 @@ class Inbox:
         if keyids := {item.keyid for item in items if not isinstance(item, Envelope)}:
             await self._handler.learn(peer, keyids)
         put_off: dict[str, str] = {}
-        async with self._store.write() as tx:
+        async with self._store.write() as tx, gathered(tx, fresh=ITEMS) as rows:
             await guard(tx)
             outcomes: list[Outcome] = []
             for item in items:
-                outcomes.append(await self._answered(tx, peer, item, put_off))
+                outcomes.append(await self._answered(rows, peer, item, put_off))
                 if len(outcomes) % BREATH == 0:
                     await asyncio.sleep(0)  # others go on meanwhile: a batch is long
-            answer = await self._counted(tx, peer, outcomes, now)
+            answer = await self._counted(rows, peer, outcomes, now)
         self.breaker.fault(peer, _refused(outcomes), now=now)
         return encode(answer)
 

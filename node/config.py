@@ -8,6 +8,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -270,6 +271,7 @@ def _development(config: Config) -> Iterator[str]:
             yield "[development] connect_to: every value must be a loopback HOST:PORT such as 127.0.0.1:8441"
 
 
+@lru_cache(256)
 def is_loopback(host: str) -> bool:
     """Return whether `host` is `localhost` or a loopback IP literal."""
     try:

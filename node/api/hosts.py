@@ -54,8 +54,9 @@ class Hosts:
 
         A program on this machine uses a name of this machine; a proxy that adds no header passes the public one on.
         """
-        proxied = any(name in request.headers for name in PROXIED)
-        return not proxied and request.headers.get("Host") in self.local and is_loopback(_peer_address(request))
+        if request.headers.get("Host") not in self.local or not is_loopback(_peer_address(request)):
+            return False
+        return not any(name in request.headers for name in PROXIED)
 
     def client_address(self, request: web.Request) -> str:
         """Return the address to limit by: the proxy's last word when configured, else the socket's."""

@@ -29,6 +29,7 @@ from protocol.ids import MessageId
 from protocol.session import LIFE_S, SessionState, session_state
 from protocol.threads import Book
 
+from .company import Company
 from .mailbox import Mailboxes
 from .pace import Pace
 from .queue import Queue
@@ -54,6 +55,13 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     ciphertext: bytes
 
 
+class _Submission(msgspec.Struct, frozen=True, kw_only=True):
+    label: str
+    thread: str
+    side: Side
+    sent: Sent
+
+
 class Sessions:
     """Plans, relays and ends the sessions of one node."""
 
@@ -63,6 +71,7 @@ class Sessions:
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
         self._pace: Final = Pace()
+        self._company: Final = Company(store, self._submit, fresh=(MailboxRow, OutboxRow))
 
     async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> SessionRow:
         """Return the session of a thread that is agreed now, open and stored."""
@@ -120,27 +129,30 @@ class Sessions:
         """
         if len(sent.ciphertext) > MAX_CIPHERTEXT_BYTES:
             raise LimitError(f"a session message holds at most {MAX_CIPHERTEXT_BYTES} bytes")
-        async with self._store.write() as tx:
-            session = await self.open_of(tx, label, thread, side)
-            if await self._is_repeat(tx, label, sent):
-                return
-            await self._pace.require_room(tx, session)
-            header = EnvelopeHeader(
-                mid=sent.id,
-                id=sent.id,
-                thread=thread,
-                side=side.value,
-                kind=sent.kind,
-                epoch=sent.epoch,
-                seq=session.sent + 1,
-            )
-            envelope = Envelope(header=header, ciphertext=sent.ciphertext)
-            if sent.kind == "close":
-                session = replace(session, closed_own=True)
-            if side is Side.PROVIDER:
-                await self._order(tx, session, envelope)
-            else:
-                await self._send(tx, session, envelope)
+        await self._company.join(_Submission(label=label, thread=thread, side=side, sent=sent))
+
+    async def _submit(self, tx: Writer, asked: _Submission) -> None:
+        sent, side = asked.sent, asked.side
+        session = await self.open_of(tx, asked.label, asked.thread, side)
+        if await self._is_repeat(tx, asked.label, sent):
+            return
+        await self._pace.require_room(tx, session)
+        header = EnvelopeHeader(
+            mid=sent.id,
+            id=sent.id,
+            thread=asked.thread,
+            side=side.value,
+            kind=sent.kind,
+            epoch=sent.epoch,
+            seq=session.sent + 1,
+        )
+        envelope = Envelope(header=header, ciphertext=sent.ciphertext)
+        if sent.kind == "close":
+            session = replace(session, closed_own=True)
+        if side is Side.PROVIDER:
+            await self._order(tx, session, envelope)
+        else:
+            await self._send(tx, session, envelope)
 
     async def tell(self, label: str, thread: str, side: Side, item: bytes) -> None:
         """Hand what one device of a person says about a session to the person's other devices.
@@ -163,15 +175,14 @@ class Sessions:
     async def _is_repeat(self, tx: Writer, label: str, sent: Sent) -> bool:
         """Remember the device's `id` under its own mailbox, as if the mailbox were a peer."""
         digest = b64(sha256(sent.kind.encode(), sent.ciphertext))
-        purge_at = self._clock.now() + DELIVER_S
-        try:
+        known = await tx.get(InboxRow, label, sent.id)
+        if known is None:
+            purge_at = self._clock.now() + DELIVER_S
             await tx.insert(InboxRow(peer=label, mid=sent.id, hash=digest, outcome=b"", purge_at=purge_at))
-        except ConflictError:
-            known = await tx.get(InboxRow, label, sent.id)
-            if known is None or known.hash != digest:
-                raise ConflictError("this message id was used for another message") from None
-            return True
-        return False
+            return False
+        if known.hash != digest:
+            raise ConflictError("this message id was used for another message")
+        return True
 
     async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
         """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it."""

@@ -102,7 +102,8 @@ class SqliteStore:
 
     def changes(self, *kinds: type[Row]) -> int:
         """Return a number that is another one after every commit that changed rows of `kinds`."""
-        return sum(self._commits.changes[kind] for kind in kinds)
+        changes = self._commits.changes
+        return sum([changes.get(kind, 0) for kind in kinds])
 
     async def lost(self) -> None:
         """Never return: the lock of the directory ends with this process."""

@@ -1,5 +1,7 @@
 """Envelopes: ordered by the hub, delivered once, to the two people of the agreement and to nobody else."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -52,6 +54,21 @@ async def test_both_people_get_everything_in_the_hubs_order(town: Town) -> None:
     await submit(town.ben, thread, Side.PROVIDER, sent(town.cobalt, b"from ben"))
     await settle(town.aurora, town.cobalt)
     expected = [(1, "provider", b"from ben"), (2, "consumer", b"from ana")]
+    assert await shown(town.ben) == expected
+    assert await shown(town.ana) == expected
+
+
+async def test_messages_of_one_moment_are_numbered_in_their_order_and_a_bad_one_takes_no_number(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    texts = [b"%d" % number for number in range(10)]
+    messages = [sent(town.cobalt, text) for text in texts]
+    messages.insert(5, Sent(id=messages[0].id, kind="message", epoch=1, ciphertext=b"other"))
+    ends = await asyncio.gather(
+        *(submit(town.ben, thread, Side.PROVIDER, message) for message in messages), return_exceptions=True
+    )
+    assert [type(end) for end in ends] == [type(None)] * 5 + [ConflictError] + [type(None)] * 5
+    await settle(town.aurora, town.cobalt)
+    expected = [(number, "provider", text) for number, text in enumerate(texts, 1)]
     assert await shown(town.ben) == expected
     assert await shown(town.ana) == expected
 
