@@ -31,7 +31,9 @@ from node.clock import SystemClock
 from node.sections import Config
 from node.services.peers import ExaminePeer, ListPeers
 from node.status import NodeStatus, ShowStatus
+from protocol.addresses import authority_of
 from protocol.errors import MeshError
+from protocol.peers import DOCUMENT_PATH
 
 from .node_access import NodeAccess, RunningNode, directory_option, open_node
 from .output import FAILED, Output, json_option, shown
@@ -106,11 +108,9 @@ async def _check_node(directory: Path, config: Config, *, peers: bool) -> list[C
                 for job in status.jobs
                 if job.state == "waiting"
             ]
-            checks += [
-                Check(check=alert.about, level="yellow", detail=alert.detail, fix=alert.fix) for alert in status.alerts
-            ]
             checks += [red(alert.about, alert.detail, alert.fix) for alert in status.alerts]
             if peers:
+                checks += await _check_name(node, config)
                 checks += await _check_peers(node)
     except MeshError as error:
         return [red("node", str(error), f"mend what is said, then run `mentormesh serve` in {config.name}'s directory")]
@@ -125,6 +125,17 @@ async def _check_ready(node: NodeAccess) -> Check:
     except MeshError:
         return red("node", "the node runs but is not ready", "see its log; `mentormesh status` names failing jobs")
     return green("node", "runs and is ready")
+
+
+async def _check_name(node: NodeAccess, config: Config) -> list[Check]:
+    """Return whether the host of the entity identifier names this node, where the node itself is at another one."""
+    name, here = config.node.entity, config.api_base
+    if config.development.enabled or authority_of(here).partition(":")[0] == authority_of(name):
+        return []
+    findings = await node.call("peer.doctor", ExaminePeer(address=name), tuple[Finding, ...])
+    wrong = [one for one in findings if not one.ok and one.check in {"reachable", "document"}]
+    fix = f"let {name} serve the node's document at {DOCUMENT_PATH}, or nobody new will peer with this node"
+    return [red("name", f"{name}: {one.detail}", fix) for one in wrong] or [green("name", f"{name} names a node")]
 
 
 async def _check_peers(node: NodeAccess) -> list[Check]:

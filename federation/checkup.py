@@ -15,8 +15,9 @@ from protocol.signing import VerifyKey
 
 from .calls import Answer, Calls, Contact
 from .directory import Peer, PeerDirectory
-from .discovery import contact_of, document_text
+from .discovery import contact_of
 from .ports import Clock
+from .proving import document_text
 
 HELLO_PATH: Final = "/federation/v1/hello"
 #: Half of the skew that the signatures allow.

@@ -9,17 +9,17 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from protocol.errors import LimitError, MalformedError
-from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES
+from protocol.errors import LimitError
+from protocol.peers import open_document
 from protocol.rotation import KeyChangedError, RevokedKeyError, follow
 from protocol.signing import VerifyKey
 
-from .answers import BadAnswerError
-from .calls import Answer, Calls, Contact
+from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
 from .pending import PendingKeys
 from .pins import note_followed
 from .ports import Clock, Store
+from .proving import prove_key, served_document
 from .rows import PeerRow
 
 #: A peer's document is fetched at most once in this time, whatever asks for it.
@@ -38,18 +38,22 @@ class Discovery:
         self.pending: Final = PendingKeys(store, clock, directory)
 
     async def refresh(self, entity: str) -> Peer:
-        """Return the peer after looking at its document again.
+        """Return the peer after looking at its document again; a transport key in it counts if the peer holds it.
 
         Raises: MissingError: no such peer. LimitError: asked within the last minute. KeyChangedError,
         RevokedKeyError, StaleDocumentError: the document is not one that may follow; the pinned one stays.
-        UnavailableError.
+        UnprovenKeyError: its transport key may be somebody else's. UnavailableError.
         """
         peer, now = self._directory.get(entity), self._clock.now()
         last = self._fetched.get(entity)
         if last is not None and now - last < REFETCH_S:
             raise LimitError("the document of this peer was fetched just now", retry_at=last + REFETCH_S)
         self._fetched[entity] = now
-        text = document_text(await self._calls.fetch(contact_of(peer), DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
+        contact = contact_of(peer)
+        text = await served_document(self._calls, contact)
+        http_key = VerifyKey.parse(open_document(text).keys.http)
+        if http_key != peer.http_key:
+            await prove_key(self._calls, contact, http_key, now=now)
         try:
             return await self.learn(entity, text)
         except RevokedKeyError:
@@ -59,7 +63,7 @@ class Discovery:
             raise
 
     async def learn(self, entity: str, text: str) -> Peer:
-        """Return the peer after it showed this document, by whatever way it came.
+        """Return the peer after it showed this document, and that it holds its transport key, by whatever way.
 
         Raises: MissingError: no such peer. MalformedError; KeyChangedError, RevokedKeyError, StaleDocumentError: the
         pinned one stays. ConflictError: another peer has the same transport key.
@@ -86,13 +90,3 @@ class Discovery:
 def contact_of(peer: Peer) -> Contact:
     """Return where a peer is reached."""
     return Contact(api=peer.document.api, connect_to=peer.connect_to)
-
-
-def document_text(answer: Answer) -> str:
-    """Return the JWS of an answer from `/.well-known/mentormesh`. Raises: BadAnswerError."""
-    if answer.media_type != DOCUMENT_TYPE:
-        raise BadAnswerError(f"node document must come as {DOCUMENT_TYPE}")
-    try:
-        return answer.body.decode("ascii")
-    except UnicodeDecodeError:
-        raise MalformedError("node document is not a JWS") from None

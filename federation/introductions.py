@@ -1,37 +1,33 @@
 """Meets a node for the first time: by a ticket's word, or by what a registry states about it.
 
-Nobody is believed about itself: the federation key is known beforehand, and the document must be by it, at the address
-told. Who comes with a ticket signs its request with its `http` key; whoever a registry states shows that it holds that
-key by the signed key directory at its own address.
+Nobody is believed about itself: the federation key is known beforehand, the document must be by it, at the address
+told, and the host of the entity identifier must name it too. Who comes with a ticket signs its request with its `http`
+key; whoever a registry states shows that it holds that key by the signed key directory at its own address.
 Source: docs/protocol/20-identity.md §5, 22-members.md §5.3.
 """
 
 from typing import Final
 
-from protocol.addresses import authority_of
 from protocol.errors import LimitError, RefusedError, UnverifiedError
-from protocol.keydirectory import DIRECTORY_PATH, verify_directory
-from protocol.peers import DOCUMENT_PATH, MAX_DOCUMENT_BYTES, PROTOCOLS, common_protocol, open_document
+from protocol.peers import PROTOCOLS, common_protocol, open_document
 from protocol.signing import VerifyKey
 
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
-from .discovery import document_text
 from .fellows import MAX_FELLOWS
 from .pins import refuse_revoked
 from .ports import Clock, Reader, Store, where
+from .proving import prove_host, prove_key, served_document
 from .rows import FellowRow, PeerRow
-
-MAX_DIRECTORY_BYTES: Final = 8 * 1024
 
 
 async def met_document(calls: Calls, contact: Contact, entity: str, keyid: str) -> str:
     """Return the document served at `contact` once it is `entity`'s and by the key with this thumbprint.
 
-    Raises: MalformedError, UnverifiedError: another node, another key. RefusedError: no common protocol version.
-    UnavailableError.
+    Raises: MalformedError, UnverifiedError: another node, another key. OtherHostError: the entity's host says nothing
+    of it. RefusedError: no common protocol version. UnavailableError.
     """
-    text = document_text(await calls.fetch(contact, DOCUMENT_PATH, limit=MAX_DOCUMENT_BYTES))
+    text = await served_document(calls, contact)
     document = open_document(text)
     if document.entity != entity or document.api != contact.api:
         raise UnverifiedError("the node at that address is another one")
@@ -39,6 +35,7 @@ async def met_document(calls: Calls, contact: Contact, entity: str, keyid: str) 
         raise UnverifiedError("the node at that address has another federation key: do not accept, ask by phone")
     if common_protocol(PROTOCOLS, document.protocols) is None:
         raise RefusedError("the two nodes have no protocol version in common: update the older one")
+    await prove_host(calls, contact, entity, keyid)
     return text
 
 
@@ -66,8 +63,7 @@ class Introductions:
         text = await met_document(self._calls, contact, fellow.entity, fellow.fingerprint)
         document, now = open_document(text), self._clock.now()
         http_key = VerifyKey.parse(document.keys.http)
-        answer = await self._calls.fetch(contact, DIRECTORY_PATH, limit=MAX_DIRECTORY_BYTES)
-        verify_directory(answer.headers, authority_of(contact.api), http_key, now=now)
+        await prove_key(self._calls, contact, http_key, now=now)
         row = PeerRow(
             entity=fellow.entity,
             connect_to=fellow.connect_to,

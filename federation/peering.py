@@ -189,7 +189,8 @@ class PeeringService:
             served = await met_document(self._calls, contact, document.entity, keyid)
         except MeshError as error:
             raise RefusedError(
-                "your node's document is not served at the address it names: start your node, then accept again",
+                "your node's document is not served at the address that it names, or not at the host of its entity "
+                "identifier: start your node, then accept again",
                 code="not-reachable",
             ) from error
         mode = await self._record(redemption, served, nonce)

@@ -51,6 +51,7 @@ class Consortia:
 
     def start_jobs(self) -> None:
         """Start the background work."""
+        self._base.jobs.start("seats", self.memberships.keep_seats)
         self._base.jobs.start("memberships", self.memberships.run)
         if self._base.config.registry.enabled:
             self._base.jobs.start("registry", self.registry.run)
@@ -74,6 +75,6 @@ class Consortia:
                 )
                 for fellow in one.fellows
                 if fellow.status == "active"
-                and fellow.problem.endswith(("key-conflict", "key-changed", "key-not-held"))
+                and fellow.problem.endswith(("key-conflict", "key-changed", "key-not-held", "host-not-proven"))
             ]
         return tuple(found)

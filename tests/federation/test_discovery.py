@@ -9,10 +9,12 @@ from msgspec.structs import replace
 from federation.answers import BadAnswerError
 from federation.calls import Answer, Contact
 from federation.checkup import Checkup
-from federation.discovery import REFETCH_S, document_text
+from federation.discovery import REFETCH_S
+from federation.proving import document_text
 from federation.rows import PeerRow
 from node.services.peers import public_keys
 from protocol.errors import LimitError, MalformedError, MissingError
+from protocol.keydirectory import UnprovenKeyError
 from protocol.peers import log_vkey, sign_document
 from protocol.rotation import KeyChangedError, Rotation, StaleDocumentError, sign_rotation
 from protocol.signing import SigningKey, VerifyKey
@@ -33,11 +35,13 @@ def say(
     statement: str = "",
     seq: int = 2,
     recovered: bool = False,
+    held: bool = True,
 ) -> None:
-    """Let Aurora serve another document; after a recovery with new keys throughout."""
+    """Let Aurora serve another document; after a recovery with new keys throughout, unless `held` is all one node."""
     keys = aurora.own.document.keys
     origin = aurora.own.document.log_origin
     if recovered:
+        http = key_ring("aurora recovered").http
         keys = replace(public_keys(key_ring("aurora recovered")), recovery=keys.recovery)
     signer = federation or aurora.keys.federation
     if http is not None:
@@ -51,6 +55,8 @@ def say(
         rotations=(statement,) if statement else (),
     )
     aurora.own.text = sign_document(document, signer)
+    if held:
+        aurora.federation.rekey(http or aurora.keys.http)
 
 
 def rotation(signer: SigningKey, aurora: Station) -> str:
@@ -103,6 +109,22 @@ async def test_a_changed_federation_key_with_a_statement_is_followed(
     birch.directory.remove(aurora.entity)
     await birch.directory.load(birch.store)
     assert birch.directory.get(aurora.entity) == peer
+
+
+async def test_a_transport_key_that_the_peer_does_not_hold_is_not_taken(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    before = birch.directory.get(aurora.entity)
+    say(aurora, http=NEW_HTTP, held=False)  # such as one that another organization is about to use
+    with pytest.raises(UnprovenKeyError):
+        await birch.discovery.refresh(aurora.entity)
+    assert birch.directory.get(aurora.entity) == before
+    assert birch.directory.by_keyid(NEW_HTTP.public.keyid) is None
+    clock.advance(REFETCH_S)
+    say(aurora, federation=NEW_FEDERATION, http=NEW_HTTP, held=False)
+    with pytest.raises(UnprovenKeyError):
+        await birch.discovery.refresh(aurora.entity)
+    assert await birch.discovery.pending.all() == ()
 
 
 async def test_an_older_document_is_refused(aurora: Station, birch: Station, clock: SteppedClock) -> None:

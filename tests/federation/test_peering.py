@@ -2,13 +2,18 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final, cast
 
 import pytest
 from msgspec.structs import replace
 
+from federation.answers import PeerUnavailableError
+from federation.calls import Answer, Calls, Contact
 from federation.checkup import HELLO_PATH
 from federation.identity import issue
+from federation.introductions import met_document
 from federation.peering import MAX_INVITES, TICKET_S
+from federation.proving import OtherHostError
 from federation.rows import InviteRow, MirrorRow, NonceRow, PeerRow
 from node.services.peers import draft_document
 from protocol.encoding import encode
@@ -22,11 +27,11 @@ from protocol.errors import (
     UnverifiedError,
 )
 from protocol.fingerprints import fingerprint_words
-from protocol.peers import log_vkey, sign_document
+from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, log_vkey, sign_document
 from protocol.tickets import Redeemed, Redemption, parse_ticket, render_ticket
 from tests.fakes.clock import SteppedClock
 
-from .stations import Station, befriend, station
+from .stations import Station, befriend, key_ring, station
 
 
 @pytest.fixture
@@ -165,6 +170,46 @@ async def test_nobody_takes_the_name_of_an_organization_whose_address_it_does_no
             await mallory.peering.accept(made.ticket)
         assert refusal.value.code == "not-reachable"
         assert aurora.directory.all() == ()
+
+
+class Hosts:
+    """Documents by address; counts as the calls of a node that meets others outside development."""
+
+    def __init__(self, documents: dict[str, str]) -> None:
+        self.documents: Final = documents
+
+    async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:  # noqa: ARG002
+        """Answer with the document of a host, as everybody would get it."""
+        if target != DOCUMENT_PATH or contact.api not in self.documents:
+            raise PeerUnavailableError("nothing answers there")
+        return Answer(
+            status=200, headers={"content-type": DOCUMENT_TYPE}, body=self.documents[contact.api].encode("ascii")
+        )
+
+
+async def meet(station: Station, hosts: dict[str, str], api: str) -> str:
+    contact = Contact(api=api)
+    keyid = station.keys.federation.public.keyid
+    return await met_document(cast("Calls", Hosts(hosts)), contact, station.entity, keyid)
+
+
+async def test_a_node_at_another_host_counts_once_the_host_of_its_name_says_so(aurora: Station, birch: Station) -> None:
+    # Mallory serves a whole document in Aurora's name, signed by keys of its own, at its own address.
+    api, other_port = "https://mallory.example", "https://aurora.example:8443"
+    document = replace(aurora.own.document, api=api)
+    text = sign_document(document, aurora.keys.federation)
+    with pytest.raises(PeerUnavailableError):
+        await meet(aurora, {api: text}, api)
+    with pytest.raises(OtherHostError):
+        await meet(aurora, {api: text, aurora.entity: birch.own.text}, api)
+    keys = key_ring("the real one")
+    real = sign_document(draft_document(aurora.config, keys), keys.federation)
+    with pytest.raises(OtherHostError):
+        await meet(aurora, {api: text, aurora.entity: real}, api)
+    # The real one serves a document there, though an older one, and may take any port of its own host.
+    assert await meet(aurora, {api: text, aurora.entity: aurora.own.text}, api) == text
+    moved = sign_document(replace(document, api=other_port), aurora.keys.federation)
+    assert await meet(aurora, {other_port: moved}, other_port) == moved
 
 
 async def test_a_node_with_another_key_than_the_ticket_names_is_not_accepted(aurora: Station, birch: Station) -> None:
