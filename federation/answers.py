@@ -48,6 +48,12 @@ class PeerUnavailableError(UnavailableError):
     code = "peer-unavailable"
 
 
+class ForbiddenContactError(PeerUnavailableError):
+    """This node may not ask there, by what the name leads to today or by its settings: no word of the peer's."""
+
+    code = "forbidden-address"
+
+
 class BadAnswerError(UnavailableError):
     """The peer answered something that no node should: too long, compressed, a redirect, another media type."""
 

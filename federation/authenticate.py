@@ -7,15 +7,17 @@ Source: docs/protocol/21-transport.md §7.
 """
 
 import itertools
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from protocol.errors import ConflictError, LimitError, MeshError, RefusedError, UnverifiedError
+from protocol.errors import ConflictError, LimitError, MeshError, MissingError, RefusedError, UnverifiedError
 from protocol.httpsig import MAX_LIFETIME_S, Asked, MessageSignature, RequestLine, parse_request, verify_request
 
-from .directory import Peer, PeerDirectory
+from .directory import Action, Peer, PeerDirectory
 from .limits import Buckets, address_key
 from .ports import Clock, Store, Writer, below
 from .rows import NonceRow, PeerRow
@@ -59,24 +61,32 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     line: RequestLine
     signed: MessageSignature
     source: str
+    charged: bool
 
 
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that a peer signed, with its body; `asked` is what the answer refers to."""
+    """A request that a peer signed, with its body; `asked` is what the answer refers to.
+
+    `peer` is as it was then; `require` tells whether it may do something at the moment.
+
+    Raises (`require`): UnknownPeerError: it is none any more. BlockedPeerError, FrozenPeerError, PeerModeError.
+    """
 
     peer: Peer
+    require: Callable[[Action], None]
     keyid: str
     nonce: str
-    created: int
     expires: int
     asked: Asked
     body: bytes
 
-    async def spend(self, tx: Writer) -> None:
-        """Spend the nonce in the transaction of the effect.
+    async def spend(self, tx: Writer, action: Action = "continue") -> None:
+        """Spend the nonce in the transaction of the effect, which the peer must be allowed to have now.
 
         Raises: ReplayedError: it was spent before. UnknownPeerError: the peer has changed its key since, or is none.
+        BlockedPeerError, FrozenPeerError, PeerModeError: it was let do this when it asked, and is not any more.
         """
+        self.require(action)
         row = await tx.get(PeerRow, self.peer.entity)
         if row is None or row.keyid != self.keyid:
             raise UnknownPeerError("the peer has another key by now: sign the request anew")
@@ -135,10 +145,12 @@ class Authenticator:
         except MeshError:
             self._strangers.take(source, now_ms=now_ms)
             raise
-        if (source, signed.keyid) not in self._proven:
-            self._strangers.check(source, now_ms=now_ms)
         self._peers.check(signed.keyid, now_ms=now_ms)
-        return Admission(peer=peer, line=line, signed=signed, source=source)
+        # Whoever names somebody's key pays before its body is read, and gets the token back if it holds the key.
+        charged = (source, signed.keyid) not in self._proven
+        if charged:
+            self._strangers.take(source, now_ms=now_ms)
+        return Admission(peer=peer, line=line, signed=signed, source=source, charged=charged)
 
     def verify(self, admission: Admission, body: bytes) -> Authenticated:
         """Return who signed this head and body.
@@ -154,17 +166,20 @@ class Authenticator:
         try:
             asked = verify_request(signed, admission.line, body, key=peer.http_key, now=now)
         except MeshError:
-            self._strangers.take(admission.source, now_ms=self._clock.now_ms())
+            if not admission.charged:
+                self._strangers.take(admission.source, now_ms=self._clock.now_ms())
             raise
+        if admission.charged:
+            self._strangers.give_back(admission.source, now_ms=self._clock.now_ms())
         self._prove((admission.source, signed.keyid))
         self._peers.take(signed.keyid, now_ms=self._clock.now_ms())
         if admission.line.method in SAFE_METHODS:
             self._nonces.spend((signed.keyid, signed.nonce), until=signed.expires, now=now)
         return Authenticated(
             peer=peer,
+            require=partial(self._require, peer.entity),
             keyid=signed.keyid,
             nonce=signed.nonce,
-            created=signed.created,
             expires=signed.expires,
             asked=asked,
             body=body,
@@ -174,6 +189,17 @@ class Authenticator:
         """Spend the nonce of a request whose effect writes no row. Raises: ReplayedError, LimitError."""
         pair = (authenticated.keyid, authenticated.nonce)
         self._nonces.spend(pair, until=authenticated.expires, now=self._clock.now())
+
+    def _require(self, entity: str, action: Action) -> None:
+        """Return if this peer may do this at the moment, whatever it was a while ago."""
+        now = self._clock.now()
+        try:
+            peer = self._directory.get(entity)
+        except MissingError:
+            raise UnknownPeerError("this node is no peer of that organization any more") from None
+        if peer.mode_at(now) == "blocked":
+            raise BlockedPeerError("the peer was suspended or blocked meanwhile")
+        peer.require(action, now=now)
 
     def _known(self, signed: MessageSignature) -> Peer:
         peer = self._directory.by_keyid(signed.keyid)
@@ -192,20 +218,29 @@ class Authenticator:
 
 
 class _NonceMemory:
-    """Nonces of safe requests until their signatures expire; when it is full, nothing is let through."""
+    """Nonces of safe requests until their signatures expire.
+
+    When it is full, only keys that have less than their even share are let through: nobody fills it for others.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity: Final = capacity
         self._until: Final[dict[tuple[str, str], int]] = {}
+        self._held: Final[Counter[str]] = Counter()
 
     def spend(self, key: tuple[str, str], *, until: int, now: int) -> None:
         for oldest in list(itertools.takewhile(lambda one: self._until[one] < now, self._until)):
             del self._until[oldest]
+            self._held[oldest[0]] -= 1
+            if not self._held[oldest[0]]:
+                del self._held[oldest[0]]
         if key in self._until:
             raise ReplayedError("this request was here before: sign a new one")
-        if len(self._until) >= self._capacity:
+        share = self._capacity // max(1, len(self._held))
+        if len(self._until) >= self._capacity and self._held[key[0]] >= share:
             raise LimitError("too many requests to remember: slow down", retry_at=now + MAX_LIFETIME_S)
         self._until[key] = until
+        self._held[key[0]] += 1
 
 
 async def forget_nonces(store: Store, clock: Clock) -> int:

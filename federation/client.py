@@ -14,7 +14,7 @@ import msgspec
 import yarl
 
 from protocol.addresses import authority_of
-from protocol.errors import MalformedError, RefusedError, UnverifiedError
+from protocol.errors import MalformedError, UnverifiedError
 from protocol.httpsig import (
     NONCE_BYTES,
     Asked,
@@ -25,7 +25,7 @@ from protocol.httpsig import (
 )
 from protocol.signing import SigningKey, VerifyKey
 
-from .answers import BadAnswerError, PeerUnavailableError, UnverifiedAnswerError, refusal
+from .answers import BadAnswerError, ForbiddenContactError, PeerUnavailableError, UnverifiedAnswerError, refusal
 from .calls import Answer, Contact
 from .directory import Peer
 from .ports import Clock, Entropy
@@ -199,12 +199,10 @@ class PeerClient:
             ) as response:
                 return await _read(response, most)
         except (ForbiddenAddressError, aiohttp.InvalidURL) as error:
-            raise RefusedError(f"{contact.api} may not be asked: {error}", code="forbidden-address") from None
+            raise ForbiddenContactError(f"{contact.api} may not be asked: {error}") from None
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.__cause__, ForbiddenAddressError):
-                raise RefusedError(
-                    f"{contact.api} may not be asked: {error.__cause__}", code="forbidden-address"
-                ) from None
+                raise ForbiddenContactError(f"{contact.api} may not be asked: {error.__cause__}") from None
             raise PeerUnavailableError(f"{contact.api} cannot be reached") from None
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             raise _StaleConnectionError(f"{contact.api} closed the connection") from None
@@ -219,10 +217,10 @@ class PeerClient:
         host = authority.partition(":")[0]
         if not contact.connect_to:
             if self._settings.proxy and host not in self._settings.allow:
-                raise RefusedError(f"{host} is not in [egress] allow", code="forbidden-address")
+                raise ForbiddenContactError(f"{host} is not in [egress] allow")
             return yarl.URL(f"https://{authority}{target}", encoded=True)
         if not self._settings.development:
-            raise RefusedError("connect_to works in development only", code="forbidden-address")
+            raise ForbiddenContactError("connect_to works in development only")
         # The real port stands in the URL, so that no connection or look-up kept for another port is used.
         port = self._resolver.connect(host, contact.connect_to)
         return yarl.URL(f"http://{host}:{port}{target}", encoded=True)

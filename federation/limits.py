@@ -36,6 +36,10 @@ class Buckets:
             del self._state[next(iter(self._state))]
         self._state[key] = (tokens, now_ms)
 
+    def give_back(self, key: str, *, now_ms: int) -> None:
+        """Return one token to `key`, never above the burst."""
+        self._state[key] = (min(self._burst, self._tokens(key, now_ms) + 1), now_ms)
+
     def _tokens(self, key: str, now_ms: int) -> float:
         tokens, at_ms = self._state.get(key, (self._burst, now_ms))
         return min(self._burst, tokens + max(0, now_ms - at_ms) * self._per_ms)

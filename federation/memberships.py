@@ -80,6 +80,7 @@ class MembershipService:
         self._own_seats: dict[str, int] = {}
         self._pauses: Final[dict[tuple[str, str], tuple[int, int]]] = {}
         self._woken: Final = asyncio.Event()
+        self._listed: Final = asyncio.Event()
         self._turn: Final = asyncio.Lock()
         self._seating: Final = asyncio.Lock()
         self._hears: Final[list[Hears]] = []
@@ -91,6 +92,7 @@ class MembershipService:
 
     def wake(self) -> None:
         """Look at members and peers again soon."""
+        self._listed.set()
         self._woken.set()
 
     @property
@@ -207,8 +209,16 @@ class MembershipService:
         """Give the seats that the store says."""
         await self._reseat()
 
+    async def keep_seats(self) -> None:
+        """Give and take seats for ever, as soon as something is stated: no slow address of a stranger delays it."""
+        while True:
+            self._listed.clear()
+            await self._reseat()
+            await self._tell()
+            await self._listed.wait()
+
     async def run(self) -> None:
-        """Keep seats and introductions up to date for ever."""
+        """Keep introductions up to date for ever."""
         while True:
             self._woken.clear()
             await self.settle()

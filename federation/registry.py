@@ -44,6 +44,8 @@ MEMBERS: Final[SetKind] = "members"
 #: Who missed a notice is told again after this long, for as long as the second figure says.
 AGAIN_S: Final = 15.0
 AGAIN_FOR_S: Final = 3600
+#: Members that change their own documents cause at most one new list in this time.
+OWN_CHANGES_S: Final = 60
 MAX_REASON: Final = 200
 #: What is stated of these is in the list; an applicant and a member removed are not.
 STATED: Final = frozenset({"active", "suspended"})
@@ -125,6 +127,8 @@ class RegistryService:
         self._woken: Final = asyncio.Event()
         self._turn: Final = asyncio.Lock()
         self._pending = False
+        self._own_changes_from = 0
+        self._held_back = False
 
     def rekey(self, key: SigningKey) -> None:
         """Sign notices with this `log` key from now on."""
@@ -154,6 +158,8 @@ class RegistryService:
 
     async def _pause(self) -> None:
         pause = 1.0 if self._pending else AGAIN_S if self._missed else self._policy.head_every_s
+        if self._held_back:
+            pause = min(pause, max(1.0, self._own_changes_from - self._clock.now()))
         await sleep_or_wake(self._clock, pause, self._woken)
 
     async def registrations(self) -> tuple[Registration, ...]:
@@ -272,7 +278,7 @@ class RegistryService:
         text = sign_notice(notice, self._key).encode("ascii")
 
         async def say(entity: str) -> None:
-            # A peer that refuses has heard it: it left, or knows something newer.
+            # A peer that refuses, which only a signed answer does, has heard it: it left, or knows something newer.
             with suppress(RefusedError, MissingError):
                 await self._calls.post(self._directory.get(entity), NOTICES_PATH, text, NOTICE_TYPE)
 
@@ -290,15 +296,22 @@ class RegistryService:
         rows = [row for row in await tx.find(RegistrationRow) if row.status in STATED]
         oldest = sorted((row for row in rows if row.status == "active"), key=lambda row: (row.since, row.entity))
         attesters = {row.entity for row in oldest[:MAX_ATTESTERS]}
-        count = 0
+        count, own_changes = 0, 0
+        takes_own_changes, self._held_back = now >= self._own_changes_from, False
         for at, row in enumerate(rows):
             fresh = self._stated(row, attester=row.entity in attesters, now=now)
             if fresh is None:
                 rows[at] = replace(row, body=b"")
-            elif force or _is_due(row, fresh, now):
+                continue
+            is_own = not _is_due(row, fresh, now) and _has_moved(row, fresh)
+            if force or _is_due(row, fresh, now) or (is_own and takes_own_changes):
                 rows[at] = fresh
                 await tx.put(fresh)
                 count += 1
+                own_changes += is_own
+            self._held_back |= is_own and not takes_own_changes
+        if own_changes:
+            self._own_changes_from = now + OWN_CHANGES_S
         openings = [Opening(salt=row.salt, body=row.body) for row in rows if row.body]
         published = await self._publisher.publish(tx, audience_id(self._own), MEMBERS, openings)
         # At most one head a second is signed: what comes within the same second is signed in the next.
@@ -359,13 +372,23 @@ async def _row(rows: Reader, entity: str, allowed: Collection[str] | None = None
 
 
 def _is_due(row: RegistrationRow, fresh: RegistrationRow, now: int) -> bool:
-    """Tell whether a statement must be made anew: half of its life is over, or it would say something else."""
+    """Tell whether a statement must be made anew: half of its life is over, or the registry says something else."""
     if not row.body:
         return True
-    said, would = (decode(one.body, MemberStatement, what="own statement") for one in (row, fresh))
-    return now >= (said.issued_at + said.expires_at) // 2 or encode(said) != encode(
-        replace(would, seq=said.seq, issued_at=said.issued_at, expires_at=said.expires_at)
-    )
+    said, would = _words(row), _words(fresh)
+    same = replace(would, seq=said.seq, issued_at=said.issued_at, expires_at=said.expires_at)
+    same = replace(same, api=said.api, fingerprint=said.fingerprint, connect_to=said.connect_to)
+    return now >= (said.issued_at + said.expires_at) // 2 or encode(said) != encode(same)
+
+
+def _has_moved(row: RegistrationRow, fresh: RegistrationRow) -> bool:
+    """Tell whether the member itself has another address or key by now."""
+    said, would = _words(row), _words(fresh)
+    return (said.api, said.fingerprint, said.connect_to) != (would.api, would.fingerprint, would.connect_to)
+
+
+def _words(row: RegistrationRow) -> MemberStatement:
+    return decode(row.body, MemberStatement, what="own statement")
 
 
 def _notice(own: str, row: RegistrationRow) -> SuspensionNotice:

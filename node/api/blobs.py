@@ -82,7 +82,7 @@ async def blobs(request: web.Request) -> web.Response:
 async def give_blob(request: web.Request) -> web.Response:
     """Give a peer the next portion of a file of a thread that both share."""
     asked = asked_by(request)
-    asked.peer.require("continue", now=asked.created)
+    asked.require("continue")
     offset = request.match_info["offset"]
     if not offset.isascii() or not offset.isdecimal() or len(offset) > 10 or (offset != "0" and offset[0] == "0"):
         raise MissingError("no such place in a file")

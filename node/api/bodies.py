@@ -101,7 +101,7 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
                 body = await _read(request, most, count)
         except TimeoutError:
             raise LimitError(f"request body must arrive within {limits.body_s:g} s", code="timeout") from None
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, ConnectionError):
             raise MalformedError("request body ends before its declared length") from None
     await still_allowed(request)
     return body

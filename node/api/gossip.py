@@ -22,7 +22,7 @@ async def checkpoints(request: web.Request) -> web.Response:
 async def held_head(request: web.Request) -> web.Response:
     """Give the head that this node holds of a member's set, as that member signed it."""
     asked = asked_by(request)
-    asked.peer.require("catalog", now=asked.created)
+    asked.require("catalog")
     where = request.match_info
     body = await request.app[GOSSIP].held_head(where["audience"], where["kind"], where["host"], asked.peer.entity)
     return web.Response(body=body, content_type=HEAD_TYPE)

@@ -13,7 +13,7 @@ from protocol.directorypages import DIRECTORY_PAGES_PATH, AskDirectoryPage, Dire
 from protocol.erasure import ERASURES_PATH, ErasureAnswer, ErasureRequest
 
 from .bodies import read_body, reply
-from .federation import asked_by
+from .federation import FEDERATION, asked_by
 from .routes import JSON, Route
 from .strangers import charge
 
@@ -49,7 +49,8 @@ async def directory_page(request: web.Request) -> web.Response:
 async def attestations(request: web.Request) -> web.Response:
     """Take a member's word that it holds all bodies of one of our heads."""
     asked = asked_by(request)
-    asked.peer.require("continue", now=asked.created)
+    asked.require("continue")
+    request.app[FEDERATION].authenticator.once(asked)
     await request.app[KEYS].attesting.receive(asked.peer.entity, asked.body)
     return web.Response(status=202)
 
@@ -57,6 +58,7 @@ async def attestations(request: web.Request) -> web.Response:
 async def erasures(request: web.Request) -> web.Response:
     """Erase entries of a peer's directory, and confirm it."""
     asked = asked_by(request)
+    request.app[FEDERATION].authenticator.once(asked)
     body = await request.app[KEYS].erasures.confirm(asked.peer.entity, asked.body)
     return web.Response(body=body, content_type=JSON)
 

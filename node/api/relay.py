@@ -1,5 +1,6 @@
 """What peers ask about matching and sessions: quotes, batches of messages, sets and nudges; all signed both ways."""
 
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -68,10 +69,9 @@ async def heads(request: web.Request) -> web.Response:
 async def quotes(request: web.Request) -> web.Response:
     """Answer a sealed need with sealed candidates, or neutrally with none."""
     asked = _there(request)
-    asked.peer.require("request", now=asked.created)
-    body = await request.app[RELAY].quotes.quote(
-        asked.peer.entity, asked.body, asked.spend, org=asked.peer.document.org
-    )
+    asked.require("request")
+    guard = partial(asked.spend, action="request")
+    body = await request.app[RELAY].quotes.quote(asked.peer.entity, asked.body, guard, org=asked.peer.document.org)
     return web.Response(body=body, content_type=MESSAGE_TYPE)
 
 
@@ -79,7 +79,7 @@ async def set_head(request: web.Request) -> web.Response:
     """Give the newest head of a set; 304 when the asker has it."""
     asked = asked_by(request)
     where = request.match_info
-    asked.peer.require(_looking(where["kind"]), now=asked.created)
+    asked.require(_looking(where["kind"]))
     request.app[RELAY].mirror.back(asked.peer.entity)
     reply = await request.app[RELAY].publisher.head_answer(where["audience"], where["kind"], asked.peer.entity)
     headers = {"ETag": reply.etag}
@@ -92,7 +92,7 @@ async def set_page(request: web.Request) -> web.Response:
     """Give one page of a snapshot; it proves itself by the head, so it is not signed."""
     asked = asked_by(request)
     where = request.match_info
-    asked.peer.require(_looking(where["kind"]), now=asked.created)
+    asked.require(_looking(where["kind"]))
     body = await request.app[RELAY].publisher.page(
         where["audience"], where["kind"], _number(where["seq"]), _number(where["page"]), asked.peer.entity
     )

@@ -40,7 +40,7 @@ async def own_reports(request: web.Request) -> web.Response:
 async def take_report(request: web.Request) -> web.Response:
     """Take a report that a peer brings."""
     asked = asked_by(request)
-    asked.peer.require("continue", now=asked.created)
+    asked.require("continue")
     state = await request.app[REPORTS].take(asked.peer.entity, asked.body, asked.spend)
     return web.Response(body=encode(state), content_type=JSON)
 
@@ -48,7 +48,7 @@ async def take_report(request: web.Request) -> web.Response:
 async def report_state(request: web.Request) -> web.Response:
     """Tell a peer what became of a report that it brought."""
     asked = asked_by(request)
-    asked.peer.require("continue", now=asked.created)
+    asked.require("continue")
     state = await request.app[REPORTS].state(asked.peer.entity, named(request, "report"))
     return web.Response(body=encode(state), content_type=JSON)
 

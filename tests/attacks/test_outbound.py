@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from federation import resolver
-from federation.answers import BadAnswerError
+from federation.answers import BadAnswerError, ForbiddenContactError
 from federation.calls import Contact
 from federation.client import ClientSettings, PeerClient
 from federation.resolver import GuardedResolver, Lookup
@@ -22,7 +22,7 @@ from protocol import jws
 from protocol.addresses import audience_id
 from protocol.commitments import Opening
 from protocol.encoding import encode
-from protocol.errors import MalformedError, MeshError, RefusedError
+from protocol.errors import MalformedError, MeshError
 from protocol.offers import Offer
 from protocol.peers import DOCUMENT_TYP, log_vkey
 from protocol.signing import SigningKey
@@ -102,7 +102,7 @@ async def listening(
 async def test_a_name_that_leads_to_an_address_of_no_host_is_not_asked(address: str) -> None:
     lookup, asked = answering([address])
     async with client(lookup) as made:
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(ForbiddenContactError) as refused:
             await made.fetch(Contact(api="https://evil.example"), "/.well-known/mentormesh")
     assert refused.value.code == "forbidden-address"
     assert asked == ["evil.example"]
@@ -112,7 +112,7 @@ async def test_a_name_that_leads_to_an_address_of_no_host_is_not_asked(address: 
 async def test_an_address_in_any_spelling_is_no_name(host: str) -> None:
     lookup, asked = answering(["8.8.8.8"])
     async with client(lookup) as made:
-        with pytest.raises((MalformedError, RefusedError)):
+        with pytest.raises((MalformedError, ForbiddenContactError)):
             await made.fetch(Contact(api=f"https://{host}"), "/.well-known/mentormesh")
     assert asked == [], "it was not even looked up"
 
@@ -129,7 +129,7 @@ async def test_a_connection_goes_to_the_address_that_was_checked(monkeypatch: py
             connector = made._opened().connector
             assert isinstance(connector, aiohttp.TCPConnector)
             connector.clear_dns_cache()
-            with pytest.raises(RefusedError):
+            with pytest.raises(ForbiddenContactError):
                 await made.fetch(Contact(api=f"https://evil.example:{port}"), "/x")
         assert inside == []
 

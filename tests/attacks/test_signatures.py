@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from msgspec.structs import replace
 
+from federation.attesting import ATTESTATIONS_PATH
 from federation.checkup import HELLO_PATH
 from federation.directory import peer_of
 from federation.sets import NUDGES_PATH
@@ -23,6 +24,7 @@ from protocol import jws
 from protocol.addresses import audience_id
 from protocol.bodies import CancelledBody
 from protocol.encoding import b64, encode
+from protocol.erasure import ERASURES_PATH
 from protocol.errors import MalformedError, MeshError, UnverifiedError
 from protocol.ids import message_id
 from protocol.messages import MESSAGE_TYP, MessageHead, body_hash, join_batch, sign_message
@@ -264,6 +266,13 @@ async def test_a_request_counts_once_on_every_route(world: World, route: Route) 
         again = await world.send("POST", filled(route), headers, body)
         # What was refused the first time had no effect and may be refused for the same reason again.
         assert refusal(again) == (409, "replay") or (again.status == first.status >= 400)
+
+
+@pytest.mark.parametrize("path", [ATTESTATIONS_PATH, ERASURES_PATH])
+async def test_what_is_told_of_a_directory_counts_once_whatever_it_says(world: World, path: str) -> None:
+    headers = world.birch.signed("POST", path, b"{}", JSON)
+    assert (await world.send("POST", path, headers, b"{}")).status == 400
+    assert refusal(await world.send("POST", path, headers, b"{}")) == (409, "replay")
 
 
 async def test_word_of_a_new_set_counts_once(world: World) -> None:

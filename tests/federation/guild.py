@@ -1,8 +1,9 @@
 """A registry and its members without sockets: real services over memory stores, on a wire that a test can cut."""
 
+import asyncio
 from typing import Any, Final
 
-from federation.answers import PeerUnavailableError
+from federation.answers import ForbiddenContactError, PeerUnavailableError
 from federation.audiences import Audiences, ConsortiumAudiences, PairAudiences, PeerSets
 from federation.authenticate import BlockedPeerError, UnknownPeerError
 from federation.calls import Answer, Contact
@@ -48,6 +49,8 @@ class Town:
         self.clock: Final = SteppedClock()
         self.nodes: Final[dict[str, Node]] = {}
         self.away: Final[set[str]] = set()
+        self.forbidden: Final[set[str]] = set()
+        self.slow: Final[dict[str, asyncio.Event]] = {}
         self.said: Final[list[tuple[str, str, str]]] = []
 
     def node(self, name: str, *, development: bool = False) -> "Node":
@@ -83,11 +86,15 @@ class Wire:
         self.town.said.append((self.own.entity, node.entity if node else api, target))
         if node is None or node.entity in self.town.away:
             raise PeerUnavailableError("away")
+        if node.entity in self.town.forbidden:
+            raise ForbiddenContactError("its name leads inside")
         return node
 
     async def fetch(self, contact: Contact, target: str, *, limit: int | None = None) -> Answer:  # noqa: ARG002
         """Answer as the public routes do."""
         node = self._at(contact.api, target)
+        if slow := self.town.slow.get(node.entity):
+            await slow.wait()
         if target == DOCUMENT_PATH:
             text = node.own.text.encode()
             return Answer(status=200, headers={"content-type": DOCUMENT_TYPE}, body=text)

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from federation.answers import BadAnswerError, PeerUnavailableError, UnverifiedAnswerError
+from federation.answers import BadAnswerError, ForbiddenContactError, PeerUnavailableError, UnverifiedAnswerError
 from federation.calls import Contact
 from federation.client import ClientSettings, PeerClient
 from federation.directory import Peer
@@ -440,7 +440,7 @@ async def test_a_public_document_is_fetched_without_signatures(client: PeerClien
 
 async def test_loopback_is_for_development(clock: SteppedClock) -> None:
     client = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy())
-    with pytest.raises(RefusedError) as refusal:
+    with pytest.raises(ForbiddenContactError) as refusal:
         await client.get(peer_at(1), "/x")
     assert refusal.value.code == "forbidden-address"
     await client.close()
@@ -460,7 +460,7 @@ async def test_behind_a_proxy_only_listed_hosts_are_asked(clock: SteppedClock) -
     client = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy(), settings=settings)
     with pytest.raises(PeerUnavailableError):
         await client.fetch(Contact(api="https://aurora.example"), "/x")
-    with pytest.raises(RefusedError, match="allow"):
+    with pytest.raises(ForbiddenContactError, match="allow"):
         await client.fetch(Contact(api="https://birch.example"), "/x")
     assert asked == ["CONNECT aurora.example:443 HTTP/1.1"]
     await client.close()

@@ -82,6 +82,18 @@ def test_a_nonce_is_remembered_until_its_signature_ends_and_memory_is_bounded() 
     memory.spend(("k", "c"), until=NOW + 20, now=NOW + 11)
 
 
+def test_a_key_that_fills_the_memory_of_nonces_keeps_no_other_out() -> None:
+    memory = _NonceMemory(4)
+    for number in range(4):
+        memory.spend(("loud", str(number)), until=NOW + 10, now=NOW)
+    memory.spend(("quiet", "a"), until=NOW + 10, now=NOW)
+    memory.spend(("quiet", "b"), until=NOW + 10, now=NOW)
+    for key in ("loud", "quiet"):
+        with pytest.raises(LimitError):
+            memory.spend((key, "c"), until=NOW + 10, now=NOW)
+    memory.spend(("loud", "c"), until=NOW + 30, now=NOW + 11)
+
+
 async def test_rows_of_nonces_are_erased_after_their_margin() -> None:
     clock, store = SteppedClock(NOW), MemoryStore()
     async with store.write() as tx:

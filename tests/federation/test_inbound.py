@@ -3,6 +3,7 @@
 Every case goes over a real socket and ends in the right status, a problem that repeats nothing, and unchanged rows.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from federation.authenticate import Authenticator, BlockedPeerError
+from federation.authenticate import Authenticator, BlockedPeerError, UnknownPeerError
+from federation.directory import PeerModeError
 from federation.rows import InviteRow, PeerRow
 from protocol.encoding import encode
 from protocol.httpsig import NONCE_BYTES, RequestLine, sign_request
@@ -164,9 +166,21 @@ async def test_who_is_suspended_while_its_body_comes_in_is_refused(birch: Statio
     headers = [(name.lower(), value) for name, value in headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON)]
     admission = authenticator.admit(line, headers, address="192.0.2.1")
     assert authenticator.verify(admission, b"x").peer.entity == documents.ENTITY
+    seen = authenticator.verify(authenticator.admit(line, headers, address="192.0.2.1"), b"x")
+    await add_peer(birch, mode="no-new-requests")
+    async with birch.store.write() as tx:
+        with pytest.raises(PeerModeError):
+            await seen.spend(tx, action="request")
     await add_peer(birch, mode="blocked")
     with pytest.raises(BlockedPeerError):
         authenticator.verify(admission, b"x")
+    async with birch.store.write() as tx:
+        with pytest.raises(BlockedPeerError):
+            await seen.spend(tx)
+    birch.directory.remove(documents.ENTITY)
+    async with birch.store.write() as tx:
+        with pytest.raises(UnknownPeerError):
+            await seen.spend(tx)
 
 
 async def test_a_body_of_another_media_type_is_refused_unread(birch: Station) -> None:
@@ -288,6 +302,31 @@ async def test_forged_requests_do_not_use_up_the_tokens_of_a_peer(tmp_path: Path
             for _ in range(3)
         ]
         assert statuses == [200, 200, 429]
+
+
+async def test_who_names_the_key_of_a_peer_pays_before_its_body_is_read(tmp_path: Path, clock: SteppedClock) -> None:
+    limits = msgspec.structs.replace(LIMITS, address_per_minute=2)
+    async with station("birch", tmp_path, clock, limits=limits) as birch:
+        await add_peer(birch)
+        forged = [*headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON), ("Content-Length", "1")]
+        statuses = [(await raw(birch.port, "POST", signed.TARGET, forged)).status for _ in range(4)]
+        assert statuses == [408, 408, 429, 429]
+        clock.advance(60)
+        for _ in range(4):  # who holds the key gets back what it paid
+            headers = headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON)
+            assert (await raw(birch.port, "POST", signed.TARGET, headers, b"x")).status == 200
+
+
+async def test_a_sender_that_hangs_up_in_mid_body_is_no_fault_of_this_node(birch: Station) -> None:
+    headers = [*headers_of(birch, "POST", signed.TARGET, b"xx", signed.JSON), ("Content-Length", "2")]
+    headers.append(("Expect", "100-continue"))
+    reader, writer = await asyncio.open_connection("127.0.0.1", birch.port)
+    lines = ["POST " + signed.TARGET + " HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", "x"]
+    writer.write("\r\n".join(lines).encode())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+    writer.transport.abort()
+    await birch.hang_up()
+    assert birch.events.failures == []
 
 
 async def test_what_a_handler_refuses_is_signed(birch: Station) -> None:

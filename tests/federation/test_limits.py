@@ -33,6 +33,16 @@ def test_looking_takes_nothing() -> None:
         buckets.check("a", now_ms=NOW)
 
 
+def test_a_token_that_is_given_back_can_be_taken_again_and_never_makes_more() -> None:
+    buckets = Buckets(per_minute=60, burst=1)
+    buckets.take("a", now_ms=NOW)
+    buckets.give_back("a", now_ms=NOW)
+    buckets.give_back("a", now_ms=NOW)
+    buckets.take("a", now_ms=NOW)
+    with pytest.raises(LimitError):
+        buckets.take("a", now_ms=NOW)
+
+
 def test_one_key_does_not_use_up_another() -> None:
     buckets = Buckets(per_minute=1, burst=1)
     buckets.take("a", now_ms=NOW)

@@ -1,5 +1,6 @@
 """What a member makes of its registries' words: it meets whom they state, lets go of who is out, believes no more."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -410,6 +411,32 @@ async def test_who_is_away_is_met_when_it_is_back(town: Town, guild: Node) -> No
     assert not birch.lets_in(dover)  # it is not asked again at once
     town.clock.advance(FIRST_PAUSE_S)
     await birch.memberships.settle()
+    assert birch.lets_in(dover)
+
+
+async def test_a_slow_stranger_delays_nobodys_removal(town: Town, guild: Node, pair: list[Node]) -> None:
+    birch, cobalt = pair
+    dover = town.node("dover")
+    answers = town.slow[dover.entity] = asyncio.Event()
+    heard = asyncio.Event()
+
+    async def hears() -> None:
+        heard.set()
+
+    birch.memberships.on_change(hears)
+    await publish(guild, [encode(stated(town, guild, one)) for one in (birch, cobalt, dover)])
+    await birch.poll(guild)
+    async with asyncio.TaskGroup() as group:
+        seats = group.create_task(birch.memberships.keep_seats())
+        meeting = group.create_task(birch.memberships.settle())
+        await publish(guild, [encode(stated(town, guild, one)) for one in (birch, dover)])
+        await birch.poll(guild)
+        await asyncio.wait_for(heard.wait(), 5)
+        assert not birch.lets_in(cobalt)
+        assert not meeting.done()
+        answers.set()
+        await meeting
+        seats.cancel()
     assert birch.lets_in(dover)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
-from federation.registry import AGAIN_FOR_S
+from federation.registry import AGAIN_FOR_S, OWN_CHANGES_S
 from federation.rows import RegistrationRow
 from protocol.addresses import audience_id
 from protocol.encoding import decode, encode
@@ -67,6 +67,25 @@ async def test_a_member_that_moves_is_stated_anew(town: Town, guild: Node) -> No
     assert (await statement(guild, birch)).api == "https://new.birch.example"
 
 
+async def test_members_that_keep_changing_cause_one_list_a_minute(town: Town, guild: Node) -> None:
+    birch, cobalt = await town.members(guild, "birch", "cobalt")
+    now, lists = town.clock.now(), []
+    for second in range(OWN_CHANGES_S):
+        town.clock.advance(1)
+        one = (birch, cobalt)[second % 2]
+        api = f"https://{second}.{one.entity.partition('://')[2]}"
+        one.own.document = replace(one.own.document, api=api, seq=2 + second)
+        await guild.discovery.learn(one.entity, sign_document(one.own.document, one.keys.federation))
+        await guild.registry.renew()
+        lists.append((await statement(guild, one)).issued_at)
+    assert sorted({at for at in lists if at > now}) == [now + 1]
+    await guild.registry.suspend(cobalt.entity, "")  # what the registry says waits for nobody
+    assert (await statement(guild, cobalt)).issued_at == town.clock.now()
+    town.clock.advance(OWN_CHANGES_S)
+    await guild.registry.renew()
+    assert (await statement(guild, birch)).api == birch.own.document.api
+
+
 async def test_the_seven_that_are_active_longest_attest(town: Town, guild: Node) -> None:
     made = await town.members(guild, *(f"m{number}" for number in range(8)))
 
@@ -107,6 +126,16 @@ async def test_two_changes_within_a_second_are_both_signed(town: Town, guild: No
     await settle(guild, birch, cobalt)
     assert birch.lets_in(cobalt)
     assert cobalt.lets_in(birch)
+
+
+async def test_a_notice_that_this_node_may_not_send_counts_as_missed(town: Town, guild: Node) -> None:
+    birch, cobalt = await town.members(guild, "birch", "cobalt")
+    town.forbidden.add(birch.entity)  # such as by one wrong answer about its name
+    pushed = await guild.registry.suspend(cobalt.entity, "")
+    assert pushed.missed == (birch.entity,)
+    town.forbidden.clear()
+    await guild.registry.tell_again()
+    assert not birch.lets_in(cobalt)
 
 
 async def test_who_missed_a_notice_is_told_again_for_an_hour(town: Town, guild: Node) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from federation.answers import PeerUnavailableError
+from federation.answers import ForbiddenContactError, PeerUnavailableError
 from federation.calls import Contact
 from federation.client import ClientSettings, PeerClient
 from federation.resolver import ForbiddenAddressError, GuardedResolver, allowed, system_lookup
-from protocol.errors import MalformedError, RefusedError
+from protocol.errors import MalformedError
 from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
@@ -156,7 +156,7 @@ async def test_the_proxy_of_the_operator_may_be_anywhere() -> None:
 async def test_the_client_says_that_an_address_is_forbidden(answer: list[str]) -> None:
     key, entropy = SigningKey(bytes(32)), SeededEntropy()
     client = PeerClient(key=key, clock=SteppedClock(), entropy=entropy, resolver=answering(answer))
-    with pytest.raises(RefusedError) as refusal:
+    with pytest.raises(ForbiddenContactError) as refusal:
         await client.fetch(Contact(api="https://aurora.example"), "/x")
     assert refusal.value.code == "forbidden-address"
     await client.close()
