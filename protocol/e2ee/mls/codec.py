@@ -120,6 +120,10 @@ class Reader:
 
     def vector(self) -> bytes:
         """Return the bytes of a vector."""
+        start = self._at + 1
+        if start <= self._end and (size := self._data[start - 1]) < 1 << 6:  # most are short: no more calls for those
+            self._at = start
+            return self.take(size)
         return self.take(self.length())
 
     def optional(self) -> bool:

@@ -4,11 +4,12 @@
 into the transcript when it is a commit.
 """
 
+import struct
 from typing import Any, Final
 
 import msgspec
 
-from .codec import FormError, Reader, u8, u16, u32, u64, vector, whole
+from .codec import FormError, Reader, u8, u16, vector, whole
 from .errors import DecryptError, SignatureError
 from .profile import VERSION, Profile
 from .proposals import Commit, read_commit
@@ -25,9 +26,13 @@ PROPOSAL: Final = 2
 COMMIT: Final = 3
 
 GUARD_BYTES: Final = 4
+#: Epoch, kind of sender, sender; a sender's leaf, its generation and the guard; epoch and kind of content.
+_SAID_BY: Final = struct.Struct(">QBI")
+_SENDER: Final = struct.Struct(">II4s")
+_OF: Final = struct.Struct(">QB")
 
 
-class Content(msgspec.Struct, frozen=True, array_like=True):
+class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a member says in one epoch: bytes of the application, or an encoded commit (or proposal)."""
 
     group_id: bytes
@@ -39,7 +44,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
 
     def encoded(self) -> bytes:
         """Return the bytes of FramedContent."""
-        head = vector(self.group_id) + u64(self.epoch) + u8(MEMBER) + u32(self.sender)
+        head = vector(self.group_id) + _SAID_BY.pack(self.epoch, MEMBER, self.sender)
         return head + vector(self.authenticated_data) + u8(self.content_type) + written(self.content_type, self.body)
 
     def to_sign(self, context: bytes, *, wire_format: int = PRIVATE_MESSAGE) -> bytes:
@@ -47,7 +52,7 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
         return u16(VERSION) + u16(wire_format) + self.encoded() + context
 
 
-class Signed(msgspec.Struct, frozen=True, array_like=True):
+class Signed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Content with its sender's signature, and with a confirmation tag when it is a commit."""
 
     content: Content
@@ -87,7 +92,7 @@ def open_commit(body: bytes, profile: Profile) -> Commit[Any]:
     return whole(body, lambda reader: read_commit(reader, profile), what="a commit")
 
 
-class PrivateMessage(msgspec.Struct, frozen=True, array_like=True):
+class PrivateMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An encrypted message: group, epoch and kind are visible, sender and content are not."""
 
     group_id: bytes
@@ -104,7 +109,7 @@ class PrivateMessage(msgspec.Struct, frozen=True, array_like=True):
 
     def place(self) -> bytes:
         """Return what is authenticated with the sender's place: group, epoch and kind."""
-        return vector(self.group_id) + u64(self.epoch) + u8(self.content_type)
+        return vector(self.group_id) + _OF.pack(self.epoch, self.content_type)
 
     def aad(self) -> bytes:
         """Return what is authenticated with the content."""
@@ -164,7 +169,7 @@ def encrypt(
     draft = PrivateMessage(content.group_id, content.epoch, content.content_type, content.authenticated_data, b"", b"")
     ciphertext = suite.encrypt(key.key, _guarded(key, entropy), plain, draft.aad())
     data_key, data_nonce = _sender_data_key(suite, sender_data, ciphertext)
-    place = u32(content.sender) + u32(key.generation) + entropy
+    place = _SENDER.pack(content.sender, key.generation, entropy)
     sealed = suite.encrypt(data_key, data_nonce, place, draft.place())
     return tree, msgspec.structs.replace(draft, sender_data=sealed, ciphertext=ciphertext)
 
@@ -183,9 +188,10 @@ def decrypt(message: PrivateMessage, suite: Suite, tree: SecretTree, sender_data
     Raises: DecryptError, ReplayError, FormError, ProfileError.
     """
     data_key, data_nonce = _sender_data_key(suite, sender_data, message.ciphertext)
-    place = Reader(suite.decrypt(data_key, data_nonce, message.sender_data, message.place()), what="a sender's place")
-    leaf, generation, guard = place.u32(), place.u32(), place.take(GUARD_BYTES)
-    place.end()
+    place = suite.decrypt(data_key, data_nonce, message.sender_data, message.place())
+    if len(place) != _SENDER.size:
+        raise FormError("a sender's place is cut short or has trailing bytes")
+    leaf, generation, guard = _SENDER.unpack(place)
     if leaf >= tree.leaves:
         raise SignatureError("a message comes from nobody in the group")
     tree, key = take_key(
@@ -216,5 +222,6 @@ def _guarded(key: MessageKey, guard: bytes) -> bytes:
 
 
 def _sender_data_key(suite: Suite, secret: bytes, ciphertext: bytes) -> tuple[bytes, bytes]:
-    sample = ciphertext[: suite.hash_bytes]
-    return suite.expand(secret, b"key", sample, suite.key_bytes), suite.expand(secret, b"nonce", sample, NONCE_BYTES)
+    wanted = (b"key", suite.key_bytes), (b"nonce", NONCE_BYTES)
+    key, nonce = suite.expand_each(secret, wanted, ciphertext[: suite.hash_bytes])
+    return key, nonce

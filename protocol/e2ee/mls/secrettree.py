@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from . import treemath
+from .codec import u32
 from .errors import ReplayError
 from .profile import Profile
 from .suites import NONCE_BYTES, Suite
@@ -18,7 +19,7 @@ Stream = Literal["handshake", "application"]
 _STREAMS: Final[tuple[Stream, Stream]] = ("handshake", "application")
 
 
-class MessageKey(msgspec.Struct, frozen=True, array_like=True):
+class MessageKey(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Key and nonce of one message."""
 
     generation: int
@@ -86,24 +87,24 @@ def next_key(tree: SecretTree, suite: Suite, *, leaf: int, stream: Stream) -> tu
 
 
 def _forward(ratchet: Ratchet, suite: Suite, generation: int, window: int) -> tuple[Ratchet, MessageKey]:
-    secret, kept = ratchet.secret, list(ratchet.skipped)
+    secret, kept = ratchet.secret, ratchet.skipped
     for number in range(ratchet.generation, generation):
-        if generation - number <= window:
-            kept.append(_message_key(suite, secret, number))
-        secret = suite.derive_at(secret, b"secret", number, suite.hash_bytes)
-    key = _message_key(suite, secret, generation)
-    secret = suite.derive_at(secret, b"secret", generation, suite.hash_bytes)
-    within = tuple(each for each in kept if generation - each.generation <= window)
+        skipped, secret = _step(suite, secret, number)
+        kept = (*kept, skipped)
+    key, secret = _step(suite, secret, generation)
+    within = tuple([each for each in kept if generation - each.generation <= window])
     return Ratchet(secret, generation + 1, within), key
 
 
-def _message_key(suite: Suite, secret: bytes, generation: int) -> MessageKey:
-    key = suite.derive_at(secret, b"key", generation, suite.key_bytes)
-    return MessageKey(generation, key, suite.derive_at(secret, b"nonce", generation, NONCE_BYTES))
+def _step(suite: Suite, secret: bytes, generation: int) -> tuple[MessageKey, bytes]:
+    """Return the key of one generation (DeriveTreeSecret), and the secret of the next."""
+    wanted = (b"key", suite.key_bytes), (b"nonce", NONCE_BYTES), (b"secret", suite.hash_bytes)
+    key, nonce, following = suite.expand_each(secret, wanted, u32(generation))
+    return MessageKey(generation, key, nonce), following
 
 
 def _with(tree: SecretTree, leaf: int, stream: Stream, ratchet: Ratchet) -> SecretTree:
-    return replace(tree, ratchets={**tree.ratchets, (leaf, stream): ratchet})
+    return SecretTree(tree.leaves, tree.nodes, {**tree.ratchets, (leaf, stream): ratchet})
 
 
 def _opened(tree: SecretTree, suite: Suite, leaf: int) -> SecretTree:

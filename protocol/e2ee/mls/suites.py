@@ -6,6 +6,7 @@ later quantum computer. Ed25519 signatures are verified by libsodium only. Keys 
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -20,7 +21,7 @@ from protocol.errors import MeshError
 from protocol.sealing import PrivateSealingKey, SealingPublicKey
 from protocol.signing import SIGNATURE_BYTES, VerifyKey
 
-from .codec import FormError, u16, u32, vector
+from .codec import FormError, u16, vector
 from .errors import DecryptError, SignatureError
 
 _PREFIX: Final = b"MLS 1.0 "
@@ -165,11 +166,7 @@ class Suite:
         return digest
 
     def mac(self, key: bytes, data: bytes) -> bytes:
-        """Return HMAC under `key`.
-
-        Written out (RFC 2104), because ten of them stand in the way of each message: `hmac.digest` looks its algorithm
-        up at every call and takes half as long again.
-        """
+        """Return HMAC under `key`, written out (RFC 2104): `hmac.digest` looks its algorithm up at every call."""
         key = (key if len(key) <= self._block_bytes else self.hash(key)).ljust(self._block_bytes, b"\x00")
         return self.hash(key.translate(_OUTER_PAD) + self.hash(key.translate(_INNER_PAD) + data))
 
@@ -190,13 +187,25 @@ class Suite:
             found += block
         return found[:size]
 
+    def expand_each(self, secret: bytes, wanted: Iterable[tuple[bytes, int]], context: bytes) -> list[bytes]:
+        """Return ExpandWithLabel of one secret in one context, for each label and size of at most a hash.
+
+        Ten of them stand in the way of each message: HMAC takes the secret in once, and is copied.
+        """
+        key = secret.ljust(self._block_bytes, b"\x00")
+        inner, outer = self._hash(key.translate(_INNER_PAD)), self._hash(key.translate(_OUTER_PAD))
+        tail = vector(context) + b"\x01"
+        found = []
+        for label, size in wanted:
+            first, second = inner.copy(), outer.copy()
+            first.update(_expand_head(size, label) + tail)
+            second.update(first.digest())
+            found.append(second.digest()[:size])
+        return found
+
     def derive(self, secret: bytes, label: bytes) -> bytes:
         """Return DeriveSecret."""
         return self.expand(secret, label, b"", self.hash_bytes)
-
-    def derive_at(self, secret: bytes, label: bytes, generation: int, size: int) -> bytes:
-        """Return DeriveTreeSecret."""
-        return self.expand(secret, label, u32(generation), size)
 
     def reference(self, label: bytes, value: bytes) -> bytes:
         """Return RefHash; `label` is the whole label."""
@@ -249,8 +258,13 @@ def _expand_head(size: int, label: bytes) -> bytes:
     return u16(size) + vector(_PREFIX + label)
 
 
+@lru_cache(maxsize=64)
+def _label_head(label: bytes) -> bytes:
+    return vector(_PREFIX + label)
+
+
 def _labelled(label: bytes, content: bytes) -> bytes:
-    return vector(_PREFIX + label) + vector(content)
+    return _label_head(label) + vector(content)
 
 
 X25519: Final = Suite(0x0001, _X25519(), "sha256", key_bytes=16)
