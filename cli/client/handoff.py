@@ -46,6 +46,7 @@ def handed_on(
         welcome=b64(welcome),
         number=number,
         peer_identity=record.peer_identity,
+        peer_next=record.peer_next,
         peer_devices=record.peer_devices,
         agreement=record.agreement,
         attested=record.attested,

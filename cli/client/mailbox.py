@@ -31,7 +31,7 @@ from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import Mentoring
 from .pins import UnknownSenderError
 from .records import Outgoing, ParkedRecord, ThreadRecord
-from .rejoining import asked_in
+from .rejoining import asked_in, wants_in
 from .requesting import Requesting
 from .session import sent
 from .siblings import Siblings, leaves
@@ -162,11 +162,10 @@ class MailboxLoop:
         return events
 
     async def _come_back(self) -> None:
-        """Ask to be let into sessions of before, once others can look up this new device and none that was lost."""
-        state = self._core.state()
-        for thread, session in state.sessions.items():
-            waits = session.context and not session.asked
-            if waits and await self._siblings.only_named_stand(state.thread(thread).audience):
+        """Ask to be let into sessions of before, once others can look up this device and none that was lost."""
+        state, now = self._core.state(), self._core.now()
+        for thread in [one for one in state.sessions if wants_in(state, one, now=now)]:
+            if await self._siblings.only_named_stand(state.thread(thread).audience):
                 self._core.vault.update(partial(asked_in, self._core, thread=thread))
 
     async def _turn_of(self, thread: str) -> None:

@@ -82,7 +82,6 @@ class MasterKeys:
 
     async def _tell(self, changing: ChangingRecord) -> int:
         """Tell everybody in an open session, under the keys that it began with; return how many."""
-        change = decode(changing.change, StatedChange, what="own change")
         open_ = [
             thread
             for thread, session in self._core.state().sessions.items()
@@ -91,7 +90,7 @@ class MasterKeys:
             and not ENGINE.is_closed(ENGINE.load(session.state))
         ]
         for thread in open_:
-            self._core.vault.update(partial(_with_told, core=self._core, thread=thread, change=change))
+            self._core.vault.update(partial(_with_told, core=self._core, thread=thread, changing=changing))
             await self._loop.flush(thread)
         return len(open_)
 
@@ -182,10 +181,11 @@ def _switched(state: ClientState) -> ClientState:
     )
 
 
-def _with_told(state: ClientState, *, core: Core, thread: str, change: StatedChange) -> ClientState:
-    session = state.sessions.get(thread)
+def _with_told(state: ClientState, *, core: Core, thread: str, changing: ChangingRecord) -> ClientState:
+    session, change = state.sessions.get(thread), decode(changing.change, StatedChange, what="own change")
     if session is None or any(change.by_new.encode() in one.frame for one in session.frames):
         return state
     # Under the new key nobody would know these devices as one's own any more.
     state = alone(state, thread=thread, now=core.now())
-    return with_frame(core, state, thread, MasterChanged(change=change))
+    identity = AccountSecret(changing.seed).state_identity(state.thread(thread).audience)
+    return with_frame(core, state, thread, MasterChanged(change=change, identity=identity))

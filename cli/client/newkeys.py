@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from protocol.devices import open_identity
 from protocol.e2ee.frames import MasterChanged, Name
 from protocol.e2ee.masterchange import (
     MAX_CHANGES,
@@ -20,6 +21,7 @@ from protocol.e2ee.masterchange import (
 )
 from protocol.encoding import decode
 from protocol.errors import MissingError, RefusedError
+from protocol.signing import VerifyKey
 
 from .blocks import followed
 from .records import Contact, SessionRecord, ThreadRecord
@@ -28,6 +30,8 @@ from .views import Alarm, Event, KeyChanged, Moved
 
 #: Keys of before that are remembered, so that a second successor of one of them is noticed.
 MAX_FORMER: Final = 20
+#: Of identities that claim to follow one: two are as many as any number.
+MAX_SUCCESSORS: Final = 2
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,11 +96,31 @@ def told_in_session(
         sentence = "A change of somebody else's keys was shown in this session and not believed"
         return state, [Alarm(thread=record.thread, sentence=sentence, code="wrong-change")]
     state, events = with_changes(state, record.thread, (told.change,), leads_to=opened.change.new_key, now=now)
+    believed = opened.by_old and all(one.believed for one in events if isinstance(one, KeyChanged))
+    if told.identity and believed:
+        state, rival = _with_successor(state, record, told.identity, opened.change.new_key)
+        events += rival
     if events:
         return state, events
     sentence = f"{session.name or 'The other person'} changes their keys; the safety number will be another one."
     event = KeyChanged(thread=record.thread, name=session.name, believed=opened.by_old, sentence=sentence)
     return state, [event]
+
+
+def _with_successor(
+    state: ClientState, record: ThreadRecord, statement: str, master_key: str
+) -> tuple[ClientState, list[Event]]:
+    """Return the state in which devices certified by a new identity may be let into the session in place of others.
+
+    Whoever stole a device signs a change, too: with two of them, neither counts. Raises: UnverifiedError.
+    """
+    key = open_identity(statement, VerifyKey.parse(master_key), audience=record.audience).identity_key
+    known = tuple(dict.fromkeys((*record.peer_next, key)))[:MAX_SUCCESSORS]
+    state = state.with_thread(replace(record, peer_next=known))
+    if len(known) == 1 or known == record.peer_next:
+        return state, []
+    sentence = "Two different keys claim to follow those of the other person: no new device of theirs is let in"
+    return state, [Alarm(thread=record.thread, sentence=sentence, code="two-successors")]
 
 
 def known_as(state: ClientState, record: ThreadRecord, told: Name, *, now: int) -> tuple[ClientState, list[Event]]:

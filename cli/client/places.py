@@ -24,6 +24,7 @@ OF_THREAD: Final = (
     "provider",
     "audience",
     "peer_identity",
+    "peer_next",
     "agreement",
     "attested",
     "format",

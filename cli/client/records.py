@@ -115,7 +115,8 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret` (belongs to this device's key package), `agreement`
     (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent,
     `private` the part of a yes that the node may not have yet: the same yes is said again, never a second one.
-    `witnessed` is False when nobody outside their organization can attest the other person's keys.
+    `witnessed` is False when nobody outside their organization can attest the other person's keys. `peer_next` are
+    identity keys that were stated to follow `peer_identity`; it counts while it is the only one.
     """
 
     thread: str
@@ -133,6 +134,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     own_secret: bytes = b""
     peer_devices: tuple[str, ...] = ()
     peer_identity: str = ""
+    peer_next: tuple[str, ...] = ()
     ask: str = ""
     need: Need | None = None
     target: Target | None = None
@@ -161,6 +163,11 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     def peer(self) -> str:
         """The organization of the other person."""
         return self.provider if self.role == "mentee" else self.consumer
+
+    @property
+    def peer_identities(self) -> tuple[str, ...]:
+        """The keys that certify the other person's devices: the one checked, and the one that it was said to become."""
+        return (self.peer_identity, *self.peer_next) if len(self.peer_next) == 1 else (self.peer_identity,)
 
     @property
     def side(self) -> Literal["consumer", "provider"]:

@@ -91,12 +91,29 @@ def lost(core: Core, state: ClientState, record: ThreadRecord, session: SessionR
     return state.with_session(session), [_told(session, "lost-place", sentence)]
 
 
+def wants_in(state: ClientState, thread: str, *, now: int) -> bool:
+    """Return whether this device asks by itself: it is new, or its place is of keys that its person had before."""
+    session, record = state.sessions.get(thread), state.threads.get(thread)
+    if session is None or record is None or is_asking(session, now=now):
+        return False
+    if session.context:
+        return not session.asked
+    if session.closed_mine or session.closed_theirs or not session.rejoin_key or session.asked >= MOST:
+        return False
+    group = ENGINE.load(session.state)
+    if ENGINE.is_closed(group) or session.outbox or session.leaving or session.commit:
+        return False
+    mine = state.device_secret.key(record.audience).public.text
+    return not all(is_own(state, record, one, now=now) for one in ENGINE.members(group) if one.device == mine)
+
+
 def asked_in(core: Core, state: ClientState, *, thread: str) -> ClientState:
-    """Return the state of a new device that asks to be let into a session for the first time."""
-    session = state.sessions.get(thread)
-    if session is None or not session.context or session.asked:
+    """Return the state of a device that asks to be let into a session by itself, if it still wants to."""
+    if not wants_in(state, thread, now=core.now()):
         return state
-    return state.with_session(_asking(core, state, state.thread(thread), session, epoch=MOST_AHEAD))
+    session, group = state.session(thread), ENGINE.load(state.session(thread).state)
+    epoch = MOST_AHEAD if ENGINE.is_closed(group) else ENGINE.epoch(group) + session.ahead
+    return state.with_session(_asking(core, state, state.thread(thread), session, epoch=epoch))
 
 
 def _asking(

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from protocol.e2ee.consent import consent_hash
+from protocol.e2ee.crypto import Member
 from protocol.e2ee.frames import Frame
 from protocol.e2ee.reports import MAX_FRAMES, Reason, Report, Said
 from protocol.encoding import b64, decode
 from protocol.errors import MissingError, RefusedError
 from protocol.text import displayable
 
+from .members import peer_of
 from .records import FrameRecord, SessionRecord, ThreadRecord
 from .state import ClientState
 
@@ -34,6 +36,10 @@ def report_of(
     consent = consent_hash(record.consent) if record.consent else record.consented
     if not consent or not all(one.proof for one in chosen) or not set(devices) <= session.certificates.keys():
         raise RefusedError("this cannot be proved: it was received by an earlier version, or its time was over")
+    senders = (Member(device=one, certificate=session.certificates[one]) for one in devices)
+    identities = {peer_of(record, one, now=now) or record.peer_identity for one in senders}
+    if len(identities) > 1:
+        raise RefusedError("they have changed their keys meanwhile: report what was said before and after apart")
     return Report(
         thread=thread,
         consumer=record.consumer,
@@ -42,7 +48,7 @@ def report_of(
         consent=consent,
         audience=record.audience,
         about="mentor" if record.role == "mentee" else "mentee",
-        identity_key=record.peer_identity,
+        identity_key=identities.pop(),
         certificates=tuple(session.certificates[one] for one in devices),
         said=tuple(
             Said(frame=decode(one.frame, Frame), by=devices.index(one.sender), proof=b64(one.proof)) for one in chosen

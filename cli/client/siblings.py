@@ -297,6 +297,7 @@ def _record(thread: str, audience: str, told: Handoff, *, now: int) -> ThreadRec
         updated_at=now,
         agreement=told.agreement,
         peer_identity=told.peer_identity,
+        peer_next=told.peer_next,
         topic=told.topic,
         format=told.format,
         length=told.length,

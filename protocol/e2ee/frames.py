@@ -110,9 +110,13 @@ class Name(Wire, frozen=True, kw_only=True, tag="name"):
 
 
 class MasterChanged(Wire, frozen=True, kw_only=True, tag="master-change"):
-    """The sender has another master key from now on; this session goes on with the keys that it began with."""
+    """The sender has another master key from now on; this session goes on with the keys that it began with.
+
+    `identity`: the new key's statement for the session's audience, by which a device of the sender may be let in again.
+    """
 
     change: StatedChange
+    identity: StatementText | None = None
 
 
 class Slot(Wire, frozen=True, kw_only=True, tag="slot"):

@@ -27,6 +27,7 @@ class KeptPlace(Wire, frozen=True, kw_only=True):
     context: Bytes32
     rejoin: Bytes32
     peer_identity: Bytes32
+    peer_next: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=2)] = ()
     agreement: Annotated[str, msgspec.Meta(max_length=8192)]
     attested: Annotated[str, msgspec.Meta(max_length=16)]
     format: Annotated[str, msgspec.Meta(max_length=16)]

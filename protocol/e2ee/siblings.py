@@ -63,6 +63,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     welcome: WelcomeText
     number: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     peer_identity: Bytes32
+    peer_next: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=2)] = ()
     peer_devices: Annotated[tuple[Bytes32, ...], msgspec.Meta(min_length=1, max_length=32)]
     agreement: Annotated[str, msgspec.Meta(max_length=8192)]
     attested: Annotated[str, msgspec.Meta(max_length=16)]

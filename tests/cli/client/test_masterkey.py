@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from cli.client import unlock
 from cli.client.api import NodeApi
 from cli.client.contacts import contact_named
+from cli.client.core import ENGINE
+from cli.client.members import is_own
 from cli.client.newkeys import (
     judge,
     known_as,
@@ -181,8 +183,24 @@ async def test_who_changed_the_master_key_is_the_same_person_to_whom_it_was_told
         await mentor.send_chat(thread, "Still here.")
         assert (await happens(ana, Shown)).text == "Still here."
         await mentor.listed()
+        await takes_place_anew(mentor, ana, thread)
+        await mentor.send_chat(thread, "Under new keys.")
+        assert (await happens(ana, Shown)).text == "Under new keys."
         ana._core.vault.update(partial(_not_told, old=old))
         await asked_again(ana, mentor)
+
+
+async def takes_place_anew(mentor: Person, ana: Person, thread: str) -> None:
+    """Return once a device is in a session under the keys that its person has now."""
+    for _ in range(100):
+        session, record = mentor.state.session(thread), mentor.state.thread(thread)
+        mine = mentor.state.device_secret.key(record.audience).public.text
+        (here,) = [one for one in ENGINE.members(ENGINE.load(session.state)) if one.device == mine]
+        if session.asked and session.rejoin is None and is_own(mentor.state, record, here, now=mentor._core.now()):
+            return
+        await mentor.poll(wait_s=0.1)
+        await ana.poll(wait_s=0.1)
+    raise AssertionError("the device is in the session by its old place")
 
 
 async def interrupted(mentor: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from .devices import Case, file
 ID: Final = "AAECAwQFBgcICQoLDA0ODw"
 AT: Final = 1_767_000_000
 _PRINT: Final = ":".join(["0A"] * 32)
+_STATED: Final = "a" * 500
+_CHANGE: Final = {"by_new": "b" * 300, "by_old": "c" * 300}
 SDP: Final = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
     f"a=fingerprint:sha-256 {_PRINT}\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
@@ -113,6 +115,10 @@ def _accepted() -> list[Case]:
         case("a takeaway", {"type": "takeaway", "text": "Say the date first."}),
         case("useful, 5 of 5", {"type": "useful", "score": 5}),
         case("would not meet again", {"type": "again", "yes": False}),
+        case("another master key", {"type": "master-change", "change": _CHANGE}),
+        case(
+            "another master key and identity", {"type": "master-change", "change": _CHANGE, "identity": _STATED}, 4_096
+        ),
         case("a contact token", {"type": "contact-token", "token": ID, "until": AT}),
         case("a name", {"type": "name", "name": "Ada"}),
         case("a slot", {"type": "slot", "start_at": AT, "minutes": 30}),
@@ -186,6 +192,8 @@ def _refused() -> list[Case]:
         content("an empty title", type="agenda", items=[{"title": "", "minutes": 5}]),
         content("an item of 481 minutes", type="agenda", items=[{"title": "t", "minutes": 481}]),
         content("a goal of 301 letters", type="goal", goal=ID, text="a" * 301),
+        content("another identity without a change", type="master-change", identity=_STATED),
+        content("another identity that is no statement", type="master-change", change=_CHANGE, identity="me"),
         content("a takeaway of 1,001 letters", type="takeaway", text="a" * 1_001),
         content("an empty place", type="place", text=""),
         content("thanks of 301 letters", type="thanks", text="a" * 301),
