@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
-from protocol.commitments import commit
+from protocol.commitments import commit_all
 from protocol.encoding import b64, encode
 from protocol.erasure import ERASURES_PATH, MAX_ERASURES, ErasureRequest, open_receipts, open_request, sign_receipts
 from protocol.errors import MeshError, RefusedError
@@ -24,7 +25,7 @@ from .audiences import JSON
 from .calls import Calls
 from .directory import PeerDirectory
 from .ports import Clock, Store, Writer, at_most, where
-from .rows import EntryErasureRow, MirrorPageRow
+from .rows import EntryErasureRow, MirrorPageRow, MirrorRow
 from .sets import AudienceBook, Source, SourceBook
 from .waiting import sleep_or_wake
 
@@ -37,11 +38,11 @@ KEEP_S: Final = 400 * 86_400
 MAX_ANSWER: Final = 128 * 1024
 
 
-class Polls(Protocol):
+class Looks(Protocol):
     """The mirror, as far as an erasure needs it."""
 
-    async def poll(self, source: Source) -> None:
-        """Ask one source now. Raises: MeshError."""
+    async def look(self, source: Source) -> None:
+        """Ask one source now unless it was asked a moment ago. Raises: MeshError."""
         ...
 
 
@@ -61,7 +62,7 @@ class EntryErasures:
         audiences: AudienceBook,
         sources: SourceBook,
         directory: PeerDirectory,
-        mirror: Polls,
+        mirror: Looks,
         own: str,
         key: SigningKey,
     ) -> None:
@@ -75,6 +76,8 @@ class EntryErasures:
         self._own: Final = own
         self._key = key
         self._woken: Final = asyncio.Event()
+        #: One question of a peer at a time; they cost this node far more than the peer.
+        self._lines: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
 
     def rekey(self, key: SigningKey) -> None:
         """Sign receipts with this key from now on."""
@@ -149,20 +152,39 @@ class EntryErasures:
             its set could not be had.
         """
         request = open_request(body)
-        wanted = set(request.commitments)
-        if await self._holds(peer, request.audience, wanted):
-            for source in await self._sources.sources():
-                if source.place == (peer, request.audience, KIND):
-                    await self._mirror.poll(source)
-        if await self._holds(peer, request.audience, wanted):
-            raise RefusedError("your newest set still shows an entry that is to be erased", code="still-listed")
+        wanted = frozenset(request.commitments)
+        async with self._lines.setdefault(peer, asyncio.Lock()):
+            held = await self._held(peer, request.audience)
+            if await self._holds(peer, request.audience, wanted):
+                await self._look(peer, request.audience)
+                same = await self._held(peer, request.audience) == held
+                if same or await self._holds(peer, request.audience, wanted):
+                    raise RefusedError("your newest set still shows an entry that is to be erased", code="still-listed")
         return sign_receipts(request, self._key, origin=peer, mirror=self._own, now=self._clock.now())
 
-    async def _holds(self, peer: str, audience: str, wanted: set[str]) -> bool:
+    async def _look(self, peer: str, audience: str) -> None:
+        for source in await self._sources.sources():
+            if source.place == (peer, audience, KIND):
+                await self._mirror.look(source)
+
+    async def _held(self, peer: str, audience: str) -> str:
+        """Return the hash of the head whose entries are held, empty for none."""
         async with self._store.read() as rows:
-            pages = await rows.find(MirrorPageRow, where(origin=peer, audience=audience, kind=KIND))
-        held = (b64(commit(ENTRY_PURPOSE[KIND], one)) for page in pages for one in decode_page(page.data).entries)
-        return not wanted.isdisjoint(held)
+            row = await rows.get(MirrorRow, peer, audience, KIND)
+        return row.head_hash if row is not None and row.entries else ""
+
+    async def _holds(self, peer: str, audience: str, wanted: frozenset[str]) -> bool:
+        """Tell whether one of these is held; a directory may be large, so its pages are opened in a thread."""
+        place = where(origin=peer, audience=audience, kind=KIND)
+        async with self._store.read() as rows:
+            pages = await rows.find(MirrorPageRow, place)
+        return bool(pages) and await asyncio.to_thread(_are_in, wanted, [page.data for page in pages])
+
+
+def _are_in(wanted: frozenset[str], pages: Sequence[bytes]) -> bool:
+    return any(
+        not wanted.isdisjoint(map(b64, commit_all(ENTRY_PURPOSE[KIND], decode_page(data).entries))) for data in pages
+    )
 
 
 def _pause(waited_s: int) -> int:

@@ -1,13 +1,9 @@
 """The offers of peers that may be shown now, in memory: what a search looks through."""
 
-from collections.abc import Sequence
-
 import msgspec
 
 from protocol.addresses import audience_id
-from protocol.errors import MalformedError
-from protocol.offers import Offer, open_offers
-from protocol.pages import Entry, IncompleteError
+from protocol.offers import Offer
 
 from .rows import MirrorRow
 
@@ -64,17 +60,6 @@ class MirrorIndex:
         """Hide every set but those of `places`."""
         for place in set(self._sets) - places:
             del self._sets[place]
-
-
-def offers_of(entries: Sequence[Entry]) -> tuple[Offer, ...]:
-    """Return the offers of a complete set. Raises: IncompleteError: an entry is no offer, or two have one id."""
-    try:
-        offers = open_offers([each.opening.body for each in entries])
-    except MalformedError as error:
-        raise IncompleteError(str(error)) from None
-    if len({each.offer_id for each in offers}) != len(offers):
-        raise IncompleteError("two offers of the set have one id")
-    return offers
 
 
 def shown_set(row: MirrorRow, offers: tuple[Offer, ...]) -> ShownSet:

@@ -7,8 +7,8 @@ operator sees. Source: docs/protocol/53-witnesses.md §9.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ from .logdebts import AWAY_S, Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
 from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
-from .waiting import jittered
+from .waiting import jittered, within
 from .watchwords import (
     FORKED,
     LASTING,
@@ -46,6 +46,7 @@ AT_ONCE: Final = 4
 LOOK_S: Final = 120.0
 COMPARE_S: Final = 20.0
 _PROVED: Final = 8192
+_SLOW: Final = "the log is too slow"
 
 Record = Callable[[bytes], Awaitable[object]]
 
@@ -110,7 +111,7 @@ class LogWatch:
             watch.looked_at = self._clock.now()
             watch.due_at = watch.looked_at + jittered(self.policy.poll_s, self._entropy)
             try:
-                async with _at_most(LOOK_S):
+                async with within(LOOK_S, _SLOW, code="log-slow"):
                     await self._look(log, watch)
             except MeshError as error:
                 watch.failure = error.code
@@ -149,7 +150,7 @@ class LogWatch:
             watch.doubt(signed, now)
             return
         try:
-            async with _at_most(COMPARE_S):
+            async with within(COMPARE_S, _SLOW, code="log-slow"):
                 await self._compare(log, watch, signed)
         except ContradictedLogError:
             raise
@@ -358,16 +359,6 @@ class LogWatch:
 
     def _watch(self, log: KnownLog) -> Watch:
         return self._watches.setdefault(log.origin, Watch())
-
-
-@asynccontextmanager
-async def _at_most(seconds: float) -> AsyncIterator[None]:
-    """Raise an UnavailableError when what is inside takes longer."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise UnavailableError("the log is too slow", code="log-slow") from None
 
 
 def _document_for(found: CheckpointNote, log: KnownLog, row: WatchedLogRow | None) -> str:

@@ -11,12 +11,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from protocol.errors import LimitError, MalformedError, MeshError, MissingError
+from protocol.errors import MeshError, MissingError
 from protocol.heads import (
     HEAD_TYP,
     ForkError,
     SeenHead,
-    SetHead,
     SetKind,
     check_fresh,
     contradictions,
@@ -27,34 +26,22 @@ from protocol.heads import (
 )
 from protocol.jws import parse
 from protocol.offers import open_offers
-from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, IncompleteError, Page, decode_page, open_pages
+from protocol.pages import IncompleteError
 from protocol.signing import Signer
 
-from .index import MirrorIndex, offers_of, shown_set
-from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, Taken, refuse_forked, same_entries, step_from
+from .index import MirrorIndex, shown_set
+from .mirror_store import COMPLETE, FORKED, Candidate, MirrorStore, refuse_forked, same_entries, step_from
 from .ports import Clock, Entropy, Store
 from .rows import MirrorRow
-from .sets import MAX_HEAD_ANSWER, Beside, Contents, Fetch, Source, SourceBook, head_path, page_path
-from .waiting import jittered, sleep_or_wake, try_again_at
+from .sets import MAX_HEAD_ANSWER, Beside, Contents, Fetch, Paged, Source, SourceBook, head_path
+from .sourcewatch import MirrorPolicy, SourceWatch
+from .taking import Taking
+from .waiting import sleep_or_wake, within
 
-#: A head without its proof is asked for again after this long.
-UNPROVEN_S: Final = 5.0
+#: Seconds for one poll, with all pages.
+POLL_S: Final = 300.0
 
 State = Literal["fresh", "stale", "incomplete", "forked", "never"]
-
-
-class MirrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When peers are asked: every `poll_s` seconds (± a fifth), after a nudge no sooner than `nudge_gap_s`.
-
-    A peer that fails is asked again after `poll_s`, then twice as long each time up to `longest_s`. Entries of a set
-    that ran out `forget_s` ago are deleted. `at_once` bounds the peers asked at the same time.
-    """
-
-    poll_s: float = 300.0
-    nudge_gap_s: float = 1.0
-    longest_s: float = 3600.0
-    forget_s: int = 86_400
-    at_once: int = 8
 
 
 class MirrorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,20 +65,6 @@ class MirrorStatus(msgspec.Struct, frozen=True, kw_only=True):
     contradicted: tuple[str, ...] = ()
 
 
-class _Watch:
-    """What is remembered between two polls of one source; lost at a stop, which only means asking sooner."""
-
-    def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        self.due_at = 0.0
-        self.failures = 0
-        self.asked_at: int | None = None
-        self.answered_at: int | None = None
-        self.problem = ""
-        self.contradicted: tuple[str, ...] = ()
-        self.whole = True
-
-
 class MirrorService:
     """The mirrored sets of one node; `index` holds the offers that may be shown."""
 
@@ -106,9 +79,10 @@ class MirrorService:
         own: str,
         policy: MirrorPolicy,
         contents: Mapping[SetKind, Contents] | None = None,
+        paged: Mapping[SetKind, Paged] | None = None,
         refetch: Callable[[str], Awaitable[object]] | None = None,
     ) -> None:
-        """Take the parts; `contents` says what becomes of kinds other than offers.
+        """Take the parts; `contents` and `paged` say what becomes of kinds other than offers.
 
         `refetch` looks at a peer's document again, for a head that is signed by another key than the known one.
         """
@@ -122,9 +96,13 @@ class MirrorService:
         self._own = own
         self._policy = policy
         self._contents: Final = dict(contents or {})
+        self._taking: Final = Taking(fetch, self._contents, paged or {})
         self._refetch: Final = refetch
-        self._watches: dict[tuple[str, str, str], _Watch] = {}
+        self._watches: dict[tuple[str, str, str], SourceWatch] = {}
         self._woken = asyncio.Event()
+        self._places: Final = asyncio.Semaphore(policy.at_once)
+        self._lines: Final[dict[str, asyncio.Lock]] = {}
+        self._pauses_until = 0.0
 
     def connect(self, beside: Beside) -> None:
         """Have `beside` take what stands beside heads."""
@@ -136,32 +114,45 @@ class MirrorService:
             self.index.show(shown_set(row, open_offers(bodies)))
 
     async def run(self) -> None:
-        """Poll for ever: each source at its time, several at once."""
-        while True:
-            await self.poll_due()
-            await self._pause()
+        """Poll for ever: each source at its time, several at once, and none kept waiting by one that is slow."""
+        async with asyncio.TaskGroup() as polls:
+            while True:
+                await self._begin_due(polls)
+                await self._pause()
 
     async def poll_due(self) -> None:
         """Poll the sources whose time has come, and forget what may no longer be kept."""
+        async with asyncio.TaskGroup() as polls:
+            await self._begin_due(polls)
+
+    async def _begin_due(self, polls: asyncio.TaskGroup) -> None:
         sources = await self._sources.sources()
         self._retain(sources)
-        limit = asyncio.Semaphore(self._policy.at_once)
-        due = [each for each in sources if self._watch(each).due_at <= self._clock.now()]
-        await asyncio.gather(*(self._poll_within(limit, each) for each in due))
+        for source in sources:
+            watch = self._watch(source)
+            if not watch.under_way and watch.due_at <= self._clock.now():
+                watch.under_way = True
+                polls.create_task(self._poll_in_turn(source, watch))
         for row in await self._held.forget_before(self._clock.now() - self._policy.forget_s):
             self._hide(row.origin, row.audience, row.kind)
 
-    async def _poll_within(self, limit: asyncio.Semaphore, source: Source) -> None:
-        async with limit:
-            try:
+    async def _poll_in_turn(self, source: Source, watch: SourceWatch) -> None:
+        """Poll a source, one of a peer at a time: however many sets a peer has, it takes one place of all."""
+        try:
+            async with self._lines.setdefault(source.peer, asyncio.Lock()), self._places:
                 await self.poll(source)
-            except MeshError:
-                return  # `status` tells it, and the source is asked again
+        except MeshError:
+            return  # `status` tells it, and the source is asked again
+        finally:
+            watch.under_way = False
+            if watch.due_at < self._pauses_until:
+                self._woken.set()
 
     async def _pause(self) -> None:
         """Return when the next source is due, when new sources may have come, or at a nudge."""
-        next_due = min((each.due_at for each in self._watches.values()), default=0.0)
+        next_due = min((each.due_at for each in self._watches.values() if not each.under_way), default=float("inf"))
         pause = min(max(next_due - self._clock.now(), self._policy.nudge_gap_s), self._policy.poll_s)
+        self._pauses_until = self._clock.now() + pause
         await sleep_or_wake(self._clock, pause, self._woken)
         self._woken.clear()
 
@@ -180,7 +171,7 @@ class MirrorService:
             return
         self._hasten(self._watch(source))
 
-    def _hasten(self, watch: _Watch) -> None:
+    def _hasten(self, watch: SourceWatch) -> None:
         watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
         self._woken.set()
 
@@ -212,31 +203,21 @@ class MirrorService:
         """
         watch = self._watch(source)
         async with watch.turn:
-            watch.asked_at = self._clock.now()
+            watch.begins()
             try:
-                await self._refresh(source, watch)
+                async with within(POLL_S, "the peer is too slow", code="peer-slow"):
+                    await self._refresh(source, watch)
             except MeshError as error:
-                watch.failures += 1
-                watch.problem = error.code
-                watch.due_at = self._retry_at(watch, error)
+                watch.ended(error)
                 raise
-            watch.failures = 0
-            watch.problem = ""
-            pause = self._policy.poll_s if watch.whole else min(UNPROVEN_S, self._policy.poll_s)
-            watch.due_at = self._clock.now() + jittered(pause, self._entropy)
+            watch.ended(None)
 
-    def _retry_at(self, watch: _Watch, error: MeshError) -> float:
-        """Return when to ask again: backing off, and when the peer named a time within reason, not before it."""
-        return try_again_at(
-            error,
-            first_s=self._policy.poll_s,
-            failures=watch.failures - 1,
-            longest_s=self._policy.longest_s,
-            now=self._clock.now(),
-            entropy=self._entropy,
-        )
+    async def look(self, source: Source) -> None:
+        """Ask one source now unless it was asked a moment ago. Raises: as `poll`."""
+        if self._clock.now() >= self._watch(source).rests_until:
+            await self.poll(source)
 
-    async def _refresh(self, source: Source, watch: _Watch) -> None:
+    async def _refresh(self, source: Source, watch: SourceWatch) -> None:
         row = await self._held.row(source)
         refuse_forked(row)
         try:
@@ -250,7 +231,7 @@ class MirrorService:
                 await self._held.mark_incomplete(source)
                 raise
 
-    async def _take(self, source: Source, watch: _Watch, row: MirrorRow | None, *, afresh: bool = False) -> None:
+    async def _take(self, source: Source, watch: SourceWatch, row: MirrorRow | None, *, afresh: bool = False) -> None:
         """Fetch the head and, if it signs other entries than those held, the pages; store the result."""
         # What was dropped and is a source again is taken whole once more: nothing of it is in memory.
         held = source.kind != "offers" or self.index.holds(source.peer, source.audience)
@@ -265,7 +246,14 @@ class MirrorService:
         key = await self._key(source, opened.head)
         head = open_head(opened.head, key, origin=source.peer, audience=source.audience, kind=source.kind)
         check_fresh(head, now=self._clock.now())
-        candidate = Candidate(source=source, head=head, jws=opened.head, hash=head_hash(opened.head), etag=answer.etag)
+        candidate = Candidate(
+            source=source,
+            head=head,
+            jws=opened.head,
+            hash=head_hash(opened.head),
+            etag=answer.etag,
+            over=row.head_hash if row else "",
+        )
         try:
             step_from(row, candidate)
         except ForkError:
@@ -276,10 +264,7 @@ class MirrorService:
         if held and same_entries(row, head):
             self._renewed(await self._held.renew(candidate))
         else:
-            contents = self._contents.get(source.kind)
-            if contents:
-                contents.check_size(head.size_bucket)
-            await self._replace(candidate, await self._whole(source, head))
+            await self._replace(candidate)
         watch.whole = self._beside is None or await self._beside.took(source, head, opened.head, opened)
 
     async def _key(self, source: Source, jws: str) -> Signer:
@@ -291,37 +276,15 @@ class MirrorService:
             await self._refetch(source.peer)
         return next((one.key for one in await self._sources.sources() if one.place == source.place), source.key)
 
-    async def _whole(self, source: Source, head: SetHead) -> Taken:
-        """Return the whole set, fetched page by page. Raises: IncompleteError; MeshError of a fetch."""
-        came: list[bytes] = []
-        pages: list[Page] = []
-        most = head.size_bucket // PAGE_ENTRIES + len(head.shards)
-        while not pages or len(pages) < pages[0].of:
-            came.append(await self._page(source, head.seq, len(pages)))
-            try:
-                pages.append(decode_page(came[-1]))
-            except (MalformedError, LimitError) as error:
-                raise IncompleteError(str(error)) from None
-            if pages[-1].of > most:
-                raise IncompleteError("snapshot has more pages than its size needs")
-        return Taken(pages=tuple(came), entries=open_pages(head, pages))
-
-    async def _page(self, source: Source, seq: int, number: int) -> bytes:
-        try:
-            path = page_path(source.audience, source.kind, seq, number)
-            answer = await self._fetch(source.peer, path, "", limit=MAX_PAGE_BYTES, signed=False)
-        except MissingError:
-            raise IncompleteError("a page of the snapshot is missing") from None
-        return answer.body
-
-    async def _replace(self, candidate: Candidate, taken: Taken) -> None:
-        offers = offers_of(taken.entries) if candidate.source.kind == "offers" else ()
-        contents = self._contents.get(candidate.source.kind)
+    async def _replace(self, candidate: Candidate) -> None:
+        source = candidate.source
+        taken = await self._taking.whole(source, candidate.head)
+        contents = self._contents.get(source.kind)
         if contents:
-            contents.check(candidate.source, [each.opening.body for each in taken.entries])
+            contents.check(source, taken.bodies)
         row = await self._held.replace(candidate, taken, contents)
         if self._may_show(row):
-            self.index.show(shown_set(row, offers))
+            self.index.show(shown_set(row, taken.offers))
 
     def _may_show(self, row: MirrorRow) -> bool:
         """Tell whether a set just stored is shown: one of offers, unless it was dropped while it was fetched."""
@@ -361,18 +324,20 @@ class MirrorService:
         now = self._clock.now()
         return tuple(_status(each, row, self._watch(each), now) for each, row in zip(sources, rows, strict=True))
 
-    def _watch(self, source: Source) -> _Watch:
-        return self._watches.setdefault(source.place, _Watch())
+    def _watch(self, source: Source) -> SourceWatch:
+        return self._watches.setdefault(source.place, SourceWatch(self._policy, self._clock, self._entropy))
 
     def _retain(self, sources: Sequence[Source]) -> None:
         """Forget and hide what is no longer mirrored, such as the set of a peer that was blocked."""
         places = {each.place for each in sources}
         for place in [each for each in self._watches if each not in places]:
             del self._watches[place]
+        for peer in self._lines.keys() - {each.peer for each in sources}:
+            del self._lines[peer]
         self.index.retain({(peer, audience) for peer, audience, kind in places if kind == "offers"})
 
 
-def _status(source: Source, row: MirrorRow | None, watch: _Watch, now: int) -> MirrorStatus:
+def _status(source: Source, row: MirrorRow | None, watch: SourceWatch, now: int) -> MirrorStatus:
     common = MirrorStatus(
         peer=source.peer,
         audience=source.audience,
@@ -390,7 +355,7 @@ def _status(source: Source, row: MirrorRow | None, watch: _Watch, now: int) -> M
     )
 
 
-def _state(row: MirrorRow | None, watch: _Watch, now: int) -> State:
+def _state(row: MirrorRow | None, watch: SourceWatch, now: int) -> State:
     if row is None:
         return "incomplete" if watch.problem == IncompleteError.code else "never"
     if row.state == FORKED:

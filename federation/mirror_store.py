@@ -12,11 +12,12 @@ from protocol.encoding import b64, decode
 from protocol.errors import LimitError, RefusedError
 from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, chain_id, follow
 from protocol.jws import parse
-from protocol.pages import Entry, decode_page
+from protocol.pages import IncompleteError, decode_page
 
 from .ports import Condition, Store, Writer, at_most, where
 from .rows import MirrorPageRow, MirrorRow, SetHeadRow, TakenHeadRow
 from .sets import Contents, Source
+from .taking import Taken
 
 COMPLETE: Final = "complete"
 INCOMPLETE: Final = "incomplete"
@@ -25,21 +26,15 @@ FORKED: Final = "forked"
 MOST_UNLISTED: Final = 1024
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole set that agrees with its head: the pages as they came, and the entries in them."""
-
-    pages: tuple[bytes, ...]
-    entries: tuple[Entry, ...]
-
-
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified head of a source that may become the newest one held."""
+    """A verified head of a source that may become the newest one held; `over` is the hash of the one before it."""
 
     source: Source
     head: SetHead
     jws: str
     hash: str
     etag: str
+    over: str = ""
 
     def row(self, entries: int) -> MirrorRow:
         """Return the row of a complete set of `entries` under this head."""
@@ -113,13 +108,15 @@ class MirrorStore:
         The step is judged once more inside, because another poll may have stored a newer head meanwhile.
         """
         place = candidate.source.place
-        row = candidate.row(len(taken.entries))
+        row = candidate.row(taken.entries)
         async with self._store.write() as tx:
             held = await tx.get(MirrorRow, *place)
             step_from(held, candidate)
+            if held is not None and held.head_hash != candidate.over:
+                raise IncompleteError("another head was taken meanwhile, with which this set was not compared")
             await _expect_listed(tx, held, candidate)
-            if contents is not None:  # before the pages go, with which it may compare
-                await contents.take(tx, candidate.source, tuple(each.opening.body for each in taken.entries))
+            if contents is not None:
+                await contents.take(tx, candidate.source, taken.bodies)
             await tx.delete(MirrorPageRow, _place(*place))
             await tx.insert(*(_page(place, number, data) for number, data in enumerate(taken.pages)))
             await tx.put(row)

@@ -62,7 +62,7 @@ class SourceBook(Protocol):
 
 
 class Contents(Protocol):
-    """What this node makes of one kind of set, beyond mirroring it."""
+    """What this node makes of one small kind of set, beyond mirroring it."""
 
     def check_size(self, bucket: int) -> None:
         """Return if a set whose head says `size_bucket` may be asked for. Raises: MeshError."""
@@ -74,6 +74,26 @@ class Contents(Protocol):
 
     async def take(self, tx: Writer, source: Source, bodies: Sequence[bytes]) -> None:
         """Take over what a checked set says, in the transaction that stores it."""
+        ...
+
+
+class Pages(Protocol):
+    """Looks at the pages of one set, in their order, each in a thread."""
+
+    def take(self, bodies: Sequence[bytes]) -> None:
+        """Return if the bodies of the next page may be part of the set. Raises: MeshError: the set is refused."""
+        ...
+
+
+class Paged(Protocol):
+    """What must hold for a kind of set that is too large to be looked at whole."""
+
+    def check_size(self, bucket: int) -> None:
+        """Return if a set whose head says `size_bucket` may be asked for. Raises: MeshError."""
+        ...
+
+    async def begin(self, source: Source) -> Pages:
+        """Return what looks at the pages of a set in place of the one held now."""
         ...
 
 

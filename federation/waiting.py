@@ -4,6 +4,8 @@ Time is the `Clock`'s, so that tests and the simulator step it.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from protocol.errors import LimitError, MeshError, UnavailableError
@@ -25,6 +27,16 @@ async def sleep_or_wake(clock: Clock, seconds: float, woken: asyncio.Event) -> N
     finally:
         for each in waits:
             each.cancel()
+
+
+@asynccontextmanager
+async def within(seconds: float, message: str, *, code: str) -> AsyncIterator[None]:
+    """Raise an UnavailableError when what is inside takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise UnavailableError(message, code=code) from None
 
 
 def jittered(seconds: float, entropy: Entropy) -> float:

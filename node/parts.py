@@ -19,12 +19,13 @@ from federation.healing import HealingCalls
 from federation.identity import Own as Identity
 from federation.identity import issue
 from federation.keysources import WithKeys
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
 from federation.publisher import HeadPolicy, PublisherService
 from federation.rows import PeerRow
 from federation.sequencer import Sequencer
+from federation.sourcewatch import MirrorPolicy
 from protocol.crowd import FamilyMap
 from protocol.editions import Policy
 from protocol.minimize import Rules
@@ -42,7 +43,7 @@ from .services.contacts import ContactTokens
 from .services.devices import Devices
 from .services.erasure import Erasure
 from .services.key_directory import KeyDirectory
-from .services.key_lookup import KeyContents
+from .services.key_pages import KeyContents
 from .services.leaving import LeaveThreads
 from .services.linking import Linkings
 from .services.mail import MailPump
@@ -235,7 +236,8 @@ class Catalog:
             peering.sets.fetch,
             own=base.entity,
             policy=MirrorPolicy(poll_s=settings.poll_s),
-            contents={"members": peering.meeting.memberships, "keys": KeyContents(clock)},
+            contents={"members": peering.meeting.memberships},
+            paged={"keys": KeyContents(store, clock)},
             refetch=peering.discovery.refresh,
         )
         peering.meeting.memberships.on_change(self._meet)

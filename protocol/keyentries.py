@@ -5,13 +5,21 @@ other person of an agreement only. Source: docs/protocol/13-key-directory.md §1
 """
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 
 from .commitments import SALT_BYTES
-from .devices import DeviceCertificate, IdentityStatement, StatementText, Vouch, open_device, open_identity
+from .devices import (
+    DeviceCertificate,
+    IdentityStatement,
+    StatementText,
+    Vouch,
+    open_device,
+    open_identity,
+    reopen_device,
+)
 from .encoding import Wire, b64, decode, encode, label, sha256
 from .errors import LimitError, MalformedError, UnverifiedError
 from .ids import Bytes32, RandomId
@@ -86,11 +94,18 @@ def open_entry(body: bytes, *, audience: str, now: int) -> OpenedEntry:
 
     Raises: MalformedError; UnverifiedError: a certificate does not hold; BadEntryError: out of order, or one twice.
     """
+    entry = _parse_entry(body)
+    identity = VerifyKey.parse(entry.identity_key)
+    return _opened(entry, tuple(open_device(text, identity, audience=audience, now=now) for text in entry.devices))
+
+
+def _parse_entry(body: bytes) -> KeyEntry:
     if len(body) > MAX_BODY_BYTES:
         raise MalformedError(f"key entry is over {MAX_BODY_BYTES} bytes")
-    entry = decode(body, KeyEntry, what="key entry")
-    identity = VerifyKey.parse(entry.identity_key)
-    devices = tuple(open_device(text, identity, audience=audience, now=now) for text in entry.devices)
+    return decode(body, KeyEntry, what="key entry")
+
+
+def _opened(entry: KeyEntry, devices: tuple[DeviceCertificate, ...]) -> OpenedEntry:
     names = [one.device_id for one in devices]
     keys = {one.device_key for one in devices}
     if names != sorted(set(names)) or len(keys) != len(devices) or entry.identity_key in keys:
@@ -98,37 +113,63 @@ def open_entry(body: bytes, *, audience: str, now: int) -> OpenedEntry:
     return OpenedEntry(entry=entry, devices=devices)
 
 
-def open_entries(bodies: Iterable[bytes], *, audience: str, now: int) -> tuple[OpenedEntry, ...]:
-    """Return the entries of a whole set; `now` is when its head was issued, so that everybody judges alike.
+class HeldEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is remembered of an entry that was opened before: a digest of its body, and what may not go back."""
 
-    Raises: BadEntryError: one is not in form, or two share a label or a key.
-    """
-    try:
-        entries = tuple(open_entry(body, audience=audience, now=now) for body in bodies)
-    except MalformedError as error:
-        raise BadEntryError(str(error)) from None
-    labels = {one.entry.label for one in entries}
-    keys = [one.entry.identity_key for one in entries]
-    keys += [device.device_key for one in entries for device in one.devices]
-    if len(labels) != len(entries) or len(set(keys)) != len(keys):
-        raise BadEntryError("two entries of the set share a label or a key")
-    return entries
+    digest: bytes
+    identity_key: str
+    seq: int
 
 
-def check_successor(before: Mapping[str, bytes], entries: Iterable[KeyEntry]) -> None:
-    """Return when every entry that changed kept its identity key and grew its number.
+def held_entry(body: bytes) -> tuple[str, HeldEntry]:
+    """Return the label of an entry that was opened before, and what to compare its successor with."""
+    entry = msgspec.json.decode(body, type=KeyEntry)
+    return entry.label, HeldEntry(digest=sha256(body), identity_key=entry.identity_key, seq=entry.seq)
+
+
+class EntrySet:
+    """The entries of a whole set, taken one after the other.
 
     Args:
-        before: bodies held before, by label.
-    Raises: BadEntryError.
+        now: when its head was issued, so that everybody judges alike.
+        before: the entries held before, by label; whose body is the same, its signatures are not verified again.
     """
-    for one in entries:
-        body = before.get(one.label)
-        if body is None or body == encode(one):
-            continue
-        held = decode(body, KeyEntry, what="key entry")
-        if held.identity_key != one.identity_key or one.seq <= held.seq:
+
+    def __init__(self, *, audience: str, now: int, before: Mapping[str, HeldEntry]) -> None:
+        self._audience: Final = audience
+        self._now: Final = now
+        self._before: Final = before
+        self._labels: Final[set[str]] = set()
+        self._keys: Final[set[str]] = set()
+
+    def take(self, body: bytes) -> OpenedEntry:
+        """Return the next entry.
+
+        Raises: BadEntryError: not in form, its label or a key stood there before, or it changed without a larger
+            number, or changed its identity key. UnverifiedError: a certificate does not hold.
+        """
+        try:
+            opened = self._open(body)
+        except MalformedError as error:
+            raise BadEntryError(str(error)) from None
+        keys = [opened.entry.identity_key, *(device.device_key for device in opened.devices)]
+        if opened.entry.label in self._labels or not self._keys.isdisjoint(keys):
+            raise BadEntryError("two entries of the set share a label or a key")
+        self._labels.add(opened.entry.label)
+        self._keys.update(keys)
+        return opened
+
+    def _open(self, body: bytes) -> OpenedEntry:
+        entry = _parse_entry(body)
+        known = self._before.get(entry.label)
+        if known is None:
+            return open_entry(body, audience=self._audience, now=self._now)
+        if known.digest == sha256(body):
+            devices = (reopen_device(text, audience=self._audience, now=self._now) for text in entry.devices)
+            return _opened(entry, tuple(devices))
+        if known.identity_key != entry.identity_key or entry.seq <= known.seq:
             raise BadEntryError("an entry changed without a larger number, or changed its identity key")
+        return open_entry(body, audience=self._audience, now=self._now)
 
 
 def make_vouch(opening: VouchOpening) -> Vouch:

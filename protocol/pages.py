@@ -8,7 +8,7 @@ Source: docs/protocol/12-set-heads.md §8–§9.
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from operator import attrgetter, lt
+from operator import itemgetter, lt
 from typing import Annotated, Final
 
 import msgspec
@@ -86,7 +86,12 @@ def snapshot(kind: SetKind, openings: Iterable[Opening]) -> Snapshot:
 
     Raises: LimitError: more entries than a set may have. ValueError: a body is too long, not UTF-8, or twice the same.
     """
-    entries = sorted(_entries(0, ENTRY_PURPOSE[kind], tuple(openings)), key=attrgetter("commitment"))
+    found = tuple(openings)
+    commitments = commit_all(ENTRY_PURPOSE[kind], found)
+    entries = [
+        Entry(shard=0, commitment=commitment, opening=opening)
+        for commitment, opening in sorted(zip(commitments, found, strict=True), key=itemgetter(0))
+    ]
     if len(entries) > MAX_ENTRIES:
         raise LimitError(f"a set has at most {MAX_ENTRIES} entries")
     if any(left.commitment == right.commitment for left, right in pairwise(entries)):
@@ -97,23 +102,15 @@ def snapshot(kind: SetKind, openings: Iterable[Opening]) -> Snapshot:
         for number, chunk in enumerate(chunks)
     )
     return Snapshot(
-        shards=(b64(_root(entries)),),
+        shards=(b64(_root([entry.commitment for entry in entries])),),
         size_bucket=size_bucket(len(entries)),
         entries=tuple(entries),
         pages=tuple(encode_page(page) for page in pages),
     )
 
 
-def _entries(shard: int, purpose: str, openings: Sequence[Opening]) -> list[Entry]:
-    commitments = commit_all(purpose, openings)
-    return [
-        Entry(shard=shard, commitment=commitment, opening=opening)
-        for commitment, opening in zip(commitments, openings, strict=True)
-    ]
-
-
-def _root(entries: Sequence[Entry]) -> bytes:
-    return root_hash([leaf_hash(entry.commitment) for entry in entries])
+def _root(commitments: Sequence[bytes]) -> bytes:
+    return root_hash([leaf_hash(each) for each in commitments])
 
 
 def page_json(page: Page) -> bytes:
@@ -133,6 +130,12 @@ def encode_page(page: Page) -> bytes:
     text = page_json(page)
     compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True)
     return page_header(page, len(text)) + compressor.compress(text)
+
+
+def declared_size(data: bytes) -> int:
+    """Return what the header of a page says that it inflates to; 0 for what has no header, and inflates to nothing."""
+    start = len(_PREFIX)
+    return _HEADER.unpack_from(data, start)[-1] if len(data) >= start + _HEADER.size else 0
 
 
 def decode_page(data: bytes) -> Page:
@@ -185,31 +188,58 @@ def _openings(body: _Body) -> tuple[Opening, ...]:
     return tuple([Opening(salt=salt, body=raw) for salt, raw in zip(salts, bodies, strict=True)])
 
 
-def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
-    """Return every entry of the set that `head` signs, or nothing: all pages, in order, none left out or added.
+class PageCheck:
+    """Checks the pages of the set that `head` signs one after the other, and keeps nothing of them but commitments."""
 
-    Raises: IncompleteError: a page is missing or misplaced, an entry is out of order, or a root or the size differs.
-    """
-    if any((page.number, page.of) != (number, len(pages)) for number, page in enumerate(pages)) or not pages:
-        raise IncompleteError("snapshot does not have its pages in order")
-    purpose = ENTRY_PURPOSE[head.kind]
+    def __init__(self, head: SetHead) -> None:
+        self._head: Final = head
+        self._purpose: Final = ENTRY_PURPOSE[head.kind]
+        self._shards: Final[list[list[bytes]]] = [[] for _ in head.shards]
+        self._came = 0
+        #: Number of pages, once one of them came.
+        self.of = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every page came."""
+        return self._came == self.of > 0
+
+    def add(self, page: Page) -> list[bytes]:
+        """Take the next page; return the commitments to its entries. Raises: IncompleteError: it is misplaced."""
+        self.of = self.of or page.of
+        if (page.number, page.of) != (self._came, self.of):
+            raise IncompleteError("snapshot does not have its pages in order")
+        if page.shard >= len(self._shards):
+            raise IncompleteError("snapshot has a page of a shard that the head does not name")
+        commitments = commit_all(self._purpose, page.entries)
+        self._shards[page.shard] += commitments
+        self._came += 1
+        return commitments
+
+    def finish(self) -> int:
+        """Return the number of entries when they are the set of the head: all pages, none left out or added.
+
+        Raises: IncompleteError: a page is missing, an entry is out of order, or a root or the size differs.
+        """
+        if not self.is_whole:
+            raise IncompleteError("snapshot does not have its pages in order")
+        for commitments, root in zip(self._shards, self._head.shards, strict=True):
+            if not all(map(lt, commitments, commitments[1:])):
+                raise IncompleteError("snapshot entries are not in ascending order")
+            if b64(_root(commitments)) != root:
+                raise IncompleteError("snapshot entries do not give the root of the head")
+        count = sum(map(len, self._shards))
+        if size_bucket(count) != self._head.size_bucket:
+            raise IncompleteError("snapshot has another size than its head says")
+        return count
+
+
+def open_pages(head: SetHead, pages: Sequence[Page]) -> tuple[Entry, ...]:
+    """Return every entry of the set that `head` signs, by shard, or nothing. Raises: IncompleteError."""
+    check = PageCheck(head)
     shards: list[list[Entry]] = [[] for _ in head.shards]
     for page in pages:
-        if page.shard >= len(shards):
-            raise IncompleteError("snapshot has a page of a shard that the head does not name")
-        shards[page.shard] += _entries(page.shard, purpose, page.entries)
-    for entries, root in zip(shards, head.shards, strict=True):
-        _check_shard(entries, root)
-    found = tuple(entry for entries in shards for entry in entries)
-    if size_bucket(len(found)) != head.size_bucket:
-        raise IncompleteError("snapshot has another size than its head says")
-    return found
-
-
-def _check_shard(entries: Sequence[Entry], root: str) -> None:
-    """Return when `entries` are ascending and give `root`."""
-    commitments = [entry.commitment for entry in entries]
-    if not all(map(lt, commitments, commitments[1:])):
-        raise IncompleteError("snapshot entries are not in ascending order")
-    if b64(_root(entries)) != root:
-        raise IncompleteError("snapshot entries do not give the root of the head")
+        found = zip(check.add(page), page.entries, strict=True)
+        shards[page.shard] += [Entry(shard=page.shard, commitment=one, opening=opening) for one, opening in found]
+    check.finish()
+    return tuple(entry for entries in shards for entry in entries)

@@ -11,20 +11,14 @@ import msgspec
 
 from federation.attesting import AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
 from federation.mirror_store import same_entries
-from federation.ports import Clock, Reader, Store, Writer, is_in, where
+from federation.ports import Reader, Store, is_in, where
 from federation.rows import HeadProofRow, MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow
-from federation.sets import Source
 from protocol.directorypages import DirectoryPage, page_answer
-from protocol.errors import LimitError, MalformedError, MissingError, UnverifiedError
+from protocol.errors import MalformedError, MissingError
 from protocol.ids import Bytes32, Entity
-from protocol.keyentries import KeyEntry, check_successor, open_entries
 from protocol.keyproof import HeadProof, PlacedEntry
-from protocol.pages import IncompleteError, decode_page
 
 from .shelves import Shelves, changing
-
-#: Entries that this node mirrors of one peer at most.
-MAX_MIRRORED: Final = 2**16
 
 
 class KeyQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,34 +135,3 @@ async def _mirrored(rows: Reader, row: HeadProofRow) -> MirrorRow:
     if mirrored is None or mirrored.state != "complete":
         raise MissingError("this directory is not held whole at the moment", code="not-proven")
     return mirrored
-
-
-class KeyContents:
-    """What this node makes of a mirrored directory: every entry holds, and none went back."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock: Final = clock
-
-    def check_size(self, bucket: int) -> None:
-        """Return if a directory of this size is mirrored. Raises: LimitError."""
-        if bucket > MAX_MIRRORED:
-            raise LimitError(f"a key directory of more than {MAX_MIRRORED} entries is not mirrored")
-
-    def check(self, source: Source, bodies: Sequence[bytes]) -> None:
-        """Return if all are entries that hold. Raises: IncompleteError."""
-        try:
-            open_entries(bodies, audience=source.audience, now=self._clock.now())
-        except (MalformedError, UnverifiedError) as error:
-            raise IncompleteError(str(error)) from None
-
-    async def take(self, tx: Writer, source: Source, bodies: Sequence[bytes]) -> None:
-        """Return if every entry that changed has a larger number and its old identity key. Raises: IncompleteError."""
-        place = where(origin=source.peer, audience=source.audience, kind=source.kind)
-        held = {}
-        for page in await tx.find(MirrorPageRow, place, order="number"):
-            for one in decode_page(page.data).entries:
-                held[msgspec.json.decode(one.body, type=KeyEntry).label] = one.body
-        try:
-            check_successor(held, [msgspec.json.decode(body, type=KeyEntry) for body in bodies])
-        except UnverifiedError as error:
-            raise IncompleteError(str(error)) from None

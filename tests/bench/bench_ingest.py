@@ -17,8 +17,9 @@ from typing import Final
 
 import nacl.signing
 
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.sets import Fetched, Source
+from federation.sourcewatch import MirrorPolicy
 from node.clock import SystemClock, SystemEntropy
 from node.services.offers import MirroredOffers
 from node.serving import spare_collector

@@ -12,7 +12,7 @@ from federation.discovery import Discovery
 from federation.identity import Own
 from federation.introductions import Introductions
 from federation.memberships import MembershipService
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.peering import PeeringService
 from federation.ports import Row, Writer, where
 from federation.publisher import HeadPolicy, PublisherService
@@ -20,6 +20,7 @@ from federation.registry import RegistryAudience, RegistryPolicy, RegistryServic
 from federation.rows import FellowRow, MembershipRow, NonceRow, PeerRow, RegistrationRow
 from federation.sequencer import Sequencer
 from federation.sets import NUDGES_PATH
+from federation.sourcewatch import MirrorPolicy
 from node.sections import Config, DevelopmentSection, NodeSection, OrgSection
 from node.services.peers import draft_document
 from protocol.addresses import audience_id, authority_of

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.ports import Store
 from federation.publisher import HeadPolicy, Published, PublisherService
 from federation.sequencer import Sequencer
-from federation.sets import NUDGES_PATH, Audience, Contents, Fetched, Source
+from federation.sets import NUDGES_PATH, Audience, Contents, Fetched, Paged, Source
+from federation.sourcewatch import MirrorPolicy
 from protocol.addresses import audience_id
 from protocol.commitments import Opening
 from protocol.encoding import encode
@@ -86,7 +87,10 @@ class Pair:
         )
 
     def mirroring(
-        self, policy: MirrorPolicy | None = None, contents: Mapping[SetKind, Contents] | None = None
+        self,
+        policy: MirrorPolicy | None = None,
+        contents: Mapping[SetKind, Contents] | None = None,
+        paged: Mapping[SetKind, Paged] | None = None,
     ) -> MirrorService:
         return MirrorService(
             self.birch_store,
@@ -97,6 +101,7 @@ class Pair:
             own=BIRCH,
             policy=policy or MirrorPolicy(),
             contents=contents,
+            paged=paged,
         )
 
     @property

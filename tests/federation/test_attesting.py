@@ -9,10 +9,11 @@ import pytest
 from federation.attesting import Attesting, GiveAttestation, enclosed, usable_proof
 from federation.erasures import EntryErasures
 from federation.logbook import Logbook
-from federation.mirror import UNPROVEN_S
 from federation.ports import Store
 from federation.rows import AttestationRow, EntryErasureRow, HeadProofRow, MirrorPageRow, MirrorRow
-from node.services.key_lookup import KeyContents, KeyLookup, KeyQuery
+from federation.sourcewatch import UNPROVEN_S
+from node.services.key_lookup import KeyLookup, KeyQuery
+from node.services.key_pages import KeyContents
 from protocol.attestation import sign_attestation
 from protocol.commitments import Opening, commit
 from protocol.decoys import Crowd, DecoyPolicy, advance, render_decoy
@@ -74,7 +75,7 @@ class World:
         pair.aurora_key = key("aurora log")
         pair.birch_book.listed = [msgspec.structs.replace(pair.source, key=pair.aurora_key.public)]
         pair.aurora = pair.publisher(pair.aurora_store, pair.aurora_book, AURORA, pair.aurora_key)
-        pair.mirror._contents["keys"] = KeyContents(pair.clock)
+        pair.mirror = pair.mirroring(paged={"keys": KeyContents(pair.birch_store, pair.clock)})
         self.book = Book(pair)
         self.sent: list[tuple[str, str, bytes]] = []
         self.origin = self.attesting(pair.aurora_store, AURORA)

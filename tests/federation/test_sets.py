@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 
 from federation import mirror_store
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.ports import where
 from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow, TakenHeadRow
 from federation.sets import Fetched, head_path
+from federation.sourcewatch import MirrorPolicy
 from node.store.sqlite import SqliteStore
 from protocol.commitments import Opening
 from protocol.encoding import b64, encode
@@ -489,6 +490,8 @@ async def test_the_loop_polls_at_its_time_and_on_a_nudge(pair: Pair) -> None:
     await pair.publish(offers(1))
     running = asyncio.ensure_future(pair.mirror.run())
     await pair.clock.until_sleeping()
+    for _ in range(50):
+        await asyncio.sleep(0)
     assert pair.shown() == [1]
     published = await pair.publish_next(offers(2))
     await pair.aurora.nudge(pair.post, PAIR, "offers", published.seq)

@@ -13,7 +13,7 @@ from node.services.key_lookup import KeyQuery
 from protocol.addresses import audience_id
 from protocol.encoding import decode
 from protocol.erasure import open_receipt
-from protocol.keyentries import KeyEntry, check_vouch, open_entries
+from protocol.keyentries import EntrySet, KeyEntry, check_vouch
 from protocol.pages import decode_page
 from protocol.signing import VerifyKey
 from tests.cli.client.world import Company, companies, company, listed_everywhere
@@ -50,7 +50,8 @@ async def test_people_are_listed_where_they_enrolled_among_decoys(tmp_path: Path
             own = ana.state.account_secret.label(audience)
             assert [row.label for row in rows if row.label in await labels_of(aurora, audience)] == [own]
             bodies = [row.body for row in rows]
-            assert len(open_entries(bodies, audience=audience, now=ana._core.now())) == 16
+            entries = EntrySet(audience=audience, now=ana._core.now(), before={})
+            assert len([entries.take(body) for body in bodies]) == 16
             assert len({len(body) for body in bodies}) == 1
             (mine,) = [decode(row.body, KeyEntry) for row in rows if row.label == own]
             opening = ana.state.account_secret.open_vouch(audience, "aurora1")

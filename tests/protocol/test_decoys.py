@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.decoys import Crowd, DecoyPolicy, Person, advance, next_due, render_decoy, size_for, skipped, waiting
 from protocol.devices import MAX_DEVICE_LIFETIME_S
-from protocol.keyentries import encode_entry, open_entries
+from protocol.keyentries import EntrySet, encode_entry
 from tests.vectors.generate.keys import AUDIENCE
 
 NOW = 1_800_000_000
@@ -56,7 +56,8 @@ def test_the_same_state_time_and_entropy_give_the_same_crowd() -> None:
 def test_decoys_hold_as_entries_and_are_as_long_as_those_of_people() -> None:
     crowd = step(Crowd(), {"a": person(NOW - 5)})
     bodies = [encode_entry(render_decoy(one, AUDIENCE)) for one in crowd.decoys]
-    assert len(open_entries(bodies, audience=AUDIENCE, now=NOW)) == 15
+    entries = EntrySet(audience=AUDIENCE, now=NOW, before={})
+    assert len([entries.take(body) for body in bodies]) == 15
     assert len({len(body) for body in bodies}) == 1
     assert all(one.devices[0].created_at == NOW - 5 for one in crowd.decoys)
 

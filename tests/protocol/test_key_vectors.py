@@ -14,7 +14,7 @@ from protocol.erasure import open_receipts, open_request
 from protocol.errors import MalformedError, MeshError, UnverifiedError
 from protocol.heads import SetHead, head_hash
 from protocol.jws import parse
-from protocol.keyentries import KeyEntry, VouchOpening, check_successor, check_vouch, open_entries
+from protocol.keyentries import EntrySet, KeyEntry, VouchOpening, check_vouch, held_entry
 from protocol.keyproof import Circle, enclosed_documents, parse_proof, verify_proof
 from protocol.peers import open_document
 from protocol.signing import VerifyKey
@@ -59,9 +59,9 @@ def head_of(text: str) -> SetHead:
 @pytest.mark.parametrize("case", cases("entries"))
 def test_entries(case: dict[str, Any]) -> None:
     def opened() -> list[int]:
-        before = {json.loads(text)["label"]: text.encode() for text in case["before"]}
-        found = open_entries([one.encode() for one in case["input"]], audience=case["audience"], now=case["now"])
-        check_successor(before, [one.entry for one in found])
+        before = dict(held_entry(text.encode()) for text in case["before"])
+        entries = EntrySet(audience=case["audience"], now=case["now"], before=before)
+        found = [entries.take(one.encode()) for one in case["input"]]
         assert [encode(one.entry).decode() for one in found] == case["input"]
         return [len(one.devices) for one in found]
 

@@ -17,13 +17,14 @@ from federation.introductions import Introductions
 from federation.knownlogs import ADD_CHECKPOINT, WITNESS_PREFIX
 from federation.logbook import FIRST_LOG, Logbook
 from federation.memberships import MembershipService
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.peering import PeeringService
 from federation.publisher import HeadPolicy, PublisherService
 from federation.registry import RegistryAudience, RegistryPolicy, RegistryService
 from federation.rows import PeerRow
 from federation.sequencer import Sequencer
 from federation.sets import NUDGES_PATH
+from federation.sourcewatch import MirrorPolicy
 from node.events import Events
 from node.nodelog import NodeLog
 from node.parts import Base, Peering, WatchedDirectory

@@ -6,10 +6,11 @@ from typing import Final
 
 import msgspec
 
-from federation.mirror import MirrorPolicy, MirrorService
+from federation.mirror import MirrorService
 from federation.publisher import HeadPolicy, PublisherService
 from federation.sequencer import Sequencer
 from federation.sets import NUDGES_PATH, Audience, Fetched, Source
+from federation.sourcewatch import MirrorPolicy
 from node.rows import MemberRow, MentorRow
 from node.services.catalogs import Catalogs
 from node.services.offers import Offers
