@@ -19,6 +19,8 @@ from .vocabulary import Band, Format, Kind, Length
 
 #: A sealed part as base64url; small enough that every message fits its 32 KiB.
 Sealed = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=1516, max_length=27_000)]
+#: A brief's box of 14,376 bytes as base64url: every brief has this size (docs/protocol/42-sealing.md §6.4).
+BOX_CHARACTERS: Final = 19_168
 #: Longest window of a session without a slot, 30 days.
 MAX_WINDOW_S: Final = 30 * 86_400
 
@@ -123,7 +125,9 @@ class SealedBrief(Wire, frozen=True, kw_only=True):
     """The brief, encrypted once (XChaCha20-Poly1305: 24-byte nonce, ciphertext) and wrapped for each device."""
 
     wrapped: Annotated[tuple[Wrapped, ...], msgspec.Meta(min_length=1, max_length=2)]
-    box: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=64, max_length=20_000)]
+    box: Annotated[
+        str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]+(?!\n)$", min_length=BOX_CHARACTERS, max_length=BOX_CHARACTERS)
+    ]
 
 
 class AcceptedBody(Wire, frozen=True, kw_only=True):

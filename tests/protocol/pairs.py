@@ -5,6 +5,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from protocol.bodies import (
+    BOX_CHARACTERS,
     AcceptedBody,
     AgreedBody,
     CancelledBody,
@@ -36,7 +37,7 @@ BODIES: Final[dict[Verb, Body]] = {
     "offer": OfferedBody(quote=SEALED),
     "refuse": RefusedBody(reason="no-capacity"),
     "accept": AcceptedBody(
-        choice=SEALED, brief=SealedBrief(wrapped=(Wrapped(key=HASH, sealed="A" * 1558),), box="A" * 64)
+        choice=SEALED, brief=SealedBrief(wrapped=(Wrapped(key=HASH, sealed="A" * 1558),), box="A" * BOX_CHARACTERS)
     ),
     "counter": OfferedBody(quote=SEALED),
     "redirect": OfferedBody(quote=SEALED),

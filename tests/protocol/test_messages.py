@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from protocol.bodies import AcceptedBody, CancelledBody, OfferedBody, RequestBody, SealedBrief, Wrapped
+from protocol.bodies import BOX_CHARACTERS, AcceptedBody, CancelledBody, OfferedBody, RequestBody, SealedBrief, Wrapped
 from protocol.encoding import b64, decode, encode, sha256
 from protocol.errors import LimitError, MalformedError, UnverifiedError
 from protocol.handshake import VERBS, Side, State
@@ -112,16 +112,14 @@ def test_a_head_that_leaves_no_room_for_a_body_is_refused(at: int) -> None:
 
 def test_a_head_and_a_body_may_fill_an_item_to_its_last_byte() -> None:
     head = replace(MESSAGE.head, type="accept")
-    brief = SealedBrief(wrapped=(Wrapped(key=HASH, sealed="A" * 1558),), box="A" * 64)
+    brief = SealedBrief(wrapped=(Wrapped(key=HASH, sealed="A" * 1558),), box="A" * BOX_CHARACTERS)
     room = ITEM_BYTES - len(sign_message(head, AcceptedBody(choice=SEALED, brief=brief), KEYS[P]).item.rstrip(b"\0"))
-    choice = SEALED + "A" * min(room, 27_000 - len(SEALED))
-    box = brief.box + "A" * (room - (len(choice) - len(SEALED)))
-    body = AcceptedBody(choice=choice, brief=replace(brief, box=box))
+    body = AcceptedBody(choice=SEALED + "A" * room, brief=brief)
     full = sign_message(replace(head, body_hash=body_hash(body)), body, KEYS[P])
     assert not full.item.endswith(b"\0")
     assert opened(full.item).body == body
     with pytest.raises(MalformedError, match="1 bytes too long"):
-        sign_message(head, replace(body, brief=replace(brief, box=box + "A")), KEYS[P])
+        sign_message(head, replace(body, choice=body.choice + "A"), KEYS[P])
 
 
 def test_a_message_for_another_node_or_by_another_key_is_refused() -> None:

@@ -80,6 +80,8 @@ def _bodies() -> list[Case]:
             f'{{"brief":{{"box":"<box>","wrapped":[{wrapped},{wrapped},{wrapped}]}},"choice":"<sealed>"}}',
         ),
         ("accept", "a wrap of another size", f'{{"brief":{brief.replace("<wrap>", "<wrap>A")},"choice":"<sealed>"}}'),
+        ("accept", "a box of another size", f'{{"brief":{brief.replace("<box>", "<box>A")},"choice":"<sealed>"}}'),
+        ("accept", "a box that is too short", f'{{"brief":{brief.replace("<box>", "<sealed>")},"choice":"<sealed>"}}'),
         ("accept", "a slot in the open", f'{{"brief":{brief},"choice":"<sealed>","slot":{NOW}}}'),
         ("agree", "no agreement", '{"private":"<sealed>"}'),
         ("agree", "no private part, written out", '{"agreement":"{}","private":null}'),
