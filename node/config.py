@@ -19,6 +19,7 @@ from protocol.addresses import parse_api
 from protocol.encoding import broken_rule
 from protocol.errors import MalformedError, MeshError, MissingError
 from protocol.ids import parse_entity
+from protocol.offers import check_org_name
 
 from .sections import Config, Section
 
@@ -200,8 +201,10 @@ def _rules(config: Config) -> Iterator[str]:
     yield from _exposure(config)
     if list(config.org.countries) != sorted(set(config.org.countries)):
         yield "[org] countries must be distinct and in alphabetical order"
-    if config.org.display_name != config.org.display_name.strip() or not config.org.display_name.isprintable():
-        yield "[org] display_name must be printable, without spaces around it"
+    try:
+        check_org_name(config.org.display_name)
+    except MeshError as error:
+        yield f"[org] {error}"
     if config.editions.keep > config.editions.k:
         yield "[editions] keep must not be larger than k"
     if config.mail.mode == "smtp" and not config.mail.host:

@@ -14,6 +14,7 @@ import msgspec
 from .encoding import Wire, decode, decode_all, encode
 from .errors import MalformedError
 from .ids import RandomId
+from .text import check_displayable
 from .vocabulary import Band, Country, Format, Language, Length, Region, Topic
 
 MAX_OFFER_BYTES: Final = 1024
@@ -65,8 +66,14 @@ class OrgProfile(Wire, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         require_ascending(self.countries, "countries")
-        if self.display_name != self.display_name.strip() or not self.display_name.isprintable():
-            raise ValueError("display_name must be printable, without spaces around it")
+        check_org_name(self.display_name)
+
+
+def check_org_name(name: str) -> None:
+    """Return when an organization may be shown under `name`. Raises: MalformedError."""
+    check_displayable(name, "display_name", lines=False)
+    if name != name.strip():
+        raise MalformedError("display_name must have no spaces around it")
 
 
 def require_ascending(values: tuple[str, ...] | tuple[int, ...], field: str) -> None:

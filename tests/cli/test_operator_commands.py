@@ -114,7 +114,7 @@ def test_init_asks_for_what_is_not_given(tmp_path: Path) -> None:
         (("--sector", "Z"), 1, "sector"),
         (("--listen", "0.0.0.0:80"), 1, "listen is open to other machines"),
         (("--size", "many"), 2, "Invalid value"),
-        (("--name", " x "), 1, "display_name must be printable"),
+        (("--name", " x "), 1, "display_name must have no spaces around it"),
     ],
 )
 def test_init_refuses_wrong_answers_and_writes_nothing(

@@ -60,7 +60,7 @@ WRONG = [
         {},
         "[org] countries must be distinct and in alphab",
     ),
-    ("name with tab", GOOD.replace("Freight", "\\t"), {}, "[org] display_name must be printable"),
+    ("name with tab", GOOD.replace("Freight", "\\t"), {}, "[org] display_name holds a control"),
     (
         "open without TLS",
         GOOD.replace("[org]", "listen = '0.0.0.0:1'\n[org]"),

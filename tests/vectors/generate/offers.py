@@ -126,6 +126,8 @@ def _profiles() -> list[Case]:
         "no name": {**_PROFILE, "display_name": ""},
         "a name of 81 characters": {**_PROFILE, "display_name": "x" * 81},
         "a name with a line feed": {**_PROFILE, "display_name": "Aurora\nFreight"},
+        "a name with a direction mark": {**_PROFILE, "display_name": "Aurora\u202eFreight"},
+        "a name with a wide space at its start": {**_PROFILE, "display_name": "\u3000Aurora"},
         "a name with a space at its end": {**_PROFILE, "display_name": "Aurora "},
         "a sector that NACE does not have": {**_PROFILE, "sector": "V"},
         "a sector with a line feed": {**_PROFILE, "sector": "H\n"},
