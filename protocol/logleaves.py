@@ -23,7 +23,7 @@ MAX_LEAF_BYTES: Final = 1024
 PERIOD_LEAST: Final = 16
 
 Role = Literal["attest", "envelope_seal", "envelope_sign", "federation", "http", "log", "recovery", "witness"]
-LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]{3,253}/log(/[1-9][0-9]{0,8})?(?!\n)$")]
+LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9.-]{3,253}/log(/([2-9]|[1-9][0-9]{1,8}))?(?!\n)$")]
 _Signature = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{85}[AQgw](?!\n)$")]
 _Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 _People = Annotated[int, msgspec.Meta(ge=0, le=2**31)]

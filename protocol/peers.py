@@ -14,6 +14,7 @@ from .addresses import ApiBase, parse_api
 from .encoding import Wire, decode, encode, unb64
 from .errors import MalformedError, UnverifiedError
 from .ids import Bytes32, Entity, Seconds, entity_host
+from .logleaves import LogOrigin, is_log_of
 from .offers import OrgProfile
 from .reportitems import ReportContact, check_contact
 from .sealing import SealingPublicKey, SealingText
@@ -36,7 +37,6 @@ PROTOCOLS: Final = ("mentormesh/1",)
 ProtocolName = Annotated[str, msgspec.Meta(pattern=r"^mentormesh/[1-9][0-9]{0,2}(?!\n)$")]
 Capability = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,39}(?!\n)$")]
 LimitName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}(?!\n)$")]
-LogOrigin = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9./-]{1,300}(?!\n)$", max_length=300)]
 Counter = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 EarlierKeys = Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=MAX_EARLIER)]
 Statement = Annotated[str, msgspec.Meta(max_length=1024)]
@@ -187,14 +187,15 @@ def witness_key(document: NodeDocument) -> WitnessKey:
 
 def _check(document: NodeDocument) -> None:
     """Return if the parts of a document fit together and every key is a usable one. Raises: MalformedError."""
-    host = entity_host(document.entity)
     parse_api(document.api)
     keys = document.keys
     for text in (keys.http, keys.log, keys.envelope_sign, keys.attest, keys.witness, keys.recovery):
         VerifyKey.parse(text)
     SealingPublicKey.parse(keys.envelope_seal)
-    if document.log_origin != f"{host}/log" and not document.log_origin.startswith(f"{host}/log/"):
-        raise MalformedError("log_origin must be the host of the entity, then /log")
+    if not is_log_of(document.entity, document.log_origin):
+        raise MalformedError(
+            "log_origin must be the host of the entity, then /log or /log/ and the number of a successor"
+        )
     if document.log_vkey != log_vkey(document.log_origin, VerifyKey.parse(keys.log).raw):
         raise MalformedError("log_vkey must hold the log key under the log's origin")
     if {*document.earlier} & set(msgspec.structs.astuple(keys)):

@@ -86,6 +86,7 @@ def _leaves() -> list[Case]:
         "a number written as text": canonical({**head, "seq": "1"}),
         "a period without an end": canonical({"root": some, "type": "agreements"}),
         "a successor of log 0": canonical({**successor, "origin": "aurora.example/log/0"}),
+        "a successor of log 1, which has no number": canonical({**successor, "origin": "aurora.example/log/1"}),
         "a successor of something that is no log": canonical({**successor, "origin": "aurora.example/tile"}),
         "a signature of 63 bytes": canonical({**successor, "signature": _b64(bytes(63))}),
         "keys out of order": json.dumps({"type": "set-head", **head}, separators=(",", ":")),
