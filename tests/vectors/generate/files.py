@@ -29,7 +29,7 @@ def files() -> dict[str, bytes]:
             "A file of `size` bytes, the lowest byte of i at place i. `result` is the hash of its ciphertext. `edit` "
             "changes the ciphertext before it is opened: `flip` [byte, bit], `cut` to a length, `more` (hex) behind "
             "it, `order` of its portions, `fill` of the padding before it is encrypted, `tags` (0 or 3) of its "
-            "portions.",
+            "portions. `hash` is that of the changed ciphertext, so that it alone refuses nothing but the last case.",
             [*_streams(), *_refused()],
         ),
     }
@@ -70,8 +70,17 @@ def portions(size: int, padded: int, *, fill: int = 0, tags: list[int] | None = 
     return [push(state, piece, AAD, tag) for piece, tag in zip(pieces, tags, strict=True)]
 
 
+def edited(size: int, padded: int, edit: Case) -> bytes:
+    """Return the ciphertext of a file as `edit` changes it."""
+    made = portions(size, padded, fill=edit.get("fill", 0), tags=edit.get("tags"))
+    data = bytearray(b"".join(made[each] for each in edit.get("order", range(len(made)))))
+    for place, bit in [edit["flip"]] if "flip" in edit else []:
+        data[place] ^= 1 << bit
+    return bytes(data[: edit.get("cut", len(data))]) + bytes.fromhex(edit.get("more", ""))
+
+
 def _case(name: str, size: int, padded: int, **more: Any) -> Case:  # noqa: ANN401 -- JSON
-    digest = hashlib.sha256(b"".join(portions(size, padded))).digest()
+    digest = hashlib.sha256(edited(size, padded, more.get("edit", {}))).digest()
     return {"name": name, "size": size, "key": b64(KEY), "header": b64(HEADER), "hash": b64(digest), **more}
 
 
@@ -111,4 +120,5 @@ def _refused() -> list[Case]:
         case("padding that is not zero", fill=1),
         case("no final tag", tags=[0, 0, 0]),
         case("a final tag too early", tags=[0, 3, 3]),
+        _case("a good ciphertext and another hash", size, padded, hash=b64(bytes(32)), error="unverified"),
     ]

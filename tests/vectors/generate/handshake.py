@@ -29,8 +29,9 @@ def files() -> dict[str, bytes]:
         "handshake/contact-tokens.json": file("31-handshake §12", "The commitment of a contact token.", _tokens()),
         "handshake/conversations.json": file(
             "31-handshake §4",
-            "`events` in order: a side says a verb, or hears the next message on its way to it. `result` is how both "
-            "sides end; the last event is the one that is refused.",
+            "`events` in order: a side says a verb, or hears the next message on its way to it (`hear`), which is "
+            "allowed, or which it keeps without effect because its thread is at an ending (`late`, 30-messages §6.4). "
+            "`result` is how both sides end; where there is an `error`, the last event is the one that is refused.",
             [*_conversations(), *_refused_conversations()],
         ),
     }

@@ -15,7 +15,9 @@ def files() -> dict[str, bytes]:
         "ids/hashes.json": file("02-identifiers §3", "`result` is hex.", _hashes()),
         "ids/message-ids.json": file(
             "02-identifiers §4",
-            "`input` is read as a message id; where there are `now_ms` and `entropy` (hex), they make it.",
+            "`input` is read as a message id. Where there are `now_ms` and `entropy` (10 bytes in hex), they make it: "
+            "the 6 bytes of `now_ms`, then those of `entropy`, of which version and variant take the place of the "
+            "highest 4 bits of the first and the highest 2 of the third.",
             _message_ids(),
         ),
         "ids/seconds.json": file("02-identifiers §5", "`input` is JSON text.", _seconds()),

@@ -199,6 +199,9 @@ def _erasures() -> list[Case]:
     one, two = commitments
     both = {"receipts": [receipt(one), receipt(two)]}
     single = {**request, "commitments": [one]}
+    # They begin with the characters "-" and "A": by text the one is lower, by bytes the other.
+    by_text = [b64(bytes([byte]) * 32) for byte in (248, 0)]
+    confirmed = {"receipts": [receipt(each) for each in by_text]}
 
     def altered(**changes: Any) -> Fields:  # noqa: ANN401 -- fields of any type
         return {"receipts": [receipt(one, **changes)]}
@@ -206,6 +209,7 @@ def _erasures() -> list[Case]:
     return [
         case("both confirmed", both, result=2),
         case("one confirmed", {"receipts": [receipt(one)]}, single, result=1),
+        case("by the characters of the commitments", confirmed, {**request, "commitments": by_text}, result=2),
         case("one of two confirmed", {"receipts": [receipt(one)]}, error="unverified"),
         case("in another order", {"receipts": [receipt(two), receipt(one)]}, error="unverified"),
         case("by another node", {"receipts": [receipt(one, "cobalt")]}, single, error="unverified"),
@@ -216,6 +220,12 @@ def _erasures() -> list[Case]:
         case("no receipt", {"receipts": []}, single, error="malformed"),
         case("a field that none has", altered(name="x"), single, error="malformed"),
         case("a request out of order", both, {**request, "commitments": [two, one]}, error="malformed"),
+        case(
+            "a request by the bytes of the commitments",
+            {"receipts": confirmed["receipts"][::-1]},
+            {**request, "commitments": by_text[::-1]},
+            error="malformed",
+        ),
         case("a request for one entry twice", both, {**request, "commitments": [one, one]}, error="malformed"),
         case("a request for nothing", both, {**request, "commitments": []}, error="malformed"),
     ]

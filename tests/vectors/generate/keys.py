@@ -97,6 +97,10 @@ def entry(person: str, *devices: str, **changes: object) -> Fields:
 
 def _entries() -> list[Case]:
     ana, ben = entry("ana", "laptop", "phone"), entry("ben", "desk")
+    # Their ids begin with the characters "-" and "A": by text the one is lower, by bytes the other.
+    by_text = [
+        certificate("ana", one, device_id=b64(bytes([byte]) * 16)) for one, byte in (("laptop", 248), ("phone", 0))
+    ]
     first = entry("ben", "desk", seq=2)
 
     def case(name: str, *bodies: Fields | str, before: tuple[Fields, ...] = (), **outcome: object) -> Case:
@@ -114,11 +118,13 @@ def _entries() -> list[Case]:
         case("an empty set", result=[]),
         case("one person with two devices", ana, result=[2]),
         case("two people", ana, ben, result=[2, 1]),
+        case("devices by the characters of their ids", {**ana, "devices": by_text}, result=[2]),
         case("an entry that did not change", ben, before=(ben,), result=[1]),
         case("an entry that changed, with a larger number", first, before=(ben,), result=[1]),
         case("no device", {**ben, "devices": []}, error="unverified"),
         case("nine devices", entry("ben", *(f"device {number}" for number in range(9))), error="unverified"),
         case("devices out of order", turned, error="unverified"),
+        case("devices by the bytes of their ids", {**ana, "devices": by_text[::-1]}, error="unverified"),
         case("a device twice", {**ben, "devices": ben["devices"] * 2}, error="unverified"),
         case("a device certified by somebody else", stranger, error="unverified"),
         case("a device of another audience", elsewhere, error="unverified"),
