@@ -21,6 +21,8 @@ RandomId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{21}[AQgw](?!\n)$
 Bytes32 = Annotated[
     str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048](?!\n)$", min_length=43, max_length=43)
 ]
+#: The same, or the empty text where there is none.
+MaybeBytes32 = Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])?(?!\n)$", max_length=43)]
 #: RFC 9562 version 7 UUID in lower-case text form.
 MessageId = Annotated[
     str,

@@ -9,7 +9,7 @@ import msgspec
 
 from protocol.bodies import Slots
 from protocol.encoding import Wire
-from protocol.ids import Bytes32, Entity, RandomId, Seconds
+from protocol.ids import Bytes32, Entity, MaybeBytes32, RandomId, Seconds
 from protocol.needs import Approach, Experience, Fit, Gap, Need, Reason
 from protocol.vocabulary import Band, Kind
 
@@ -27,15 +27,15 @@ class KeptContact(Wire, frozen=True, kw_only=True):
     thread: RandomId
     name: Annotated[str, msgspec.Meta(max_length=80)]
     entity: Entity
-    master_key: Annotated[str, msgspec.Meta(max_length=43)]
+    master_key: MaybeBytes32
     label: Annotated[str, msgspec.Meta(max_length=22)] = ""
     met_at: Seconds
     again: bool = False
     token: Annotated[str, msgspec.Meta(max_length=22)] = ""
     token_until: Seconds = 0
     given: Annotated[str, msgspec.Meta(max_length=22)] = ""
-    identity: Annotated[str, msgspec.Meta(max_length=43)] = ""
-    next_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
+    identity: MaybeBytes32 = ""
+    next_key: MaybeBytes32 = ""
     next_since: Seconds = 0
     former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
     disputed: bool = False
@@ -60,7 +60,7 @@ class KeptBlock(Wire, frozen=True, kw_only=True):
     entity: Annotated[str, msgspec.Meta(max_length=261)] = ""
     at: Seconds
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    master_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
+    master_key: MaybeBytes32 = ""
     former: _Keys = ()
     identities: _Keys = ()
     sealing: _Keys = ()

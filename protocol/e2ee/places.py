@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from protocol.encoding import Wire
-from protocol.ids import Bytes32, Entity, RandomId, Seconds
+from protocol.ids import Bytes32, Entity, MaybeBytes32, RandomId, Seconds
 
 MAX_PLACES: Final = 100
 
@@ -36,7 +36,7 @@ class KeptPlace(Wire, frozen=True, kw_only=True):
     slot: Seconds | None = None
     ends_at: Seconds
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
-    master_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
+    master_key: MaybeBytes32 = ""
     label: Annotated[str, msgspec.Meta(max_length=22)] = ""
     vouched: bool = True
 

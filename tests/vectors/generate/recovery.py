@@ -114,6 +114,11 @@ def _archive() -> list[Case]:
             "error": "malformed",
         },
         {"name": "a code that matched with no key", **stored(whole.replace(COMPARED, b"")), "error": "malformed"},
+        {
+            "name": "a contact whose key is cut short",
+            **stored(document.replace(b64(KEY).encode(), b64(KEY).encode()[:-1])),
+            "error": "malformed",
+        },
         {"name": "a shortlist of six people", **stored(encode(_six(contact))), "error": "malformed"},
         {
             "name": "an open session without the key to ask by",
