@@ -7,6 +7,7 @@ from node.sections import HandshakeSection, KeysSection, PrivacySection
 from node.services import consumer, mentor_side, quota, quoting, sessions, threads
 from node.services.mailbox import MAX_PAGE
 from protocol import bodies, envelope, handshake, jws, messages, peers, sealing, session
+from protocol.e2ee.emoji import EMOJI
 from protocol.threads import MAX_MESSAGES
 
 from .pages import PAGES
@@ -27,6 +28,7 @@ def page(name: str) -> str:
         ("04", f"{sealing.OVERHEAD_BYTES:,} bytes longer than its plaintext"),
         ("30", f"exactly {messages.ITEM_BYTES:,} bytes"),
         ("30", f"at most {MAX_MESSAGES} messages of each side"),
+        ("43", " · ".join(f"{number} {picture} {word}" for number, (picture, word) in enumerate(EMOJI))),
         ("20", f"at most {peers.MAX_ROTATIONS} statements of §4"),
         ("20", f"before, at most {peers.MAX_EARLIER} each"),
         ("20", f"at most once in {discovery.REFETCH_S} s for each peer"),
