@@ -284,6 +284,9 @@ OWN: Final = {crowd.Cell, frames.Gone, frames.Unknown, threads.Book}
 #: Fields whose form the program looks at elsewhere than in their type.
 FORMS: Final[Mapping[tuple[type, str], str]] = {
     (pages._Entry, "salt"): "id",
+    (vault.Header, "nonce"): "24 bytes as base64url",
+    (vault.Header, "salt"): "16 bytes as base64url",
+    (recovery_slots.PassphraseSlot, "salt"): "16 bytes as base64url",
 }
 
 

@@ -98,6 +98,9 @@ def changes(report: Report) -> dict[str, Report]:
         "another time": replace(report, said=(replace(first, frame=replace(first.frame, at=NOW + 1)),)),
         "another id": replace(report, said=(replace(first, frame=replace(first.frame, id=second.frame.id)),)),
         "the proof of another message": replace(report, said=(replace(first, proof=second.proof),)),
+        "the mark of another epoch": replace(
+            report, said=(replace(first, proof=b64(proof[:-72] + bytes(4) + proof[-68:])),)
+        ),
         "a proof cut short": replace(report, said=(replace(first, proof=b64(proof[:-1])),)),
         "an empty signature": replace(report, said=(replace(first, proof=b64(proof[:-68] + bytes(4))),)),
         "another session": replace(report, thread=b64(bytes(16))),

@@ -57,7 +57,9 @@ def _reports(report: Report, changed: Mapping[str, Report]) -> bytes:
         for name, one_change in changed.items()
     ]
     return file(
-        "44-frames §8", "`input` is the JSON text of a report; `result` what it proves was said.", [good, one, *bad]
+        "44-frames §8",
+        "`input` is the JSON text of a report; `result` what it proves was said. Each proof has the mark of its epoch.",
+        [good, one, *bad],
     )
 
 
