@@ -18,10 +18,12 @@ from protocol.bodies import (
     RefusedBody,
     VerifiedBody,
 )
+from protocol.devices import sealing_key_hash
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import b64, unb64
 from protocol.envelope import parse_envelope
 from protocol.errors import MeshError, UnverifiedError
+from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
 from .agreeing import AGREED, take_agreed, take_private, take_verified
@@ -128,6 +130,9 @@ def _countered(state: ClientState, record: ThreadRecord, sealed: str, now: int) 
     candidate = next((one for one in quote.candidates if one.ref == record.ref), None)
     if ask is None or candidate is None:
         raise UnverifiedError("the mentor's answer is about somebody else", code="wrong-context")
+    if {sealing_key_hash(SealingPublicKey.parse(key)) for key in candidate.keys} != set(record.sealed_to):
+        # Whoever read the brief by a key of their own would have it sealed again for the real mentor, who says yes.
+        raise UnverifiedError("other times came with another key than your brief was sealed to", code="foreign-reader")
     offered = tuple(
         replace(one, candidate=candidate, valid_until=quote.valid_until)
         if (one.thread, one.candidate.ref) == (record.thread, record.ref)

@@ -3,14 +3,20 @@
 import pytest
 from msgspec.structs import replace
 
+from cli.client.entries import take_entry
+from cli.client.pins import document_of
 from cli.client.records import SealingRecord
 from cli.client.session import destroyed
-from cli.client.views import Alarm
+from cli.client.views import Alarm, Countered
+from node.api.exchange import Entry
+from protocol import contexts
+from protocol.bodies import OfferedBody, Quote
 from protocol.devices import sealing_key_hash
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
+from protocol.encoding import b64, encode
 from protocol.errors import RefusedError, UnverifiedError
 
-from .pair import NOW, PROMPTS, Pair, seed
+from .pair import ASK, NOW, PROMPTS, Pair, seed
 
 
 def impostor(pair: Pair, sealing: PersonSealingKey) -> None:
@@ -100,3 +106,40 @@ def test_a_mentees_node_cannot_send_a_brief_of_its_own_in_her_name() -> None:
     with pytest.raises(UnverifiedError, match="not proven"):
         pair.arrive(entry)
     assert pair.mentor.threads == {}
+
+
+def countered(pair: Pair, keys: tuple[str, ...]) -> None:
+    """Let Cobalt's node propose other times of the same person, behind these keys, and the mentee take them up."""
+    request = pair.mentee.threads[pair.thread]
+    candidate = replace(pair.mentee.asks[ASK].offered[0].candidate, keys=keys)
+    quote = Quote(org=document_of(pair.mentee, pair.cobalt.entity).org, candidates=(candidate,), valid_until=NOW + 900)
+    key = request.quote_key.public
+    body = OfferedBody(quote=b64(key.seal(encode(quote), contexts.quote(request.context, key))))
+    item = pair.cobalt.say(pair.aurora, pair.thread, "provider", "counter", body)
+    entry = Entry(cursor=1, thread=pair.thread, side="consumer", kind="message", data=b64(item), at=NOW)
+    pair.mentee, (event,) = take_entry(pair.core, pair.mentee, entry)
+    assert isinstance(event, Countered)
+
+
+def test_a_node_that_read_a_brief_does_not_get_it_sealed_again_for_the_real_mentor() -> None:
+    """It proposes other times, to have a second brief that the real mentor opens and says yes to."""
+    pair = Pair()
+    brief_to(pair, PersonSealingKey(seed("cobalt's own")))
+    before = pair.mentee
+    with pytest.raises(UnverifiedError, match="another key than your brief was sealed to") as refused:
+        countered(pair, (pair.sealing.public.text,))
+    assert refused.value.code == "foreign-reader"
+    assert pair.mentee == before
+
+
+def test_other_times_behind_the_same_key_are_taken_up() -> None:
+    pair = Pair()
+    brief_to(pair, pair.sealing)
+    with pytest.raises(UnverifiedError):
+        countered(pair, (pair.sealing.public.text, PersonSealingKey(seed("cobalt's own")).public.text))
+    countered(pair, (pair.sealing.public.text,))
+    item, _, choice = pair.accept(pair.mentee.asks[ASK].offered[0])
+    pair.arrive(pair.entry(item, choice))
+    yes = pair.yes()
+    pair.agree(pair.agreement(yes.hash), yes.private)
+    assert list(pair.mentee.sessions) == [pair.thread]
