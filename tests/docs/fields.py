@@ -76,7 +76,8 @@ text or an empty list. Any other field has the default that stands there, and MU
 is absent says nothing at all.
 
 §1.2 Characters are Unicode code points. An expression in the form of a text is a regular expression over the whole of
-it; where a number of characters stands beside it, both hold. Other forms have names:
+it; where a number of characters stands beside it, both hold. A JWS, a note or a log proof inside a body is a text
+there: what it says, and its own form, is judged when it is opened, by its own page. Other forms have names:
 
 | form | page |
 |---|---|
