@@ -5,8 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from protocol.delivery import Cursor
+from protocol.messages import Outcome
+
 from .lanes import Lane, lane_of
 from .rows import OutboxRow
+
+#: What a peer answered to a transfer: the outcome of each item, and its cursor.
+Answered = tuple[Sequence[tuple[OutboxRow, Outcome]], Cursor | None]
 
 
 class Line:
@@ -21,10 +27,14 @@ class Line:
         self.under_way = 0
         #: Items that the peer has stored and that leave the outbox just now: their lanes go on meanwhile.
         self.leaving: Final[set[str]] = set()
+        #: Answers whose items are to leave together.
+        self.answered: list[Answered] = []
         #: The last look found more than one transfer takes.
         self.more = False
         #: There may be something to send that the last look did not take.
         self.unseen = True
+        #: There is something that can wait a moment for company.
+        self.patient = False
 
     @contextmanager
     def carrying(self, rows: Sequence[OutboxRow]) -> Iterator[Callable[[], None]]:

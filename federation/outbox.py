@@ -19,6 +19,7 @@ from protocol.errors import LimitError, MalformedError, MeshError, UnavailableEr
 from protocol.messages import MAX_BATCH_ITEMS, Outcome, join_batch
 
 from .delivery import count_sent
+from .gathering import gathered
 from .inbox import read_answer
 from .lanes import AT_ONCE, batch_of, due_ms, free, lane_of, overtaking
 from .line import Line
@@ -35,6 +36,12 @@ IN_FLIGHT: Final = 4
 MOST_LEAVING: Final = 4 * MAX_BATCH_ITEMS
 #: While a transfer is under way, what comes in waits so long to travel together.
 LINGER_S: Final = 0.02
+#: What nobody waits for leaves so much later, if nothing else takes it along before.
+PATIENCE_S: Final = 0.05
+#: Items that the peer has stored leave the outbox so much later, all that came to it meanwhile,
+SETTLE_S: Final = 0.05
+#: or as soon as they are so many: each look at the outbox meets them.
+MOST_SETTLED: Final = 16
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 #: Codes of a refused batch that may speak of an item; other codes of their kinds speak of the request.
@@ -101,11 +108,20 @@ class Outbox:
 
     def wake(self, peer: str) -> None:
         """Look at the rows for `peer` soon; a pause after a failure goes on."""
-        line = self._lines.get(peer)
-        if line is None:
-            line = self._line(peer)
-            self._new_peer.set()
+        self._known(peer)
         self._look_again(peer)
+
+    def wake_patiently(self, peer: str) -> None:
+        """Look at the rows for `peer` when there is another reason to, or else a moment later."""
+        line = self._known(peer)
+        if not line.patient:
+            line.patient = True
+            line.stir.set()
+
+    def _known(self, peer: str) -> Line:
+        if peer not in self._lines:
+            self._new_peer.set()
+        return self._line(peer)
 
     def _look_again(self, peer: str) -> None:
         line = self._line(peer)
@@ -156,6 +172,9 @@ class Outbox:
                     await line.landed.wait()
                 elif line.unseen or line.more:
                     await self._launch(peer, line, transfers)
+                elif line.patient:
+                    await self._until(line.stir, PATIENCE_S)
+                    line.unseen = True
                 else:
                     await line.stir.wait()
 
@@ -196,11 +215,11 @@ class Outbox:
         if not isinstance(found, list):
             return found
         with line.carrying(found) as release:
-            return await self._send(line, status, found, release)
+            return await self._send(line, status, found, release, linger_s=0)
 
     async def _carry(self, peer: str, line: Line, rows: list[OutboxRow]) -> None:
         with line.carrying(rows) as release:
-            await self._guarded(peer, self._send(line, self._status(peer), rows, release))
+            await self._guarded(peer, self._send(line, self._status(peer), rows, release, linger_s=SETTLE_S))
 
     async def _guarded(self, peer: str, work: Coroutine[Any, Any, T]) -> T | float:
         """Return what `work` returns, or how long to wait after a mistake: the other peers go on."""
@@ -213,7 +232,7 @@ class Outbox:
     async def _look(self, peer: str, line: Line) -> _Found:
         """Return the next transfer to `peer`, after what is due for other reasons was done."""
         now_ms = self._clock.now_ms()
-        line.unseen = False
+        line.unseen = line.patient = False
         gone = set(line.leaving)
         async with self._store.read() as tx:
             most = MAX_BATCH_ITEMS * (1 + line.under_way) + len(gone)
@@ -234,7 +253,7 @@ class Outbox:
         elif held:
             await self._put_off(held)
         else:
-            batch = _batch(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
+            batch = batch_of(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
             line.more = len(batch) < len(due) or len(found) == most
             return batch
         return 0
@@ -247,7 +266,9 @@ class Outbox:
         async with self._store.write() as tx:
             await tx.put(*[row for row in rows if await tx.get(OutboxRow, row.peer, row.mid) is not None])
 
-    async def _send(self, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None]) -> float:
+    async def _send(
+        self, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None], *, linger_s: float
+    ) -> float:
         peer = rows[0].peer
         try:
             sent = await self._transport.deliver(peer, join_batch([row.item for row in rows]))
@@ -261,12 +282,27 @@ class Outbox:
             return self._paused(status, error)
         self._answered(peer, status, len(rows))
         settled = list(zip(rows, answer.outcomes, strict=True))
-        with line.settling(rows):
-            if all(_is_plain(row, outcome) for row, outcome in settled) and len(line.leaving) <= MOST_LEAVING:
+        line.answered.append((settled, answer.cursor))
+        line.leaving.update(row.mid for row in rows)
+        if all(_is_plain(row, outcome) for row, outcome in settled):
+            if len(line.leaving) <= MOST_LEAVING:
                 release()
-            async with self._store.write() as tx:
-                await self._settle_all(tx, peer, settled, cursor=answer.cursor)
+            if linger_s and len(line.leaving) < MOST_SETTLED:
+                if len(line.answered) > 1:
+                    return 0  # the first one's turn is not over
+                await self._clock.sleep(linger_s)
+        await self._settle_answered(peer, line)
         return 0
+
+    async def _settle_answered(self, peer: str, line: Line) -> None:
+        """Do what all answers of this moment ask for, unless somebody else has just taken them along."""
+        answered, line.answered = line.answered, []
+        if not answered:
+            return
+        with line.settling([row for settled, _ in answered for row, _ in settled]):
+            async with self._store.write() as tx, gathered(tx) as rows:
+                for settled, cursor in answered:
+                    await self._settle_all(rows, peer, settled, cursor=cursor)
 
     def _answered(self, peer: str, status: PeerStatus, items: int) -> None:
         """Forget the peer's failures; only what left one at a time brings nearer that items travel together again."""
@@ -359,7 +395,3 @@ def _is_plain(row: OutboxRow, outcome: Outcome) -> bool:
 
 def _given_up(row: OutboxRow, code: str) -> Outcome:
     return Outcome(mid=row.mid, status="refused", code=code)
-
-
-def _batch(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
-    return batch_of(due, most=most)

@@ -173,7 +173,7 @@ class Exchanging:
             clock=clock,
             own=own.entity,
         )
-        queue.connect(self.outbox.wake)
+        queue.connect(self.outbox.wake, self.outbox.wake_patiently)
         carrier.close_circle(self.inbox, self.quotes)
 
     def rekey(self, keys: KeyRing) -> None:

@@ -19,10 +19,11 @@ class Queue:
         self._entropy: Final = entropy
         self._latest = (0, 0)
         self._wake: Callable[[str], None] | None = None
+        self._wake_patiently: Callable[[str], None] | None = None
 
-    def connect(self, wake: Callable[[str], None]) -> None:
+    def connect(self, wake: Callable[[str], None], wake_patiently: Callable[[str], None]) -> None:
         """Wake this sender from now on."""
-        self._wake = wake
+        self._wake, self._wake_patiently = wake, wake_patiently
 
     def next_id(self) -> str:
         """Return a fresh message id; of rows that are due together, the one with the smaller id is sent first.
@@ -40,9 +41,9 @@ class Queue:
         self._latest = at_ms, count
         return message_id(at_ms, count.to_bytes(2, "big") + self._entropy.take(8))
 
-    async def put(self, tx: Writer, row: OutboxRow) -> None:
-        """Store `row` in the caller's transaction."""
+    async def put(self, tx: Writer, row: OutboxRow, *, patient: bool = False) -> None:
+        """Store `row` in the caller's transaction; a patient one may wait a moment for others to leave with."""
         await tx.insert(row)
-        wake: Final = self._wake
+        wake: Final = self._wake_patiently if patient else self._wake
         if wake is not None:
             tx.on_commit(lambda: wake(row.peer))

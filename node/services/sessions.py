@@ -209,7 +209,8 @@ class Sessions:
         if header.kind == "close" and header.side == side.other.value:
             session = replace(session, closed_their=True)
         if to_hub:
-            await self._order(tx, session, envelope)
+            # Only the writer's own devices wait for it, and what they wait for to go on is no message.
+            await self._order(tx, session, envelope, patient=header.kind == "message")
         else:
             await tx.put(_settled(session, self._clock.now()))
             await self._show(tx, session, envelope)
@@ -234,15 +235,15 @@ class Sessions:
             await tx.put(replace(session, state=CLOSED))
         await self._mailboxes.add(tx, session.label, "notice", code.encode(), thread=session.thread, side=session.side)
 
-    async def _order(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
+    async def _order(self, tx: Writer, session: SessionRow, envelope: Envelope, *, patient: bool = False) -> None:
         """Give the next number and hand the envelope to both sides. Raises: RefusedError: of an epoch long over."""
         session = replace(_followed(session, envelope.header), number=session.number + 1)
         header = replace(envelope.header, number=session.number)
         numbered = Envelope(header=header, ciphertext=envelope.ciphertext)
-        await self._send(tx, session, numbered)
+        await self._send(tx, session, numbered, patient=patient)
         await self._show(tx, session, numbered)
 
-    async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
+    async def _send(self, tx: Writer, session: SessionRow, envelope: Envelope, *, patient: bool = False) -> None:
         """Queue an envelope for the other node under this side's own sequence number."""
         session = replace(session, sent=session.sent + 1)
         hop, now_ms = self._queue.next_id(), self._clock.now_ms()
@@ -261,6 +262,7 @@ class Sessions:
                 due_ms=await self._pace.due_ms(tx, session),
                 expires_at=now_ms // 1000 + DELIVER_S,
             ),
+            patient=patient,
         )
 
     async def _show(self, tx: Writer, session: SessionRow, envelope: Envelope) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from federation.outbox import IN_FLIGHT, LINGER_S, Outbox
+from federation.outbox import IN_FLIGHT, LINGER_S, MOST_SETTLED, PATIENCE_S, SETTLE_S, Outbox
 from federation.pauses import LONGEST_WAIT_S, PeerStatus, pause
 from federation.ports import Writer, where
 from federation.rows import OutboxRow
@@ -540,7 +540,61 @@ async def test_what_has_no_receipt_is_followed_before_it_has_left_the_outbox(
     held.gates[1].set()
     await _turns()
     assert sender.peers.batches == [(PEER, [mid(1)]), (PEER, [mid(2)])]
+    await sender.clock.elapse(SETTLE_S)
+    await _turns()
     assert await sender.left() == []
+    await _stop(task)
+
+
+async def test_envelopes_of_one_moment_leave_the_outbox_together_and_are_not_sent_again(sender: Sender) -> None:
+    task = await _run(sender)
+    commits = sender.store.changes(OutboxRow)
+    for number in range(1, 4):
+        await sender.put(row(number, kind=2))
+        sender.outbox.wake(PEER)
+        await _turns()
+    assert sender.peers.batches == [(PEER, [mid(1)]), (PEER, [mid(2)]), (PEER, [mid(3)])]
+    assert len(await sender.left()) == 3
+    await sender.clock.elapse(SETTLE_S)
+    await _turns()
+    assert await sender.left() == []
+    assert sender.store.changes(OutboxRow) == commits + 3 + 1
+    await _stop(task)
+
+
+async def test_many_envelopes_leave_the_outbox_at_once(sender: Sender) -> None:
+    await sender.put(*(row(number, kind=2) for number in range(1, MOST_SETTLED + 1)))
+    task = await _run(sender)
+    assert await sender.left() == []
+    await _stop(task)
+
+
+async def test_what_nobody_waits_for_leaves_a_moment_later(sender: Sender) -> None:
+    task = await _run(sender)
+    sender.outbox.wake(PEER)  # the first look at a peer waits for nothing
+    await _turns()
+    await sender.put(row(1, kind=2))
+    sender.outbox.wake_patiently(PEER)
+    await _turns()
+    assert sender.peers.batches == []
+    await sender.clock.elapse(PATIENCE_S)
+    await _turns()
+    assert sender.peers.batches == [(PEER, [mid(1)])]
+    await _stop(task)
+
+
+async def test_what_nobody_waits_for_leaves_with_the_next_that_somebody_waits_for(sender: Sender) -> None:
+    task = await _run(sender)
+    sender.outbox.wake(PEER)  # the first look at a peer waits for nothing
+    await _turns()
+    for number in (1, 2):
+        await sender.put(row(number, kind=2))
+        sender.outbox.wake_patiently(PEER)
+        await _turns()
+    await sender.put(row(3, thread="other"))
+    sender.outbox.wake(PEER)
+    await _turns()
+    assert sender.peers.batches == [(PEER, [mid(1), mid(2), mid(3)])]
     await _stop(task)
 
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import msgspec
 from msgspec.structs import replace
 
-from federation import inbox, mirror_store, outbox, witness
+from federation import inbox, lanes, mirror_store, outbox, witness
 from federation.directory import PeerDirectory, Seat
 from federation.evidence import EvidenceService
 from federation.inbox import Guard, Inbox, Item
@@ -84,7 +84,7 @@ _WAKE_ALL: Final = Outbox._wake_all
 _PUT: Final = Queue.put
 _SAY: Final = Desk.say
 _TAKEN: Final = places.places_taken
-_BATCH: Final = outbox._batch
+_BATCH: Final = lanes.batch_of
 _ORDER: Final = Sessions._order
 _SEATS: Final = PeerDirectory.seat
 _RECEIPT: Final = Desk.receipt
@@ -156,28 +156,28 @@ def _sender(queue: Queue) -> Outbox:
     return sender
 
 
-async def _send_before_commit(self: Queue, tx: Writer, row: OutboxRow) -> None:
+async def _send_before_commit(self: Queue, tx: Writer, row: OutboxRow, *, patient: bool = False) -> None:
     _by_itself(_sender(self)._transport.deliver(row.peer, join_batch([row.item])))
-    await _PUT(self, tx, row)
+    await _PUT(self, tx, row, patient=patient)
 
 
-async def _queue_after_commit(self: Queue, tx: Writer, row: OutboxRow) -> None:
+async def _queue_after_commit(self: Queue, tx: Writer, row: OutboxRow, *, patient: bool = False) -> None:
     sender = _sender(self)
 
     async def put() -> None:
         async with sender._store.write() as own:
-            await _PUT(self, own, row)
+            await _PUT(self, own, row, patient=patient)
 
     tx.on_commit(lambda: _by_itself(put()))
 
 
 async def _delete_then_send(
-    self: Outbox, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None]
+    self: Outbox, line: Line, status: PeerStatus, rows: list[OutboxRow], release: Callable[[], None], *, linger_s: float
 ) -> float:
     async with self._store.write() as tx:
         for row in rows:
             await tx.delete(OutboxRow, where(peer=row.peer, mid=row.mid))
-    return await _SEND(self, line, status, rows, release)
+    return await _SEND(self, line, status, rows, release, linger_s=linger_s)
 
 
 async def _forget_one(self: Outbox) -> None:
@@ -187,7 +187,7 @@ async def _forget_one(self: Outbox) -> None:
     await _WAKE_ALL(self)
 
 
-def _newest_first(due: list[OutboxRow], *, most: int) -> list[OutboxRow]:
+def _newest_first(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
     return _BATCH(due, most=most)[::-1]
 
 
@@ -227,11 +227,13 @@ async def _expire_quietly(
     return await _SAY(self, tx, row, verb, body, deadline=deadline, send=send and verb != "expire")
 
 
-async def _order_from_memory(self: Sessions, tx: Writer, session: SessionRow, envelope: Envelope) -> None:
+async def _order_from_memory(
+    self: Sessions, tx: Writer, session: SessionRow, envelope: Envelope, *, patient: bool = False
+) -> None:
     numbers: dict[str, int] = self.__dict__.setdefault("numbers", {})
     number = numbers.get(session.thread, 0)
     numbers[session.thread] = number + 1
-    await _ORDER(self, tx, replace(session, number=number), envelope)
+    await _ORDER(self, tx, replace(session, number=number), envelope, patient=patient)
 
 
 def _cosign_anything(_: object, request: AddCheckpoint, keys: Sequence[LogKey]) -> SignedCheckpoint:
@@ -258,7 +260,7 @@ MUTANTS: Final = (
     Mutant(name="the outbox is written after the commit", plant=_instead(Queue, "put", _queue_after_commit)),
     Mutant(name="a row is deleted before the answer", plant=_instead(Outbox, "_send", _delete_then_send)),
     Mutant(name="a row is forgotten at a restart", plant=_instead(Outbox, "_wake_all", _forget_one)),
-    Mutant(name="the newest is sent first", plant=_instead(outbox, "_batch", _newest_first), scenario="delivery"),
+    Mutant(name="the newest is sent first", plant=_instead(outbox, "batch_of", _newest_first), scenario="delivery"),
     Mutant(name="places are checked, then booked", plant=_instead(places, "places_taken", _places_a_minute_ago)),
     Mutant(name="what the sender had seen is ignored", plant=_instead(threads, "_seen_seq", _everything_seen)),
     Mutant(name="a receipt is for another message", plant=_instead(Desk, "receipt", _first_receipt)),
