@@ -7,13 +7,12 @@ escaped and long values cut, the whole is written as one line of JSON.
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import PurePath
-from typing import Any, Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 import msgspec
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from federation.ports import Clock
@@ -33,7 +32,10 @@ REDACTED: Final = frozenset(
 #: Names that look like one of these and are harmless: error codes, names of jobs and nodes.
 PLAIN: Final = frozenset({"error_code", "job_name", "node_name", "operation_name"})
 
-Line = MutableMapping[str, Any]
+Line = Mapping[str, object]
+
+#: The last one silences: nothing is written at it.
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
 class Log(Protocol):
@@ -84,21 +86,44 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class JsonLog:
+    """Writes lines of at least one level."""
+
+    def __init__(self, clock: Clock, least: str, stream: TextIO | None) -> None:
+        self._clock: Final = clock
+        self._least: Final = LEVELS.index(least)
+        self._stream: Final = stream or sys.stderr
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Write what only a search for a mistake needs."""
+        self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Write what happened."""
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Write what an operator should know."""
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Write what an operator should mend."""
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        if LEVELS.index(level) >= self._least:
+            line = {"at": self._clock.now(), "level": level, "event": event, **fields}
+            # In one piece, so that lines of several threads stay apart.
+            self._stream.write(render(clean(redact(line))) + "\n")
+            self._stream.flush()
+
+
 def make_log(clock: Clock, *, level: str = "info", stream: TextIO | None = None) -> Log:
     """Return a logger that writes lines of at least `level` to `stream` (standard error)."""
-
-    def stamp(_logger: object, method: str, line: Line) -> Line:
-        return {"at": clock.now(), "level": method, "event": line.pop("event"), **line}
-
-    log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
-        processors=[stamp, redact, clean, render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-    )
-    return log
+    return JsonLog(clock, level, stream)
 
 
-def redact(_logger: object, _method: str, line: Line) -> Line:
+def redact(line: Line) -> Line:
     """Blank the values of fields that are secret or about a person."""
     return {name: BLANK if is_private(name) else value for name, value in line.items()}
 
@@ -108,7 +133,7 @@ def is_private(name: str) -> bool:
     return name not in PLAIN and (name in REDACTED or name.rpartition("_")[2] in REDACTED)
 
 
-def clean(_logger: object, _method: str, line: Line) -> Line:
+def clean(line: Line) -> Line:
     """Escape what a terminal or a log reader would act on, and cut what is long."""
     return {_printable(name): _plain(value) for name, value in line.items()}
 
@@ -126,7 +151,7 @@ def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in cut)
 
 
-def render(_logger: object, _method: str, line: Line) -> str:
+def render(line: Line) -> str:
     """Return the line as JSON; what is still too long keeps its first fields."""
     text = msgspec.json.encode(line).decode()
     if len(text) <= LONGEST_LINE:
