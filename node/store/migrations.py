@@ -1,4 +1,9 @@
-"""Numbered changes of the schema: plain SQL files, each run once, in one transaction, and recorded with its hash."""
+"""Numbered changes of the schema: plain SQL files, each run once, in one transaction, and recorded with its hash.
+
+A change expands: what programs before it say to the database still works. One that does not is a contraction, named
+`NNNN_contract_EEEE_topic.sql`: it may run once every connected program knows change EEEE, since when none says what it
+takes away.
+"""
 
 import hashlib
 import re
@@ -13,6 +18,7 @@ from .errors import SchemaError
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 _FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
+_CONTRACTION: Final = re.compile(r"[0-9]{4}_contract_([0-9]{4})_[a-z0-9_]+\.sql")
 
 
 class Migration(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +66,33 @@ def pending(connection: sqlite3.Connection, known: tuple[Migration, ...]) -> tup
     return not_in(_recorded(connection), known)
 
 
-def not_in(done: Mapping[int, tuple[str, str]], known: tuple[Migration, ...]) -> tuple[Migration, ...]:
-    """Return the changes that are not `done`, which holds name and hash by number. Raises: SchemaError."""
+def needs(name: str) -> int:
+    """Return the number of the change that every program beside the change `name` must know; 0 if it expands."""
+    found = _CONTRACTION.fullmatch(name)
+    return int(found[1]) if found else 0
+
+
+def newest(known: tuple[Migration, ...]) -> int:
+    """Return the number of the last change that a program knows, 0 for none."""
+    return known[-1].number if known else 0
+
+
+def not_in(
+    done: Mapping[int, tuple[str, str]], known: tuple[Migration, ...], *, beside_newer: bool = False
+) -> tuple[Migration, ...]:
+    """Return the changes that are not `done`, which holds name and hash by number.
+
+    Args:
+        beside_newer: whether changes of a newer program do, as far as they leave alone what this one uses.
+
+    Raises: SchemaError.
+    """
     by_number = {migration.number: migration for migration in known}
+    last = newest(known)
     for number, (name, sha256) in done.items():
         if number not in by_number:
+            if beside_newer and number > last >= needs(name):
+                continue
             raise SchemaError(
                 f"the database has been used by a newer mentormesh (it knows {name}); "
                 "install that version, or restore a backup made before the update"

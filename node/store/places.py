@@ -85,6 +85,7 @@ async def database_rows(server: "Server", *, now: int) -> AsyncIterator["Databas
             await schema.check_server(rows.session)
             await own(rows.session, alone=True)
             await prepare(rows.session, now=now, folder=migrations.FOLDER)
+            await schema.require_current(rows.session)  # rows of tables that we do not know would stay behind
         except FAILURES as error:
             explain(error, now=now)
         yield rows

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import cache
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import asyncpg
 import msgspec
 
 from federation.ports import Value
+from node.store import migrations
 
 T = TypeVar("T")
 Cells = Sequence[Value]
@@ -35,6 +37,13 @@ PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
+#: Class of the advisory locks by which each session says what its program knows.
+PROGRAM_CLASS: Final = 0x4D4F
+
+
+def program_key(newest: object) -> str:
+    """Return SQL for the second key of such a lock: of a schema, and the newest change of it that a program knows."""
+    return f"hashtext(current_schema() || ' ' || {newest})"
 
 
 class Connection(Protocol):
@@ -123,11 +132,18 @@ class Session:
             self.drop()
 
 
+@cache
+def _newest() -> int:
+    return migrations.newest(migrations.load())
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Where the database is. `password` is empty where the server asks for none, or the URL's `passfile` has it."""
 
     url: str
     password: str = ""
+    #: Number of the newest change of the schema that this program knows.
+    knows: int = msgspec.field(default_factory=_newest)
 
     def __repr__(self) -> str:
         """Return no secret."""
@@ -155,7 +171,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError as error:  # of a port or host list that cannot be
             raise asyncpg.ClientConfigurationError(str(error)) from None
         try:
-            await connection.execute(_DURABLE)
+            known = f"SELECT pg_advisory_lock_shared({PROGRAM_CLASS}, {program_key(self.knows)})"
+            await connection.execute(f"{_DURABLE}; {known}")
         except BaseException:
             connection.terminate()
             raise

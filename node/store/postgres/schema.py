@@ -9,7 +9,7 @@ from node.store.errors import MovedError, SchemaError
 from node.store.migrations import Migration
 from protocol.errors import RefusedError
 
-from .connection import Session
+from .connection import PROGRAM_CLASS, Session, program_key
 from .dialect import declared
 
 #: `server_version_num` of PostgreSQL 15.
@@ -21,6 +21,8 @@ _SERVER: Final = (
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _DONE: Final = "SELECT number, name, sha256 FROM migration ORDER BY number"
 _NOTE: Final = "INSERT INTO migration (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)"
+# Held by every session of a program, shared: see `connection`.
+_NONE_OF: Final = f"SELECT pg_try_advisory_xact_lock({PROGRAM_CLASS}, {program_key('$1::bigint')})"
 _META: Final = "SELECT generation, created_at, restored_at FROM meta"
 _BORN: Final = "INSERT INTO meta (id, generation, created_at, restored_at) VALUES (1, $1, $2, $3)"
 
@@ -47,17 +49,36 @@ async def require_current(session: Session) -> None:
 async def migrate(session: Session, *, now: int, folder: Path) -> None:
     """Make or complete the tables, in the transaction that `session` has open.
 
+    A newer program may have expanded them: this one goes on beside it.
+
     Raises:
         SchemaError: the database is newer than this program, changed, or another program's.
+        RefusedError: an older program that is connected would lose what it uses.
         One of `errors.FAILURES`.
     """
-    for migration in await _missing(session, migrations.load(folder)):
+    known = migrations.load(folder)
+    for migration in await _missing(session, known, beside_newer=True):
+        await _check_connected(session, known, migration)
         for statement in migrations.statements(migration.text):
             await session.script(declared(statement))
         await session.run(_NOTE, (migration.number, migration.name, migration.sha256, now))
 
 
-async def _missing(session: Session, known: tuple[Migration, ...]) -> tuple[Migration, ...]:
+async def _check_connected(session: Session, known: tuple[Migration, ...], migration: Migration) -> None:
+    """Return if no connected program needs what a change takes away; none can come before the change is done."""
+    needed = migrations.needs(migration.name)
+    for older in (one.number for one in known if one.number < needed):
+        ((free,),) = await session.rows(_NONE_OF, (older,))
+        if not free:
+            raise RefusedError(
+                "an older mentormesh is connected that uses what this version removes: stop it, then start this one",
+                code="older-connected",
+            )
+
+
+async def _missing(
+    session: Session, known: tuple[Migration, ...], *, beside_newer: bool = False
+) -> tuple[Migration, ...]:
     """Return the changes that the schema has not been through. Raises: SchemaError: as `migrate`."""
     tables = {name for (name,) in await session.rows(_TABLES)}
     if tables and "migration" not in tables:
@@ -70,7 +91,7 @@ async def _missing(session: Session, known: tuple[Migration, ...]) -> tuple[Migr
         assert isinstance(name, str)
         assert isinstance(sha256, str)
         done[number] = (name, sha256)
-    return migrations.not_in(done, known)
+    return migrations.not_in(done, known, beside_newer=beside_newer)
 
 
 async def meta(session: Session, *, now: int) -> MetaRow:
