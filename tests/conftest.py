@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kept import POSTGRESQL, kept, parametrize
 from tests.postgres import Cluster, cluster
 
 
@@ -12,3 +13,24 @@ def postgres() -> Iterator[Cluster]:
     """Yield a PostgreSQL server that is started for this run, or the one that TEST_POSTGRES_URL names."""
     with cluster() as found:
         yield found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let marked modules run with either store."""
+    parametrize(metafunc)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_in(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the nodes of a module keep their rows where its parameter says; in files without one."""
+    if getattr(request, "param", None) == POSTGRESQL:
+        kept.cluster = request.getfixturevalue("postgres")
+    yield
+    kept.cluster = None
+
+
+@pytest.fixture(autouse=True)
+def kept_anew() -> Iterator[None]:
+    """Let schemas be used again by the next test."""
+    yield
+    kept.next_test()

@@ -207,10 +207,10 @@ async def test_a_batch_with_an_item_over_its_limit_is_refused_whole_and_names_it
 
 
 async def test_a_refused_item_leaves_nothing_but_the_nonce_of_its_request(world: World) -> None:
-    before = world.counts()
+    before = await world.counts()
     for _ in range(5):
         await world.batch(world.birch, *(cancel(world.birch) for _ in range(10)))
-    after = world.counts()
+    after = await world.counts()
     assert after.pop(NonceRow.table) == before.pop(NonceRow.table) + 5
     assert after == before
 
@@ -219,7 +219,7 @@ async def test_a_peer_that_contradicts_itself_fills_no_disk(world: World, thread
     for _ in range(40):
         outcome = await say(world, thread.thread, CANCEL, type="cancel", seq=2)
         assert outcome.status == "refused"
-    assert world.counts()[EvidenceRow.table] <= 16
+    assert (await world.counts())[EvidenceRow.table] <= 16
 
 
 @pytest.mark.parametrize("fed", FED)

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
@@ -37,6 +36,7 @@ from tests.federation.stations import RawAnswer, raw
 from tests.node.exchange.people import Mentee
 from tests.node.exchange.world import START, Network, Site, Somebody, TestNode, mentor_profile
 from tests.node.running import ENTITY, Running, running, settings
+from tests.node.store.test_schema import ROWS
 
 Headers = Iterable[tuple[str, str]]
 
@@ -131,7 +131,6 @@ class World:
         self.network: Final = Network()
         self._number: Final = itertools.count()
         self._tokens: Final[dict[str, str]] = {}
-        self._reading: sqlite3.Connection | None = None
         self._seen: tuple[int, str] | None = None
         base = node.node.base
         self.site: Final = Site(
@@ -201,44 +200,30 @@ class World:
         person = await peer.add_person(name, audiences=(audience_id(ENTITY, peer.entity),))
         return Mentee(person, self.site, self.offer)
 
-    def look(self) -> sqlite3.Connection:
-        """Return a connection that reads what is on the disk."""
-        if self._reading is None:
-            path = self.node.node.base.directory / self.node.node.base.config.store.path
-            self._reading = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-        return self._reading
-
-    def stop_looking(self) -> None:
-        """Close that connection."""
-        if self._reading is not None:
-            self._reading.close()
-
-    def counts(self) -> dict[str, int]:
+    async def counts(self) -> dict[str, int]:
         """Return how many rows each table has."""
-        return {name: self.look().execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in self._tables()}
+        async with self.node.node.base.store.read() as view:
+            return {kind.table: await view.count(kind) for kind in ROWS}
 
-    def state(self) -> str:
+    async def state(self) -> str:
         """Return a hash over every row of every table; made anew only after somebody committed something."""
-        (version,) = self.look().execute("PRAGMA data_version").fetchone()
+        version = self.node.node.base.store.changes(*ROWS)
         if self._seen is None or self._seen[0] != version:
-            self._seen = version, self._hash()
+            self._seen = version, await self._hash()
         return self._seen[1]
 
-    def _hash(self) -> str:
-        rows = [(name, sorted(map(repr, self.look().execute(f'SELECT * FROM "{name}"')))) for name in self._tables()]
+    async def _hash(self) -> str:
+        async with self.node.node.base.store.read() as view:
+            rows = [(kind.table, await view.find(kind)) for kind in ROWS]
         assert len(rows) > 20, "the attacked node has tables"
         return hashlib.sha256(repr(rows).encode()).hexdigest()
-
-    def _tables(self) -> list[str]:
-        found = self.look().execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-        return [name for (name,) in found]
 
     @asynccontextmanager
     async def unchanged(self) -> AsyncIterator[None]:
         """Whatever happens inside leaves every row as it was."""
-        before = self.state()
+        before = await self.state()
         yield
-        assert self.state() == before, "a refused request changed the state"
+        assert await self.state() == before, "a refused request changed the state"
 
 
 def problem_of(answer: RawAnswer) -> Problem:
@@ -309,7 +294,6 @@ async def world(directory: Path, **sections: Mapping[str, Any]) -> AsyncIterator
     async with AsyncExitStack() as stack:
         node = await stack.enter_async_context(running(directory, {**chosen, **sections}, clock=clock))
         made = World(node, clock, vocabulary)
-        stack.callback(made.stop_looking)
         for seed, name in enumerate(("birch", "cobalt"), start=70):
             peer = await made.add_peer(name, seed=seed)
             stack.push_async_callback(peer.client.close)

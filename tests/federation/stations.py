@@ -30,13 +30,13 @@ from node.events import Events
 from node.keys import KeyRing
 from node.sections import Config, DevelopmentSection, LimitsSection, NodeSection, OrgSection
 from node.services.peers import draft_document
-from node.store.sqlite import SqliteStore
 from node.telemetry import Log, Metrics, make_log
 from protocol.errors import RefusedError
 from protocol.sealing import NodeSealingKey
 from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
+from tests.kept import opened
 
 BATCH: Final = "application/vnd.mentormesh.batch"
 TABLES: Final[tuple[type[Row], ...]] = (PeerRow, NonceRow, InviteRow, OwnDocumentRow)
@@ -247,7 +247,7 @@ async def station(
     )
     keys = key_ring(name)
     (folder / name).mkdir()
-    async with SqliteStore.open(folder / name / "node.db", clock=clock, window_s=0) as store:
+    async with opened(folder / name, clock=clock) as store:
         own = await issue(store, draft_document(config, keys), keys.federation, now=clock.now())
         made = Station(name, store, own, config=config, keys=keys, clock=clock, lookup=lookup)
         await made.listen()

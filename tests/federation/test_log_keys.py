@@ -10,7 +10,6 @@ from federation.logbook import Logbook, current_log
 from federation.ports import Store, where
 from federation.rows import LogCheckpointRow, LogEntryRow, LogTileRow
 from federation.sequencer import DamagedLogError, OtherKeyError, RestoredLogError, Sequencer
-from node.store.sqlite import SqliteStore
 from protocol.encoding import b64
 from protocol.errors import RefusedError, UnverifiedError
 from protocol.logleaves import NodeKeyLeaf, SetHeadLeaf, SuccessorLeaf, log_origin, parse_leaf, verify_successor
@@ -19,19 +18,20 @@ from protocol.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoi
 from protocol.tlog.note import LogKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
+from tests.kept import opened
 
 OWN = "https://aurora.example"
 OLD, NEW, NEWEST = SigningKey(b"o" * 32), SigningKey(b"n" * 32), SigningKey(b"N" * 32)
 SIZE = 300
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "kept"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    async with SqliteStore.open(tmp_path / "node.db", clock=SteppedClock()) as opened:
-        yield opened
+    async with opened(tmp_path, clock=SteppedClock()) as store:
+        yield store
 
 
 def sequencer(store: Store, key: SigningKey, *earlier: SigningKey, generation: int = 1) -> Sequencer:

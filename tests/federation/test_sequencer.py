@@ -32,6 +32,7 @@ from protocol.tlog.proof import parse_log_proof
 from protocol.tlog.tiles import Bundle, decode_bundle
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
+from tests.kept import opened
 
 OWN = "https://aurora.example"
 KEY = SigningKey(b"l" * 32)
@@ -42,13 +43,13 @@ def sequencer(store: Store, *, generation: int = 1, key: SigningKey = KEY) -> Se
     return Sequencer(store, SteppedClock(), own=OWN, key=key, generation=generation)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "kept"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    async with SqliteStore.open(tmp_path / "node.db", clock=SteppedClock()) as opened:
-        yield opened
+    async with opened(tmp_path, clock=SteppedClock()) as store:
+        yield store
 
 
 def leaf(number: int) -> SetHeadLeaf:

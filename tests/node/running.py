@@ -19,6 +19,7 @@ from node.app import Node, open_node
 from node.birth import create_node
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
+from tests.kept import kept
 
 Settings = Mapping[str, Mapping[str, Any]]
 
@@ -67,6 +68,15 @@ async def running(
     directory: Path, chosen: Settings = BASIC, *, clock: Clock | None = None, seed: int = 1
 ) -> AsyncIterator[Running]:
     """Run a new node while inside; nodes with keys of their own have seeds of their own."""
+    async with (
+        kept.section(chosen.get("store", {})) as store,
+        _running(directory, {**chosen, "store": store}, clock, seed) as node,
+    ):
+        yield node
+
+
+@asynccontextmanager
+async def _running(directory: Path, chosen: Settings, clock: Clock | None, seed: int) -> AsyncIterator[Running]:
     config = configuration.parse((make_directory(directory, chosen, seed=seed) / "mentormesh.toml").read_text(), {})
     with bind(config.listen_host, config.listen_port) as listening:
         port = listening.getsockname()[1]

@@ -1,16 +1,18 @@
 """A mentee's company and a mentor's company that know each other."""
 
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from federation.ports import Store
 from protocol.addresses import audience_id
 from protocol.concept_lines import parse_concepts
 from protocol.concepts import Vocabulary
 from protocol.offers import Offer
 from tests.fakes.clock import SteppedClock
-from tests.fakes.memory_store import MemoryStore
+from tests.kept import stored
 
 from .people import Mentee
 from .world import START, Network, Somebody, TestNode, mentor_profile
@@ -44,11 +46,16 @@ def vocabulary() -> Vocabulary:
 
 
 @pytest.fixture
-async def town(vocabulary: Vocabulary, tmp_path: Path) -> Town:
-    """Return two companies, a mentee and a mentor with one place."""
+async def town(vocabulary: Vocabulary, tmp_path: Path) -> AsyncIterator[Town]:
+    """Yield two companies, a mentee and a mentor with one place."""
     clock, network = SteppedClock(START), Network(tmp_path)
-    aurora = TestNode("aurora", network, vocabulary, clock, MemoryStore(), 1)
-    cobalt = TestNode("cobalt", network, vocabulary, clock, MemoryStore(), 2)
+    async with stored(clock) as first, stored(clock) as second:
+        yield await _town(vocabulary, clock, network, first, second)
+
+
+async def _town(vocabulary: Vocabulary, clock: SteppedClock, network: Network, first: Store, second: Store) -> Town:
+    aurora = TestNode("aurora", network, vocabulary, clock, first, 1)
+    cobalt = TestNode("cobalt", network, vocabulary, clock, second, 2)
     aurora.meet(cobalt)
     cobalt.meet(aurora)
     made = Town(vocabulary, clock, network, aurora, cobalt)

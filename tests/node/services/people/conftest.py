@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from node.services.accounts import Person
-from node.store.sqlite import SqliteStore
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
+from tests.kept import opened
 
 from .world import Gadget, World, staff
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "kept"])
 async def world(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "memory":
         yield World(MemoryStore())
         return
-    async with SqliteStore.open(tmp_path / "node.db", clock=SteppedClock(), window_s=0) as store:
+    async with opened(tmp_path, clock=SteppedClock()) as store:
         yield World(store)
 
 
