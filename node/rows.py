@@ -298,6 +298,22 @@ class SafeRow(Row, frozen=True, kw_only=True):
     locator: bytes | None = None
 
 
+class SafeUseRow(Row, frozen=True, kw_only=True):
+    """How many things a person's safe holds, and of how many bytes: kept beside them, so that a change reads none."""
+
+    table = "safe_use"
+    key = ("member",)
+    purpose: ClassVar = {
+        "member": "service: whose it is",
+        "things": "security: bound what is kept",
+        "size_bytes": "security: bound what is kept",
+    }
+
+    member: str
+    things: int
+    size_bytes: int
+
+
 class ContactTokenRow(Row, frozen=True, kw_only=True):
     """A hash of a token by which somebody whom this person met may ask them again; not who holds it."""
 

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from node.services.thread_views import SideName
+from protocol.e2ee.frames import read_frame
 from protocol.e2ee.siblings import Handoff, Told, Word
 from protocol.encoding import b64, encode
 
@@ -83,3 +84,19 @@ def _newest(frames: Sequence[FrameRecord]) -> tuple[Told, ...]:
             break
         told.append(Told(number=one.number, sender=one.sender, frame=one.frame.decode("utf-8")))
     return tuple(reversed(told))
+
+
+def frames_told(told: Handoff, *, now: int) -> tuple[FrameRecord, ...]:
+    """Return what was said so far; what a newer program of the sibling kept stands here as something not shown yet.
+
+    Raises: MalformedError: one of them is no frame of any version.
+    """
+    return tuple(
+        FrameRecord(
+            number=one.number,
+            sender=one.sender,
+            frame=encode(read_frame(one.frame.encode("utf-8"))),
+            taken_at=now,
+        )
+        for one in told.frames
+    )

@@ -4,7 +4,7 @@ What one device tells another crosses sealed and signed; that a device is one's 
 never off the node's list. Source: docs/protocol/46-own-devices.md §6.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -19,19 +19,19 @@ from protocol.e2ee.frames import Frame
 from protocol.e2ee.keys import certify
 from protocol.e2ee.siblings import Handoff, Heard, Invite, Package, Word, open_word, reader_of, seal_word
 from protocol.encoding import b64, decode, unb64
-from protocol.envelope import parse_envelope
-from protocol.errors import MissingError, RefusedError, UnavailableError, UnverifiedError
+from protocol.envelope import Envelope, parse_envelope
+from protocol.errors import MalformedError, MissingError, RefusedError, UnavailableError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 from protocol.signing import VerifyKey
 
 from .agreeing import AGREED
 from .core import ENGINE, Core, fresh_secret
 from .gaps import said_before
-from .handoff import spoken
+from .handoff import frames_told, spoken
 from .keychecks import KeyChecks, NotListedYetError, UnprovenError, require_listed
 from .members import checked, is_own
 from .ownwords import taken_back
-from .records import FrameRecord, SessionRecord, ThreadRecord
+from .records import SessionRecord, ThreadRecord
 from .session import caught_up
 from .sibling_records import JoiningRecord, WordRecord
 from .state import ClientState
@@ -208,10 +208,14 @@ def alone(state: ClientState, *, thread: str, now: int) -> ClientState:
 
 
 def held(state: ClientState, thread: str, data: bytes) -> ClientState:
-    """Return the state with an envelope kept for a session that this device is about to join."""
+    """Return the state with an envelope kept for a session that this device is about to join.
+
+    Raises: MalformedError: it is none.
+    """
     joining = state.joining.get(thread)
     if joining is None:
         return state
+    parse_envelope(data)  # junk takes nobody's place, and does not stand in the way of the handoff
     kept = replace(joining, held=(*joining.held, data)[-MAX_HELD:])
     return replace(state, joining={**state.joining, thread: kept})
 
@@ -254,14 +258,12 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
     group = ENGINE.join(own, unb64(told.welcome, what="welcome"), context=context, check=check, now=now)
     theirs = (one.device for one in ENGINE.members(group) if not is_own(state, record, one, now=now))
     record = replace(record, peer_devices=tuple(dict.fromkeys((*told.peer_devices, *theirs))))
+    frames = frames_told(told, now=now)
     session = SessionRecord(
         thread=thread,
         engine=ENGINE.name,
         state=ENGINE.dump(group),
-        frames=tuple(
-            FrameRecord(number=one.number, sender=one.sender, frame=one.frame.encode("utf-8"), taken_at=now)
-            for one in told.frames
-        ),
+        frames=frames,
         name=told.name,
         master_key=told.master_key,
         label=told.label,
@@ -270,9 +272,7 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
         again_theirs=told.again_theirs,
         closed_mine=told.closed_mine,
         closed_theirs=told.closed_theirs,
-        said=said_before(
-            decode(one.frame.encode("utf-8"), Frame) for one in told.frames if one.sender == own.device.public.text
-        ),
+        said=said_before(decode(one.frame, Frame) for one in frames if one.sender == own.device.public.text),
         late=True,
         asks={one.device: (now,) for one in ENGINE.members(group)},  # those of before were for others
         rejoin_key=unb64(told.rejoin) if told.rejoin else b"",
@@ -281,9 +281,16 @@ def _handed(core: Core, state: ClientState, thread: str, told: Handoff) -> Step:
     waiting = {name: one for name, one in state.joining.items() if name != thread}
     state = replace(state.with_thread(record).with_session(taken_back(record, session)), joining=waiting)
     events: list[Event] = [Secured(thread=thread, role=record.role, witnessed=record.witnessed)]
-    later = [one for one in map(parse_envelope, joining.held) if (one.header.number or 0) > told.number]
+    later = [one for one in _envelopes(joining.held) if (one.header.number or 0) > told.number]
     state, more = caught_up(core, state, thread, later)
     return state, [*events, *more]
+
+
+def _envelopes(held: Iterable[bytes]) -> Iterator[Envelope]:
+    """Yield what was kept; a vault of before may hold junk."""
+    for data in held:
+        with suppress(MalformedError):
+            yield parse_envelope(data)
 
 
 def _record(thread: str, audience: str, told: Handoff, *, now: int) -> ThreadRecord:

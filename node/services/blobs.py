@@ -15,10 +15,11 @@ from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import SessionRow
 from node.rows import BlobRow
 from node.store.blobs import FileBytes
-from protocol.errors import ConflictError, LimitError, MalformedError, MissingError
+from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, UnavailableError
 from protocol.handshake import Side
 from protocol.ids import RandomId, Seconds
 
+from .allowance import Allowance
 from .peerbook import PeerBook
 from .sessions import Sessions
 
@@ -30,6 +31,9 @@ PORTION_BYTES: Final = 1024 * 1024
 MAX_BLOB_BYTES: Final = 2**30 + 17 * 2**14
 #: Files that one person may have waiting at a time.
 MAX_FILES: Final = 200
+#: Portions that one person stores and fetches: 50 MiB a second.
+MOST_PORTIONS: Final = 30_000
+PORTIONS_PER_S: Final = 600
 #: Fetches from one other node that run at once; a slow one holds up no other.
 FETCHES: Final = 4
 MIB: Final = 2**20
@@ -89,6 +93,7 @@ class Blobs:
         self._clock: Final = clock
         self._own: Final = own
         self._limits: Final = limits
+        self._uses: Final = Allowance(clock, most=MOST_PORTIONS, per_s=PORTIONS_PER_S)
         self._fetching: Final[dict[str, asyncio.Semaphore]] = defaultdict(lambda: asyncio.Semaphore(FETCHES))
         #: Bytes promised to all blobs; what was erased since is taken off when it matters, and by every sweep.
         self._promised = -1
@@ -99,6 +104,7 @@ class Blobs:
         Raises: MissingError: no such session, or what came before is gone; RefusedError: it is over; LimitError: too
             large, or too much waits; ConflictError: not the next portion, or a blob of somebody else; DiskFullError.
         """
+        self._uses.use(label, what="portions of files")
         if not portion.data or portion.offset + len(portion.data) > portion.size:
             raise MalformedError("a portion lies inside its file and is not empty")
         row = await self._row(label, thread, side, portion)
@@ -107,12 +113,15 @@ class Blobs:
             return _view(row)
         if portion.offset != row.stored:
             raise ConflictError(f"the next portion of this file begins at {row.stored}", code="offset")
-        # Every time: others begin files meanwhile, and all of them were promised the same room.
-        await self._files.check_room(portion.size - portion.offset)
         try:
+            # Every time: others begin files meanwhile, and all of them were promised the same room.
+            await self._files.check_room(portion.size - portion.offset)
             await self._files.write(row.blob, portion.offset, portion.data, last=end == row.size)
         except MissingError:
             await self.delete(label, row.blob)  # so that the same file can come again from its first byte
+            raise
+        except UnavailableError:
+            await self._forget_empty(row)
             raise
         async with self._store.write() as tx:
             now = await tx.get(BlobRow, row.blob)
@@ -178,11 +187,17 @@ class Blobs:
                 raise MissingError("you have no such file here")
         await self._files.remove(blob)
 
+    async def _forget_empty(self, row: BlobRow) -> None:
+        """Take back what was promised to a file of which nothing could be kept."""
+        async with self._store.write() as tx:
+            await tx.delete(BlobRow, where(blob=row.blob, stored=0))
+
     async def get(self, label: str, thread: str, side: Side, blob: str, offset: int) -> bytes:
         """Return the next bytes of a blob of this thread, from here or from the other organization's node.
 
-        Raises: MissingError: no such session or file; UnavailableError: the peer is away.
+        Raises: MissingError: no such session or file; UnavailableError: the peer is away; LimitError: too much.
         """
+        self._uses.use(label, what="portions of files")
         async with self._store.read() as tx:
             session = await tx.get(SessionRow, thread, side.value)
             if session is None or session.label != label:

@@ -11,13 +11,15 @@ from federation.ports import Clock, Reader, Store, at_most, where
 from node.rows import ContactTokenRow
 from protocol.contacttokens import LIFE_S, SKEW_S, token_commitment
 from protocol.encoding import unb64
-from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError
+from protocol.errors import ConflictError, LimitError, MalformedError, MissingError
 from protocol.ids import Bytes32, RandomId, Seconds
 
 from .accounts import Person
+from .ownership import require_device
 
 #: Tokens that one mentor may have given; more than anybody meets in two years.
 MAX_TOKENS: Final = 1_000
+_WHAT: Final = "gives and revokes contact tokens"
 
 
 class GiveToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,11 +40,11 @@ class ContactTokens:
 
         Raises: RefusedError: no device; MalformedError: over already, or valid too long; ConflictError, LimitError.
         """
-        _require_device(person)
         now, key = self._clock.now(), unb64(commitment, size=32, what="commitment")
         if not now < command.expires_at <= now + LIFE_S + SKEW_S:
             raise MalformedError(f"a contact token lives at most {LIFE_S // 86_400} days")
         async with self._store.write() as writer:
+            await require_device(writer, person, what=_WHAT)
             known = await writer.get(ContactTokenRow, key)
             if known is not None and known.member != person.member:
                 raise ConflictError("this token is somebody else's: make another one")
@@ -52,9 +54,9 @@ class ContactTokens:
 
     async def revoke(self, person: Person, commitment: Bytes32) -> None:
         """End a token at once. Raises: RefusedError: no device; MissingError: this person gave no such token."""
-        _require_device(person)
         key = unb64(commitment, size=32, what="commitment")
         async with self._store.write() as writer:
+            await require_device(writer, person, what=_WHAT)
             if not await writer.delete(ContactTokenRow, where(commitment=key, member=person.member)):
                 raise MissingError("you gave no such contact token, or it has ended")
 
@@ -68,8 +70,3 @@ async def mentor_of(tx: Reader, token: RandomId, *, now: int) -> str | None:
     """Return whom a token lets somebody ask, None when it is unknown, revoked or over."""
     row = await tx.get(ContactTokenRow, unb64(token_commitment(token)))
     return row.member if row is not None and now < row.expires_at else None
-
-
-def _require_device(person: Person) -> None:
-    if person.device is None:
-        raise RefusedError("only a device of the account gives and revokes contact tokens", code="no-device")

@@ -37,6 +37,7 @@ from node.rows import (
     MentorRow,
     ReportRow,
     SafeRow,
+    SafeUseRow,
     SignInLinkRow,
     SignInRow,
 )
@@ -71,6 +72,7 @@ HOLDINGS: Final = (
     Holding(kind=DeviceRow),
     Holding(kind=EnrolmentRow),
     Holding(kind=SafeRow, secret=("locator",)),
+    Holding(kind=SafeUseRow),
     Holding(kind=ContactTokenRow),
     Holding(kind=SignInRow, secret=("token_hash",)),
     Holding(kind=SignInLinkRow, secret=("token_hash",)),
@@ -95,7 +97,7 @@ HOLDINGS: Final = (
 )
 
 #: What an operator's export leaves out, beside everything under a mailbox label.
-OWNERS_ONLY: Final = (LabelRow, SafeRow, ContactTokenRow, ReportRow)
+OWNERS_ONLY: Final = (LabelRow, SafeRow, SafeUseRow, LinkingRow, ContactTokenRow, ReportRow)
 
 Cell = str | int | bool | float | None
 

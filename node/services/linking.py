@@ -16,9 +16,14 @@ from protocol.errors import ConflictError, MalformedError, MissingError, Refused
 from protocol.ids import ID_BYTES, RandomId, Seconds, random_id
 
 from .accounts import Person
+from .allowance import Allowance
+from .ownership import require_device
 
 #: Long enough to walk from one device to the other.
 LIFE_S: Final = 600
+#: Linkings that one person begins in that time: each is one guess at a code for whoever reads their mail; and messages.
+MOST_BEGUN: Final = 20
+MOST_SAID: Final = 100
 #: Bytes of each message: opening, reply, proof, grant.
 MAX_BYTES: Final = (4096, 4096, 8192, 640 * 1024)
 Ended = Literal["wrong-code", "cancelled"]
@@ -59,6 +64,8 @@ class Linkings:
         self._store: Final = store
         self._clock: Final = clock
         self._entropy: Final = entropy
+        self._begun: Final = Allowance(clock, most=MOST_BEGUN, per_s=LIFE_S)
+        self._uses: Final = Allowance(clock, most=MOST_SAID, per_s=LIFE_S)
 
     async def open(self, person: Person, command: OpenLinking) -> LinkingView:
         """Begin; a linking that was under way ends by it.
@@ -67,6 +74,7 @@ class Linkings:
         """
         if person.device is not None:
             raise RefusedError("this client is a device of the account already", code="linked-already")
+        self._begun.use(person.member, what="linkings begun")
         row = LinkingRow(
             member=person.member,
             linking=random_id(self._entropy.take(ID_BYTES)),
@@ -90,13 +98,14 @@ class Linkings:
         Raises: MissingError: none is under way, or another one; RefusedError: it has ended, or is not this client's
             turn; ConflictError: this message was written already; MalformedError.
         """
+        self._uses.use(person.member, what="messages of linkings")
         data = _bounded(command.message, command.number)
         async with self._store.write() as writer:
             row = await self._own(writer, person, linking)
-            if (command.number % 2 == 1) != (row.sign_in == unb64(person.sign_in)) or (
-                command.number % 2 == 0 and person.device is None
-            ):
+            if (command.number % 2 == 1) != (row.sign_in == unb64(person.sign_in)):
                 raise RefusedError("the other device writes this message", code="wrong-device")
+            if command.number % 2 == 0:
+                await require_device(writer, person, what="lets another one in")
             said = _messages(row)
             if len(said) >= command.number:
                 if said[command.number - 1] != data:
@@ -110,6 +119,7 @@ class Linkings:
 
     async def end(self, person: Person, linking: str, reason: Ended) -> None:
         """Let no more messages in; both sides read the reason until the time is over."""
+        self._uses.use(person.member, what="messages of linkings")
         async with self._store.write() as writer:
             row = await self._own(writer, person, linking)
             ended = LinkingRow(

@@ -303,6 +303,20 @@ def decode_frame(padded: bytes) -> Frame:
     return frame
 
 
+def read_frame(data: bytes) -> Frame:
+    """Return a frame that another device of this person kept, which may have a newer program; so may its frames.
+
+    Raises: MalformedError: neither this version's nor one with a head.
+    """
+    try:
+        return decode(data, Frame, what="frame")
+    except MalformedError:
+        newer = _newer(data)
+        if newer is None:
+            raise
+        return newer
+
+
 def _bucket(size: int) -> int:
     for bucket in BUCKETS:
         if size <= bucket:

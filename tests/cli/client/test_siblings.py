@@ -5,18 +5,26 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from cli.client import linking as linking_module
 from cli.client.api import NodeApi
 from cli.client.core import ENGINE
+from cli.client.handoff import frames_told
 from cli.client.person import Person
+from cli.client.sibling_records import JoiningRecord
+from cli.client.siblings import _envelopes, held
 from cli.client.unlock import create_vault, new_state
 from cli.client.views import Arrived, Devices, Shown
+from cli.client.words import content_line
 from node.services.devices import EnrolledDevice
+from protocol.e2ee.frames import Chat, Frame, Gone
 from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey, certify
-from protocol.e2ee.siblings import MAX_ITEM_BYTES, Invite, Word, open_word, reader_of, seal_word
-from protocol.encoding import b64, sha256
+from protocol.e2ee.siblings import MAX_ITEM_BYTES, Handoff, Invite, Told, Word, open_word, reader_of, seal_word
+from protocol.encoding import b64, decode, encode, sha256
+from protocol.envelope import Envelope, EnvelopeHeader, render_envelope
 from protocol.errors import MalformedError, UnverifiedError
+from protocol.ids import message_id
 from protocol.sealing import SealingPublicKey
 
 from .world import PASSPHRASE, PROMPTS, QUICK, Company, become_mentor, companies, happens, lists_something, meet, need
@@ -198,3 +206,57 @@ def test_a_changed_or_cut_word_is_refused() -> None:
             reader_of(bad)
     with pytest.raises(UnverifiedError):
         read(item + b"x")
+
+
+def told(*frames: str) -> Handoff:
+    """Return a handoff with frames as another device keeps them."""
+    return Handoff(
+        role="mentee",
+        consumer="https://aurora.example",
+        provider="https://cobalt.example",
+        context=AUDIENCE,
+        welcome="AA",
+        number=3,
+        peer_identity=AUDIENCE,
+        peer_devices=(AUDIENCE,),
+        agreement="",
+        attested="device",
+        format="call",
+        ends_at=NOW,
+        frames=tuple(Told(number=at, sender=AUDIENCE, frame=text) for at, text in enumerate(frames, 1)),
+    )
+
+
+def test_what_a_sibling_with_a_newer_program_kept_is_shown_as_such() -> None:
+    said = Frame(id=b64(bytes(16)), at=NOW, content=Chat(text="as before"))
+    head = f'"id":"{b64(bytes(15) + b"1")}"'
+    newer = f'{{"at":{NOW},"content":{{"shape":"cube","type":"hologram"}},{head}}}'
+    later = f'{{"at":{NOW},"content":{{"mood":"calm","text":"x","type":"chat"}},{head},"v":9}}'
+    vanished = Frame(id=b64(bytes(15) + b"2"), at=NOW, content=Gone())
+    records = frames_told(told(encode(said).decode(), newer, later, encode(vanished).decode()), now=NOW)
+    frames = [decode(one.frame, Frame) for one in records]
+    assert frames[0] == said
+    shown = [content_line(one.content)[1] for one in frames[1:3]]
+    assert ["hologram" in shown[0], "chat" in shown[1]] == [True, True]
+    assert all("cannot show yet: update it" in one for one in shown)
+    assert frames[3] == vanished
+
+
+@pytest.mark.parametrize("junk", ["", "{}", '{"at":1}', "[]", "nonsense"])
+def test_a_handoff_with_something_that_is_no_frame_is_refused(junk: str) -> None:
+    with pytest.raises(MalformedError):
+        frames_told(told(junk), now=NOW)
+
+
+def test_junk_that_comes_before_the_handoff_is_not_kept_and_not_in_the_way() -> None:
+    thread = b64(bytes(16))
+    joining = JoiningRecord(audience=AUDIENCE, own_secret=bytes(32), since=NOW)
+    state = replace(new_state(), joining={thread: joining})
+    name = message_id(NOW, bytes(10))
+    header = EnvelopeHeader(mid=name, id=name, thread=thread, side="consumer", kind="message", epoch=1, seq=1)
+    envelope = render_envelope(Envelope(header=header, ciphertext=b"x" * 64))
+    with pytest.raises(MalformedError):
+        held(state, thread, b"junk")
+    assert held(state, thread, envelope).joining[thread].held == (envelope,)
+    # A vault of before kept junk as well.
+    assert [one.header.id for one in _envelopes((b"junk", envelope, b""))] == [header.id]

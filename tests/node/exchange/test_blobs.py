@@ -213,6 +213,35 @@ async def test_a_full_disk_keeps_nothing_of_the_portion_and_reading_goes_on(
     assert (await put(town.ana, thread, b"4567", offset=4, size=8, blob=OTHER)).stored == 8
 
 
+async def test_a_file_of_which_nothing_could_be_kept_takes_no_room(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = (await agreed(town)).thread
+    with monkeypatch.context() as patched:
+        patched.setattr(of(town.ana)._files, "_least_free", 2**62)
+        with pytest.raises(DiskFullError, match="no room for files"):
+            await put(town.ana, thread, b"0123", size=8)
+    assert await of(town.ana).of(town.ana.label) == ()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(DiskFullError, match="disk is full"):
+            await put(town.ana, thread, b"0123", size=8)
+    assert await of(town.ana).of(town.ana.label) == ()
+    assert (await put(town.ana, thread, b"0123", size=8)).stored == 4
+
+
+async def test_portions_of_one_person_are_bounded(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    thread = (await agreed(town)).thread
+    monkeypatch.setattr(of(town.ana)._uses, "_most", 1)
+    await put(town.ana, thread, b"0123", size=8)
+    with pytest.raises(LimitError, match="portions of files"):
+        await put(town.ana, thread, b"4567", offset=4, size=8)
+    with pytest.raises(LimitError, match="portions of files"):
+        await of(town.ana).get(town.ana.label, thread, Side.CONSUMER, BLOB, 0)
+
+
 async def test_every_portion_leaves_the_room_that_everything_else_needs(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:

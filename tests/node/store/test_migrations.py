@@ -1,6 +1,7 @@
 """Changes of the schema run once, whole, in order; what does not fit is refused before anything is touched."""
 
 import hashlib
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -153,3 +154,19 @@ def test_a_start_with_a_current_schema_does_not_import_the_migration_library(tmp
 
     assert imported() == "True"
     assert imported() == "False"
+
+
+def test_a_database_that_has_safes_counts_once_what_they_hold(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    for file in FOLDER.glob("*.sql"):
+        if file.name < "0230":
+            shutil.copy(file, earlier)
+    run(tmp_path / "node.db", earlier)
+    with closing(connect(tmp_path / "node.db")) as connection:
+        columns = "(member, name, version, data, stored_on)"
+        for member, name, size in (("ana", "archive", 5), ("ana", "recovery", 2), ("ben", "archive", 1)):
+            connection.execute(f"INSERT INTO safe {columns} VALUES (?, ?, 1, ?, 0)", (member, name, bytes(size)))
+    assert run(tmp_path / "node.db", FOLDER) >= 1
+    with closing(connect(tmp_path / "node.db")) as connection:
+        assert connection.execute("SELECT * FROM safe_use ORDER BY member").fetchall() == [("ana", 2, 7), ("ben", 1, 1)]

@@ -3,8 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
+from federation.ports import where
+from node.rows import DeviceRow, SafeRow, SafeUseRow
 from node.services import safe
 from node.services.accounts import Person
+from node.services.contacts import ContactTokens, GiveToken
 from node.services.safe import StoreSealed
 from protocol.encoding import b64, sha256
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
@@ -62,6 +65,58 @@ async def test_a_safe_is_bounded(world: World, person: Person, monkeypatch: pyte
         await world.safe.put(person, "recovery", sealed(b""))
 
 
+async def test_what_a_safe_holds_is_known_without_reading_it(world: World, person: Person) -> None:
+    async def used() -> tuple[int, int]:
+        async with world.store.read() as reader:
+            rows = await reader.find(SafeRow, where(member=person.member))
+            row = await reader.get(SafeUseRow, person.member)
+        assert row is not None
+        assert (row.things, row.size_bytes) == (len(rows), sum(len(one.data) for one in rows))
+        return row.things, row.size_bytes
+
+    await world.safe.put(person, "archive", sealed(bytes(8)))
+    await world.safe.put(person, "recovery", sealed(bytes(3)))
+    assert await used() == (2, 11)
+    await world.safe.put(person, "archive", sealed(bytes(2), version=1))
+    assert await used() == (2, 5)
+    await world.safe.delete(person, "archive")
+    with pytest.raises(MissingError):
+        await world.safe.delete(person, "archive")
+    assert await used() == (1, 3)
+    with pytest.raises(ConflictError):
+        await world.safe.put(person, "recovery", sealed(b"more", version=7))
+    assert await used() == (1, 3)
+
+
+async def test_a_device_that_is_removed_while_it_asks_changes_nothing(world: World, person: Person) -> None:
+    await world.safe.put(person, "archive", sealed(b"one"))
+    async with world.store.write() as tx:
+        await tx.delete(DeviceRow, where(member=person.member))
+    with pytest.raises(RefusedError, match="only a device"):
+        await world.safe.put(person, "archive", sealed(b"late", version=1))
+    with pytest.raises(RefusedError, match="only a device"):
+        await world.safe.delete(person, "archive")
+    tokens = ContactTokens(world.store, world.clock)
+    with pytest.raises(RefusedError, match="only a device"):
+        await tokens.give(person, b64(sha256(b"t")), GiveToken(expires_at=world.clock.now() + 60))
+    assert (await world.safe.get(person, "archive")).data == b64(b"one")
+
+
+async def test_the_uses_of_a_safe_are_bounded_for_each_person(
+    world: World, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safe, "MOST_USES", 2)
+    few = safe.Safe(world.store, world.clock)
+    await few.put(person, "archive", sealed(b"one"))
+    await few.get(person, "archive")
+    for late in (few.get(person, "archive"), few.delete(person, "archive"), few.views(person)):
+        with pytest.raises(LimitError, match="too many"):
+            await late
+    assert await few.views(await world.sign_in("E1")) == ()
+    world.clock.advance(safe.USES_PER_S)
+    assert len(await few.views(person)) == 1
+
+
 async def test_what_was_deleted_is_gone_and_begins_anew(world: World, person: Person) -> None:
     await world.safe.put(person, "archive", sealed(b"one"))
     await world.safe.delete(person, "archive")
@@ -73,7 +128,7 @@ async def test_what_was_deleted_is_gone_and_begins_anew(world: World, person: Pe
 async def test_erasing_the_account_empties_its_safe(world: World, person: Person) -> None:
     await world.safe.put(person, "recovery", sealed(b"one"))
     receipt = await world.erasure.erase(person.member)
-    assert receipt.rows["safe"] == 1
+    assert (receipt.rows["safe"], receipt.rows["safe_use"]) == (1, 1)
     assert await world.safe.views(replace(person, device="x")) == ()
 
 
