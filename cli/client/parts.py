@@ -3,18 +3,16 @@
 It stands in the folder `files` beside the vault. Everything here blocks; call it in a thread.
 """
 
-import errno
 import fcntl
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from msgspec.structs import replace
 
-from node.disk import sync
 from protocol.e2ee.files import HEADER_BYTES, KEY_BYTES, FileDamagedError, FileOpener, FileSealer, sealed_size
 from protocol.e2ee.frames import File
 from protocol.encoding import b64, unb64
@@ -22,6 +20,7 @@ from protocol.errors import ConflictError, MalformedError
 from protocol.ids import id_bytes
 
 from .core import fresh_id
+from .plaintext import NOTE, clean, created, to_be_named
 from .records import UploadRecord
 
 FOLDER: Final = "files"
@@ -50,7 +49,7 @@ def sealed_copy(folder: Path, source: Path, upload: UploadRecord, *, progress: P
     with open_source(source) as (file, facts):
         sealer = FileSealer(facts.st_size, key=upload.key, header=unb64(upload.header))
         total, done = sealed_size(facts.st_size), 0
-        with _writing(out_path(folder, upload.blob)) as target:
+        with created(out_path(folder, upload.blob)) as target:
             for piece in sealer.pieces(file.read):
                 target.write(piece)
                 done += len(piece)
@@ -73,21 +72,17 @@ def opened_to(folder: Path, file: File, target: Path, *, progress: Progress) -> 
 
     Raises: FileDamagedError: not what the sender made, the ciphertext is deleted; ConflictError: `target` exists.
     """
-    source, beside = in_path(folder, file.blob), target.with_name(f".{file.blob}.part")
-    beside.unlink(missing_ok=True)
+    source = in_path(folder, file.blob)
     try:
-        with source.open("rb") as ciphertext, _writing(beside) as plain:
+        with source.open("rb") as ciphertext, to_be_named(target, note=_note_path(folder, file.blob)) as plain:
             done = 0
             for piece in FileOpener(file).pieces(ciphertext.read):
                 plain.write(piece)
                 done += len(piece)
                 progress(done, file.size)
-        _name(beside, target)
     except FileDamagedError:
         source.unlink()
         raise
-    finally:
-        beside.unlink(missing_ok=True)
     source.unlink()
 
 
@@ -97,21 +92,6 @@ def new_target(to: Path, name: str) -> Path:
     if target.exists() or target.is_symlink():
         raise ConflictError(f"{target} exists already: choose another name with --to")
     return target
-
-
-def _name(beside: Path, target: Path) -> None:
-    """Give a verified file its name, never another's."""
-    try:
-        os.link(beside, target, follow_symlinks=False)
-    except FileExistsError:
-        raise ConflictError(f"{target} exists already: choose another name with --to") from None
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}:
-            raise
-        if target.exists():  # a disk without links
-            raise ConflictError(f"{target} exists already: choose another name with --to") from None
-        beside.rename(target)
-    sync(target.parent)
 
 
 @contextmanager
@@ -139,23 +119,26 @@ def in_path(folder: Path, blob: str) -> Path:
 
 
 def sweep(folder: Path, *, sending: Collection[str], fetched: Collection[str]) -> None:
-    """Remove what belongs to no session any more."""
+    """Remove what belongs to no session any more, and what of a decrypted file a program left that was killed."""
     known = {out_path(folder, one) for one in sending} | {in_path(folder, one) for one in fetched}
     for path in (folder / FOLDER).iterdir():
-        if path not in known:
+        if path.suffix == NOTE:
+            _cleaned(path)
+        elif path not in known:
             path.unlink(missing_ok=True)
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file for its owner only, on the disk when the block ends; taken away when it fails."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+def _cleaned(note: Path) -> None:
+    """Remove what was decrypted beside its target, unless a program that runs is at it."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        handle = os.open(note.with_suffix(_IN), os.O_RDWR | _FLAGS)
+    except FileNotFoundError:
+        clean(note)
+        return
+    with os.fdopen(handle, "r+b") as file, suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        clean(note)
+
+
+def _note_path(folder: Path, blob: str) -> Path:
+    return folder / FOLDER / f"{id_bytes(blob).hex()}{NOTE}"
