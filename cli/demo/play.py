@@ -21,10 +21,11 @@ from .companies import Count, World, make_world
 from .consortium import Consortium
 from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Said, Step, Summary
 from .keyswap import KeySwap
-from .nodes import NodeProcess, start_all, stop_all
+from .nodes import NodeProcess, Settings, start_all, stop_all
 from .prompt import given, typed
 from .reading import Reading
 from .report import FILE, write_report
+from .said import settings
 from .scenes import Stage
 from .screen import Screen
 from .setting import Setting, prepare
@@ -143,7 +144,7 @@ async def _read(options: Options, ending: Ending) -> int:
         screen.say("\nNot a word was read." if summary.unread else "\nREAD.", "green" if summary.unread else "bold red")
         return summary, summary.unread
 
-    return await _two_companies(options, ending, play_it)
+    return await _two_companies(options, ending, play_it, settings())
 
 
 async def _swap(options: Options, ending: Ending) -> int:
@@ -162,13 +163,14 @@ async def _two_companies(
     options: Options,
     ending: Ending,
     play_it: Callable[[Setting, Telling, Screen], Coroutine[None, None, tuple[Said, bool]]],
+    changes: Settings | None = None,
 ) -> int:
     """Play an attack between two companies and their people; return 0 when it came to nothing."""
     folder = make_folder(options.folder)
     world = make_world(options.seed, 2)
     screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
     screen.say(f"This demo lives in {folder}")
-    nodes = tuple(NodeProcess(company, folder / "nodes" / company.plan.name) for company in world.companies)
+    nodes = tuple(NodeProcess(one, folder / "nodes" / one.plan.name, changes) for one in world.companies)
     try:
         async with AsyncExitStack() as stack:
             with screen.progress():

@@ -7,30 +7,16 @@ one random mark. What they do learn is told as plainly.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from cli.client.core import fresh_id
 from cli.client.views import Arrived, Named, Secured, Shown
 from federation.ports import where
 from federation.rows import MailboxRow, MessageRow, SessionRow
 from node.rows import LabelRow, MemberRow
 from node.store.inspection import look_into
-from protocol.e2ee.frames import (
-    Action,
-    Again,
-    Agenda,
-    AgendaItem,
-    Chat,
-    Content,
-    Goal,
-    Note,
-    Place,
-    Takeaway,
-    Thanks,
-    Useful,
-)
+from protocol.e2ee.frames import Again, Chat
 from protocol.errors import UnavailableError
 from protocol.handshake import Side
 
@@ -40,6 +26,7 @@ from .companies import NEED
 from .events import ReadingSummary
 from .memory import memory_of
 from .nodes import NodeProcess
+from .said import UNSEEN, done_beside, said
 from .search_nodes import Hit, Needle, Search
 from .servers import closed
 from .setting import Setting
@@ -50,24 +37,6 @@ WORDING: Final = (
     "Your company's server holds only ciphertext, and a swapped key or changed page leaves evidence. A company that "
     "controls your device or alters the page can still read; here is how you would notice."
 )
-
-
-def said(mark: Callable[[str], str]) -> tuple[tuple[str, Content], ...]:
-    """Return everything that is said, by whom; each text is marked."""
-    return (
-        ("ana", Chat(text=mark("Good morning! Can we begin with the slides?"))),
-        ("ben", Chat(text=mark(words.REPLY))),
-        ("ana", Agenda(items=tuple(AgendaItem(title=mark(one.title), minutes=one.minutes) for one in words.AGENDA))),
-        ("ana", Goal(goal=fresh_id(), text=mark(words.GOAL))),
-        ("ben", Action(action=fresh_id(), text=mark(words.ACTION), owner="mentee")),
-        ("ben", Note(note=fresh_id(), text=mark("Boards ask what it costs to wait."))),
-        ("ana", Place(text=mark("The small room on the third floor"))),
-        ("ana", Takeaway(text=mark(words.TAKEAWAY))),
-        ("ben", Takeaway(text=mark("She already knew the answer."))),
-        ("ana", Useful(score=5)),
-        ("ana", Again(yes=True)),
-        ("ana", Thanks(text=mark(words.THANKS))),
-    )
 
 
 class Reading:
@@ -143,8 +112,9 @@ class Reading:
             sender, reader = (self._ana, self._ben) if who == "ana" else (self._ben, self._ana)
             await sender.person.send(thread, content)
             self._fields.append(str(content.__struct_config__.tag))
-            if not isinstance(content, Again):
+            if not isinstance(content, UNSEEN):
                 await reader.see(Shown)
+        self._fields.extend(await done_beside(self._ana, self._ben, thread, self._marked, self._setting.folder))
         # One more that nobody has fetched: at the first search its ciphertext lies in both databases.
         await self._ana.person.send(thread, Chat(text=self._marked("One more thing before Thursday.")))
         kinds = words.listing(dict.fromkeys(self._fields))

@@ -101,7 +101,8 @@ async def test_what_nobody_compares_is_not_caught(
 #: What two people say to each other; a node must hold no word of it.
 FIELDS: Final = {
     *("brief 1", "brief 2", "brief 3", "name", "chat", "agenda", "goal", "action", "note", "place", "takeaway"),
-    *("useful", "again", "thanks"),
+    *("useful", "again", "thanks", "vanish", "call-offer", "call-answer", "call-candidate", "call-end"),
+    *("retract", "private note", "file", "report"),
 }
 
 
