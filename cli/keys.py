@@ -15,6 +15,7 @@ from protocol.ids import parse_entity
 from protocol.rotation import Rotation, sign_rotation
 from protocol.signing import SEED_BYTES, VerifyKey
 
+from .keyproofs import verify
 from .node_access import NodeAccess, operator_command
 from .output import Output, json_option, when
 
@@ -34,6 +35,9 @@ class Stated(msgspec.Struct, frozen=True, kw_only=True):
 @click.group()
 def keys() -> None:
     """List and change the node's keys, or recover from stolen ones."""
+
+
+keys.add_command(verify)
 
 
 @keys.command(name="list")

@@ -259,7 +259,8 @@ def _was_listed(place: _Place, device: str) -> bool:
 def _swapped(org: str, file: Path) -> str:
     return (
         f"{org} holds a key for you that is not yours: somebody at your organization can act as you there, and read "
-        f"what people there write to you. Compare the safety number by phone. The proof is in {file}"
+        f"what people there write to you. Compare the safety number by phone. The proof is in "
+        f"{file}: anybody can check it with `mentormesh keys verify`"
     )
 
 
