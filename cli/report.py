@@ -11,10 +11,18 @@ import msgspec
 from cli.client.core import ENGINE, fresh_secret
 from cli.client.words import content_line, time_line
 from node.keyfiles import KeyFile, read_key_file, render_key_file, write_private
-from node.services.report_operations import CloseReport, ListReports, ReportInfo, SealedItem, ShowReport
+from node.services.report_operations import (
+    CloseReport,
+    ListReports,
+    NamedPerson,
+    NamePerson,
+    ReportInfo,
+    SealedItem,
+    ShowReport,
+)
 from protocol.e2ee.reports import MAX_REPORT_BYTES, Report, encode_report, open_report
 from protocol.e2ee.sealedreports import ReportKey, open_sealed
-from protocol.errors import ConflictError, MalformedError
+from protocol.errors import ConflictError, MalformedError, RefusedError
 from protocol.reportitems import OUTCOMES, Outcome
 
 from .node_access import NodeAccess, operator_command
@@ -111,6 +119,25 @@ async def show(node: NodeAccess, output: Output, *, name: str, to: Path | None) 
 
 @report.command()
 @click.argument("name", metavar="REPORT")
+@click.argument("path", metavar="FILE", type=_FILE)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operator_command
+async def person(node: NodeAccess, output: Output, *, name: str, path: Path, yes: bool) -> None:
+    """Say which member the report whose name begins with REPORT is about; its contact gives you the opened FILE.
+
+    That you asked stays with the report and in the log. One report leads to one key. Only where `[reports] name_people`
+    says that your organization has agreed on it.
+    """
+    found = open_report(_read(path), ENGINE)
+    if not yes and not click.confirm("That you ask is recorded. Does the contact need to know who it is?", err=True):
+        raise RefusedError("nobody was looked up", code="not-confirmed")
+    asked = NamePerson(report=name, identity_key=found.identity_key, audience=found.audience)
+    named = await node.call("report.person", asked, NamedPerson)
+    output.result(named, f"The key is that of member {named.id}. This was recorded.")
+
+
+@report.command()
+@click.argument("name", metavar="REPORT")
 @click.option("--outcome", type=click.Choice(OUTCOMES), required=True)
 @operator_command
 async def close(node: NodeAccess, output: Output, *, name: str, outcome: Outcome) -> None:
@@ -138,7 +165,8 @@ def _meaning(found: Report) -> Iterable[str]:
 
 
 def _due(one: ReportInfo) -> str:
-    return f"closed: {one.outcome}" if one.outcome else f"due {time_line(one.due_at)}"
+    asked = f"; person looked up {time_line(one.named_at)}" if one.named_at else ""
+    return (f"closed: {one.outcome}" if one.outcome else f"due {time_line(one.due_at)}") + asked
 
 
 def _read(path: Path) -> bytes:

@@ -105,6 +105,11 @@ class Events:
         self._count("report-came")
         self.log.warning("report-came")
 
+    def report_person_named(self, report: str) -> None:
+        """Somebody looked up which member a report is about; the line says of which report, and not who."""
+        self._count("report-person-named")
+        self.log.warning("report-person-named", report=report)
+
     def key_rotated(self, role: str) -> None:
         """A role of this node has a new key."""
         self._count("key-rotated")

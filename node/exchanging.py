@@ -93,6 +93,7 @@ class Exchanging:
             own=own.entity,
             contact=_contact(config),
             came=around.events.report_came,
+            person_named=around.events.report_person_named,
         )
         self.views: Final = ThreadViews(store, self.sessions)
         mentors = MentorDesk(clock)
@@ -209,6 +210,7 @@ def _contact(config: Config) -> Contact:
         days=config.reports.days,
         zone=config.org.time_zone,
         language=config.org.languages[0],
+        names_people=config.reports.name_people,
     )
 
 

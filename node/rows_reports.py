@@ -27,6 +27,8 @@ class ReportRow(Row, frozen=True, kw_only=True):
         "refused": "service: tell the reporter why it was not taken",
         "next_at": "operation: when to bring it or to ask about it next",
         "purge_at": "retention: when it is erased at the latest",
+        "named_at": "security: show that it was looked up whom the report is about",
+        "named_key": "security: let a report lead to the holder of one key and no other",
     }
 
     source: str
@@ -42,3 +44,5 @@ class ReportRow(Row, frozen=True, kw_only=True):
     refused: str = ""
     next_at: int | None = None
     purge_at: int
+    named_at: int | None = None
+    named_key: str = ""

@@ -179,6 +179,9 @@ class ReportsSection(Section, frozen=True, kw_only=True):
     mail: Annotated[str, doc("Their address, shown too.", max_length=254)] = ""
     key: Annotated[str, doc("Their public sealing key, as `mentormesh report key` prints it.", max_length=1622)] = ""
     days: Annotated[int, doc("Days they have to answer a report.", ge=1, le=60)] = 14
+    name_people: Annotated[
+        bool, doc("`report person` may say which member a report is about; agree on it with your people first.")
+    ] = False
 
     def named(self) -> ReportContact | None:
         """Return the contact; None when nobody is named. Raises: MalformedError."""

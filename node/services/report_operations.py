@@ -8,7 +8,7 @@ from node.operations import Command, Operation
 from node.rows import ReportRow
 from node.status import Alert
 from protocol.errors import MissingError, RefusedError
-from protocol.ids import Entity, RandomId, Seconds
+from protocol.ids import Bytes32, Entity, RandomId, Seconds
 from protocol.reportitems import Outcome
 
 from .reports import Reports
@@ -34,6 +34,21 @@ class CloseReport(Command, frozen=True, kw_only=True):
     outcome: Outcome
 
 
+class NamePerson(Command, frozen=True, kw_only=True):
+    """Ask which member holds the key that an opened report is about."""
+
+    report: ReportName
+    identity_key: Bytes32
+    audience: Bytes32
+
+
+class NamedPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """The member whom a report is about, by their id in the member file."""
+
+    report: RandomId
+    id: str
+
+
 class ReportInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What this node knows of a report: not by whom, about whom, or what it says."""
 
@@ -43,6 +58,8 @@ class ReportInfo(msgspec.Struct, frozen=True, kw_only=True):
     due_at: Seconds
     closed_at: Seconds | None = None
     outcome: Outcome | None = None
+    #: When it was looked up whom it is about.
+    named_at: Seconds | None = None
 
 
 class SealedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +93,13 @@ class ReportOperations:
                 run=self.show,
             ),
             Operation(
+                name="report.person",
+                summary="Which member an opened report is about",
+                request=NamePerson,
+                response=NamedPerson,
+                run=self.person,
+            ),
+            Operation(
                 name="report.close",
                 summary="Tell the reporter how a report was answered",
                 request=CloseReport,
@@ -102,6 +126,12 @@ class ReportOperations:
         row = await self._named(command.report)
         return SealedItem(info=_info(row), item=(await self._reports.item(row)).decode("ascii"))
 
+    async def person(self, command: NamePerson) -> NamedPerson:
+        """Return whom one report is about. Raises: MissingError, RefusedError: see `Reports.person`."""
+        row = await self._named(command.report)
+        member = await self._reports.person(row, command.identity_key, command.audience)
+        return NamedPerson(report=row.report, id=member.hris_id)
+
     async def close(self, command: CloseReport) -> ReportInfo:
         """Close one report. Raises: MissingError, RefusedError: several begin so, or it has another answer."""
         return _info(await self._reports.close(await self._named(command.report), command.outcome))
@@ -122,5 +152,6 @@ def _info(row: ReportRow) -> ReportInfo:
         received_at=row.made_at,
         due_at=row.due_at,
         closed_at=row.closed_at,
+        named_at=row.named_at,
         outcome=cast("Outcome", row.outcome) if row.outcome else None,
     )

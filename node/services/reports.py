@@ -5,6 +5,7 @@ All of them are sealed for the contact, whose key is at no node. Source: docs/pr
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, cast
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from federation.inbox import Guard
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, at_most, where
 from federation.waiting import sleep_or_wake
-from node.rows import ReportRow
+from node.rows import EnrolmentRow, MemberRow, ReportRow
 from protocol.encoding import decode
 from protocol.errors import (
     ConflictError,
@@ -65,12 +66,16 @@ FINAL_CODES: Final = frozenset({"no-report-contact", "conflict"})
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is told of reports here, without `mail` nobody; and in how many `days` they are to be answered."""
+    """Who is told of reports here, without `mail` nobody; and in how many `days` they are to be answered.
+
+    `names_people`: the organization has agreed that a report may lead to the member whom it is about.
+    """
 
     mail: str = ""
     days: int
     zone: str
     language: str
+    names_people: bool = False
 
 
 class ReportView(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +104,7 @@ class Reports:
         own: str,
         contact: Contact,
         came: Callable[[], None],
+        person_named: Callable[[str], None],
     ) -> None:
         self._store: Final = store
         self._clock: Final = clock
@@ -107,6 +113,7 @@ class Reports:
         self._entropy: Final = entropy
         self._contact: Final = contact
         self._came: Final = came
+        self._person_named: Final = person_named
         self._woken: Final = asyncio.Event()
 
     # People here
@@ -265,6 +272,34 @@ class Reports:
         if now is None:
             raise MissingError("no such report")
         return now.item
+
+    async def person(self, row: ReportRow, identity_key: str, audience: str) -> MemberRow:
+        """Return the member who holds the key that a report is about; that this was asked stays with the report.
+
+        One report leads to the holder of one key: so nobody reads the members' keys off one after the other.
+
+        Raises: RefusedError: not agreed on here, closed, or another key was looked up; MissingError: nobody's key now.
+        """
+        if not self._contact.names_people:
+            raise RefusedError(
+                "this organization has not agreed that reports lead to people: see [reports] name_people", code="policy"
+            )
+        async with self._store.write() as tx:
+            now = await tx.get(ReportRow, row.source, row.report)
+            if now is None or now.target != self._own:
+                raise MissingError("no such report")
+            if now.outcome:
+                raise RefusedError(f"this report was closed as {now.outcome}")
+            if now.named_key not in ("", identity_key):
+                raise RefusedError("another key was looked up for this report: one report is about one person")
+            await tx.put(replace(now, named_key=identity_key, named_at=now.named_at or self._clock.now()))
+            tx.on_commit(partial(self._person_named, now.report))
+        async with self._store.read() as reader:
+            held = await reader.find(EnrolmentRow, where(identity_key=identity_key, audience=audience), limit=1)
+            member = await reader.get(MemberRow, held[0].member) if held else None
+        if member is None:
+            raise MissingError("nobody here has this key now: they left, or changed their keys")
+        return member
 
     async def close(self, row: ReportRow, outcome: Outcome) -> ReportRow:
         """Answer a report. Raises: MissingError: gone meanwhile; RefusedError: it has another answer."""

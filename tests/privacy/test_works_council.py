@@ -76,6 +76,7 @@ COMMANDS: Final[dict[str, dict[str, Any]]] = {
     "registry.suspend": {"entity": "https://birch.example", "reason": ""},
     "report.close": {"report": ID, "outcome": "no-action"},
     "report.list": {},
+    "report.person": {"report": ID, "identity_key": "A" * 43, "audience": "A" * 43},
     "report.show": {"report": ID},
     "vocabulary.import": {"lines": ""},
     "vocabulary.list": {},

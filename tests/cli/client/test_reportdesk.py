@@ -22,7 +22,7 @@ from node.rows import MemberRow, ReportRow
 from node.services import reports as service
 from node.services.report_operations import ListReports, ReportInfo
 from node.services.reports import LONGEST_KEPT_DAYS, REPORTS_PATH, Reports
-from protocol.e2ee.reports import Report
+from protocol.e2ee.reports import Report, encode_report
 from protocol.e2ee.sealedreports import ReportKey, seal_report
 from protocol.encoding import b64, encode, sha256
 from protocol.errors import (
@@ -412,6 +412,46 @@ async def test_an_operator_is_told_of_reports_that_nobody_answered_in_time(
     closed = await run(monkeypatch, town.aurora, "report", "close", name, "--outcome", "no-action")
     assert closed.exit_code == 0, closed.output
     assert await desk.overdue() == before
+
+
+async def test_a_report_leads_to_one_member_where_that_was_agreed_and_it_is_recorded(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, state = town.reports(town.cobalt), town.ben.state
+    audience = state.audiences[0]
+    key = state.account_secret.identity(audience).public.text
+
+    async def taken() -> ReportRow:
+        name = fresh_id()
+        await desk.take(town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity, name=name), fine)
+        return next(row for row in await desk.here() if row.report == name)
+
+    row, strange = await taken(), await taken()
+    with pytest.raises(RefusedError, match="not agreed"):
+        await desk.person(row, key, audience)
+    monkeypatch.setattr(desk, "_contact", replace(desk._contact, names_people=True))
+    for _ in range(2):
+        assert (await desk.person(row, key, audience)).hris_id == "cobalt1"
+    with pytest.raises(RefusedError, match="one person"):
+        await desk.person(row, b64(sha256(b"another")), audience)
+    listed = {one.report: one.named_at for one in await town.listed(town.cobalt)}
+    assert listed[row.report] is not None
+    assert listed[strange.report] is None
+    # As it is typed; the key in this file is nobody's here, and that it was asked for is recorded all the same.
+    file = tmp_path / "opened"
+    file.write_bytes(encode_report(town.report))
+    words = ["report", "person", strange.report, str(file)]
+    unsure = await run(monkeypatch, town.cobalt, *words)
+    assert (unsure.exit_code, (await desk.item(strange)) != b"") == (1, True)
+    gone = await run(monkeypatch, town.cobalt, *words, "--yes")
+    assert (gone.exit_code, "nobody here has this key" in gone.stderr) == (1, True)
+    assert "person looked up" in (await run(monkeypatch, town.cobalt, "report", "list")).stdout
+    file.write_bytes(encode_report(town.report).replace(b"pay or else", b"pay or elsa"))
+    changed = await run(monkeypatch, town.cobalt, *words, "--yes")
+    assert changed.exit_code == 1
+    await desk.close(row, "no-action")
+    with pytest.raises(RefusedError, match="closed as"):
+        await desk.person(row, key, audience)
 
 
 async def test_nobody_answers_in_time_and_the_reporter_sees_it(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
