@@ -193,6 +193,7 @@ async def test_an_organization_has_one_spelling(world: World, name: str, field: 
         assert field in problem_of(answer).detail.lower()
 
 
+@pytest.mark.slow
 async def test_a_thousand_subdomains_are_refused_and_not_one_is_contacted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

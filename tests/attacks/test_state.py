@@ -319,6 +319,7 @@ async def requests(world: World) -> list[MailboxRow]:
         return await tx.find(MailboxRow, where(label=world.ben.label, kind="request"))
 
 
+@pytest.mark.slow
 async def test_fifty_acceptances_at_once_take_the_one_place_once(crowded: World) -> None:
     """One mentor, one place, and as many people who want it as a peer can send: the mentor hears of one."""
     heard = len(await requests(crowded))

@@ -20,6 +20,8 @@ from .direct import reach
 
 AURORA = "https://aurora.example"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def birch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:

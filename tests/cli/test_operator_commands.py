@@ -233,6 +233,7 @@ def test_a_running_node_is_not_restored(directory: str, tmp_path: Path) -> None:
     assert result.exit_code == 3
 
 
+@pytest.mark.slow
 def test_openapi_prints_the_description() -> None:
     assert said(run("openapi", "--json"))["openapi"] == "3.1.0"
     assert json.loads(run("openapi").stdout)["info"]["title"] == "mentormesh node"

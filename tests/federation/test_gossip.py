@@ -49,6 +49,7 @@ async def frozen(watcher: Watcher) -> list[str]:
         return [row.peer for row in await rows.find(FrozenRow)]
 
 
+@pytest.mark.slow
 async def test_honest_nodes_accuse_nobody_however_their_logs_grow() -> None:
     town = await Town.of("aurora", "birch", "cobalt")
     for number in range(6, 12):
@@ -60,6 +61,7 @@ async def test_honest_nodes_accuse_nobody_however_their_logs_grow() -> None:
         assert await bundles(each) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(7, 7), (7, 12), (12, 7), (300, 513), (256, 300)])
 async def test_two_logs_for_two_peers_are_found_within_two_rounds(sizes: tuple[int, int]) -> None:
     town = await Town.of("aurora", "birch", "cobalt", "delta", "elm")

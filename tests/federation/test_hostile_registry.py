@@ -65,6 +65,7 @@ async def test_one_list_of_many_strangers_is_met_in_rounds(
     assert all(birch.lets_in(one) for one in strangers)
 
 
+@pytest.mark.slow
 async def test_no_registry_fills_the_store_with_lists(town: Town, guild: Node, pair: list[Node]) -> None:
     birch, cobalt = pair
     async with birch.store.write() as tx:
