@@ -97,7 +97,7 @@ def told_in_session(
         return state, [Alarm(thread=record.thread, sentence=sentence, code="wrong-change")]
     state, events = with_changes(state, record.thread, (told.change,), leads_to=opened.change.new_key, now=now)
     believed = opened.by_old and all(one.believed for one in events if isinstance(one, KeyChanged))
-    if told.identity and believed:
+    if (told.identity and believed) or record.peer_next:
         state, rival = _with_successor(state, record, told.identity, opened.change.new_key)
         events += rival
     if events:
@@ -108,13 +108,16 @@ def told_in_session(
 
 
 def _with_successor(
-    state: ClientState, record: ThreadRecord, statement: str, master_key: str
+    state: ClientState, record: ThreadRecord, statement: str | None, master_key: str
 ) -> tuple[ClientState, list[Event]]:
     """Return the state in which devices certified by a new identity may be let into the session in place of others.
 
-    Whoever stole a device signs a change, too: with two of them, neither counts. Raises: UnverifiedError.
+    Whoever stole a device signs a change, too: with two of them, neither counts, whatever the second one is.
+    Raises: UnverifiedError.
     """
-    key = open_identity(statement, VerifyKey.parse(master_key), audience=record.audience).identity_key
+    key = master_key  # of a claim that states no identity: it ends the other one, and lets nobody in itself
+    if statement:
+        key = open_identity(statement, VerifyKey.parse(master_key), audience=record.audience).identity_key
     known = tuple(dict.fromkeys((*record.peer_next, key)))[:MAX_SUCCESSORS]
     state = state.with_thread(replace(record, peer_next=known))
     if len(known) == 1 or known == record.peer_next:

@@ -7,6 +7,7 @@ from cli.client.core import ENGINE
 from cli.client.kept_records import ChangingRecord
 from cli.client.masterkey import _with_told
 from cli.client.members import is_own
+from cli.client.records import Contact
 from cli.client.rejoining import MOST, asked_in, wants_in
 from cli.client.session import with_frame
 from cli.client.state import ClientState
@@ -90,12 +91,18 @@ def test_an_identity_that_nobody_stated_in_the_session_lets_nobody_in(what: str)
         pair.hear(ask, by_mentor=False)
 
 
-def test_whoever_stole_a_device_and_signs_a_second_change_gets_neither_in() -> None:
+@pytest.mark.parametrize("met", [True, False])
+def test_whoever_stole_a_device_and_signs_a_second_change_gets_neither_in(met: bool) -> None:
     pair = settled()
+    if met:
+        master = pair.mentor.account_secret.master().public.text
+        contact = Contact(thread="t", name="Ben", entity=pair.cobalt.entity, label="", master_key=master, met_at=1)
+        pair.mentee = replace(pair.mentee, contacts=(contact,))
     assert told(pair, "new") == []
     assert told(pair, "new") == []
+    assert len(pair.record().peer_next) == 1
     assert told(pair, "thief") == ["two-successors"]
-    assert told(pair, "third") == ["two-successors"] or len(pair.record().peer_next) == 2
+    assert told(pair, "third") == []
     before = pair.mentor
     for name in ("thief", "new", "third"):
         pair.mentor = before
@@ -104,6 +111,16 @@ def test_whoever_stole_a_device_and_signs_a_second_change_gets_neither_in() -> N
         (ask,) = pair.outgoing(by_mentor=True)
         with pytest.raises(UnverifiedError, match="belongs to nobody"):
             pair.hear(ask, by_mentor=False)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_second_change_that_states_no_identity_ends_the_first(signed: bool) -> None:
+    pair = settled()
+    assert told(pair, "thief") == []
+    frame = MasterChanged(change=change(pair.mentor, seed("new"), signed=signed))
+    pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, frame)
+    assert codes(deliver(pair, pair.outgoing(by_mentor=True))) == ["two-successors"]
+    assert pair.record().peer_identities == (pair.record().peer_identity,)
 
 
 def test_a_statement_for_other_organizations_is_refused() -> None:
