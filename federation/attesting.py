@@ -5,7 +5,7 @@ origin, and keeps what stands beside a head. Source: docs/protocol/13-key-direct
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -37,7 +37,7 @@ from .ports import Clock, Reader, Store, Writer, below, is_in, where
 from .publisher import PublisherService, newest_head, own_head
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow
 from .sets import BASE, Audience, Post, Source
-from .waiting import sleep_or_wake
+from .waiting import sleep_or_wake, within
 
 ATTESTATIONS_PATH: Final = f"{BASE}/attestations"
 KIND: Final[SetKind] = "keys"
@@ -45,6 +45,11 @@ KIND: Final[SetKind] = "keys"
 SOON_S: Final = 0.2
 #: An origin that did not take an attestation is told again after this long.
 RETRY_S: Final = 5.0
+#: For all that one origin is told at a time, and how many are told at a time.
+TELL_S: Final = 30.0
+TOLD_AT_ONCE: Final = 8
+#: Heads of a chain that wait to be complete; the newest are the ones that can become so.
+MOST_WAITING: Final = 8
 LATER_S: Final = 60.0
 
 
@@ -121,8 +126,10 @@ class Attesting:
         self._key = key
         #: Who attested in each audience when its newest heads were judged last.
         self._judged: Final[dict[str, frozenset[str]]] = {}
-        self._woken: Final = asyncio.Event()
+        self._to_prove: Final = asyncio.Event()
+        self._to_tell: Final = asyncio.Event()
         self._told_at: Final[dict[str, float]] = {}
+        self._places: Final = asyncio.Semaphore(TOLD_AT_ONCE)
 
     def rekey(self, key: SigningKey) -> None:
         """Attest with this key from now on."""
@@ -130,21 +137,28 @@ class Attesting:
 
     def wake(self) -> None:
         """Look now for heads without proof, and whether others attest than before."""
-        self._woken.set()
+        self._to_prove.set()
 
     async def run(self) -> None:
-        """Prove, attest and tell for ever."""
-        while True:
-            self._woken.clear()
-            pause = await self.step()
-            await sleep_or_wake(self._clock, pause, self._woken)
+        """Prove, attest and tell for ever; origins that are slow to be told keep no own head waiting."""
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._again(self.prove, self._to_prove))
+            work.create_task(self._again(self.tell, self._to_tell))
 
-    async def step(self) -> float:
-        """Do what can be done now; return in how many seconds to look again."""
+    async def _again(self, step: Callable[[], Awaitable[float]], woken: asyncio.Event) -> None:
+        while True:
+            woken.clear()
+            await sleep_or_wake(self._clock, await step(), woken)
+
+    async def prove(self) -> float:
+        """Prove own heads and judge those of peers; return in how many seconds to look again."""
         unproven = await self._prove_own()
         await self._judge_again()
-        untold = await self._tell_origins()
-        return SOON_S if unproven else RETRY_S if untold else LATER_S
+        return SOON_S if unproven else LATER_S
+
+    async def tell(self) -> float:
+        """Tell origins what they do not have; return in how many seconds to try again."""
+        return RETRY_S if await self._tell_origins() else LATER_S
 
     # As an origin
 
@@ -236,7 +250,7 @@ class Attesting:
         if self._own in attesters and self._own not in await self._attested(tx, head):
             mine = sign_attestation(head, head_hash(jws), self._key, now=self._clock.now())
             await tx.put(_attestation(head, self._own, mine, told=False))
-            tx.on_commit(self._woken.set)
+            tx.on_commit(self._to_tell.set)
 
     def _by_member(self, attesters: frozenset[str], answer: HeadAnswer, head: SetHead, jws: str) -> dict[str, str]:
         """Return the attestations beside a head that verify, by who made them."""
@@ -258,21 +272,27 @@ class Attesting:
         now = self._clock.now()
         async with self._store.read() as rows:
             untold = await rows.find(AttestationRow, where(attester=self._own, told=False))
-        for row in untold:
-            if self._told_at.get(row.origin, 0) > now:
-                continue
-            try:
-                body = encode(GiveAttestation(attestation=row.statement))
-                await self._post(row.origin, ATTESTATIONS_PATH, body)
-            except (MissingError, RefusedError):
-                pass  # the origin has a newer head by now, or this node is no member any more
-            except MeshError:
-                self._told_at[row.origin] = now + RETRY_S
-                continue
-            async with self._store.write() as tx:
-                if await tx.get(AttestationRow, row.origin, row.audience, row.kind, row.seq, row.attester):
-                    await tx.put(replace(row, told=True))
+        origins = sorted({row.origin for row in untold if self._told_at.get(row.origin, 0) <= now})
+        await asyncio.gather(*(self._tell(each, [row for row in untold if row.origin == each]) for each in origins))
         return bool(self._told_at and max(self._told_at.values()) > now)
+
+    async def _tell(self, origin: str, untold: Sequence[AttestationRow]) -> None:
+        try:
+            async with self._places, within(TELL_S, "the origin is too slow", code="peer-slow"):
+                for row in untold:
+                    await self._tell_one(row)
+        except MeshError:
+            self._told_at[origin] = self._clock.now() + RETRY_S
+
+    async def _tell_one(self, row: AttestationRow) -> None:
+        try:
+            body = encode(GiveAttestation(attestation=row.statement))
+            await self._post(row.origin, ATTESTATIONS_PATH, body)
+        except (MissingError, RefusedError):
+            pass  # the origin has a newer head by now, or this node is no member any more
+        async with self._store.write() as tx:
+            if await tx.get(AttestationRow, row.origin, row.audience, row.kind, row.seq, row.attester):
+                await tx.put(replace(row, told=True))
 
     # Both
 
@@ -323,11 +343,19 @@ class Attesting:
                 complete=complete,
             )
         )
-        if complete:
-            place = where(origin=head.origin, audience=head.audience, kind=head.kind)
-            await tx.delete(HeadProofRow, place, below("seq", head.seq))
-            await tx.delete(AttestationRow, place, below("seq", head.seq))
+        await self._forget(tx, head)
         return complete
+
+    async def _forget(self, tx: Writer, head: SetHead) -> None:
+        """Delete what a complete head replaces, and of those that are not complete yet all but the newest."""
+        place = where(origin=head.origin, audience=head.audience, kind=head.kind)
+        found = await tx.find(HeadProofRow, place, order="-seq")
+        usable = next((row.seq for row in found if row.complete), 0)
+        late = [row.seq for row in found[MOST_WAITING:] if row.seq > usable]
+        for kind in (HeadProofRow, AttestationRow):
+            await tx.delete(kind, place, below("seq", usable))
+            for seq in late:
+                await tx.delete(kind, place, where(seq=seq))
 
     async def _is_attested(self, rows: Reader, head: SetHead, jws: str) -> bool:
         attesters = await self._book.attesters(head.audience)

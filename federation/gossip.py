@@ -5,7 +5,8 @@ Each round every peer is asked for the newest checkpoints it holds, and for the 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -27,13 +28,17 @@ from .ownlog import OwnLog
 from .ports import Clock, Entropy, Store, where
 from .rows import MirrorRow, SetHeadRow, WatchedLogRow, WitnessedLogRow
 from .sets import BASE, AudienceBook, Fetch
+from .waiting import within
 
 CHECKPOINTS_PATH: Final = f"{BASE}/checkpoints"
 #: Checkpoints in one answer; of more logs another part is told each time.
 MOST: Final = 256
 MAX_ANSWER_BYTES: Final = 512 * 1024
 MAX_HEAD_BYTES: Final = 16_384
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
+#: Claims about heads of others that are followed up for one peer in a round, and seconds for each half of its turn.
+MOST_CLAIMS: Final = 8
+TURN_S: Final = 60.0
 
 _Text = Annotated[str, msgspec.Meta(max_length=1536)]
 
@@ -122,19 +127,28 @@ class Gossip:
         limit = asyncio.Semaphore(AT_ONCE)
         now = self._clock.now()
         peers = [each.entity for each in self._directory.all() if each.mode_at(now) != "blocked"]
-        await asyncio.gather(*(self._within(limit, each) for each in peers if each != self._own))
+        await asyncio.gather(*(self._within(limit, self._talk(each)) for each in peers if each != self._own))
+        claims: dict[str, list[tuple[MirrorStatus, str]]] = {}
         for status in mirrored:
-            for origin in status.contradicted:
-                await self._compare_head(status, origin)
+            claims.setdefault(status.peer, []).extend((status, origin) for origin in status.contradicted)
+        await asyncio.gather(*(self._within(limit, self._follow_up(each)) for each in claims.values()))
 
-    async def _within(self, limit: asyncio.Semaphore, peer: str) -> None:
+    async def _within(self, limit: asyncio.Semaphore, turn: Coroutine[None, None, None]) -> None:
+        """Let one peer have its turn; what it claims may be false, and it may take its time."""
         async with limit:
-            try:
-                found = await self.ask(peer)
-            except MeshError:
-                return
-            for each in found:
-                await self.hear(peer, each)
+            with suppress(MeshError):
+                async with within(TURN_S, "the peer is too slow", code="peer-slow"):
+                    await turn
+
+    async def _talk(self, peer: str) -> None:
+        for each in await self.ask(peer):
+            await self.hear(peer, each)
+
+    async def _follow_up(self, claims: list[tuple[MirrorStatus, str]]) -> None:
+        """Compare some of the heads that a peer says to hold otherwise, others in each round."""
+        start = int.from_bytes(self._entropy.take(4), "big") % len(claims) if claims else 0
+        for status, origin in (claims[start:] + claims[:start])[:MOST_CLAIMS]:
+            await self._compare_head(status, origin)
 
     async def hear(self, peer: str, found: CheckpointNote) -> None:
         """Take one checkpoint that a peer holds; what its log did not sign means nothing."""

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.encoding import sha256
+from protocol.encoding import label, sha256
 from protocol.errors import MissingError
 from protocol.logleaves import is_log_of
 from protocol.peers import log_key, witness_key
-from protocol.signing import VerifyKey
+from protocol.signing import SigningKey
 from protocol.tlog.note import MAX_SIGNATURES, LogKey, WitnessKey
 from protocol.tlog.policy import Policy, PolicyLog, PolicyWitness
 
@@ -26,6 +26,8 @@ ADD_CHECKPOINT: Final = "/add-checkpoint"
 WITNESS_PREFIX: Final = "/witness"
 #: A served checkpoint has the log's own line and so many cosignatures at most.
 MOST_WITNESSES: Final = MAX_SIGNATURES - 1
+#: Of peers that were met through one registry, which can invent as many as it likes.
+MOST_OF_REGISTRY: Final = 5
 
 
 class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,13 +104,14 @@ class Witnesses:
     """Who is asked to cosign one's own log: the witnesses of the policy, else peers."""
 
     def __init__(
-        self, directory: PeerDirectory, clock: Clock, *, own: str, own_key: VerifyKey, policy: Policy | None = None
+        self, directory: PeerDirectory, clock: Clock, *, own: str, own_key: SigningKey, policy: Policy | None = None
     ) -> None:
         """`own_key` is that of one's own witness, which never counts."""
         self._directory: Final = directory
         self._clock: Final = clock
         self._own: Final = own
-        self._own_key: Final = own_key
+        self._own_key: Final = own_key.public
+        self._secret: Final = sha256(own_key.sign(label("witness-choice")))
         self.policy: Final = policy
 
     def all(self) -> tuple[WitnessTarget, ...]:
@@ -117,8 +120,19 @@ class Witnesses:
             lines = self.policy.of(PolicyWitness)
             found = [self._of_line(line) for line in lines if line.key.key != self._own_key]
             return tuple(each for each in found if each is not None)[:MOST_WITNESSES]
-        peers = sorted(self._peers(), key=lambda peer: sha256(f"{self._own}\n{peer.entity}".encode()))
-        return tuple(_target(peer) for peer in peers[:MOST_WITNESSES])
+        return tuple(_target(peer) for peer in self._chosen()[:MOST_WITNESSES])
+
+    def _chosen(self) -> list[Peer]:
+        """Return peers in an order that nobody else knows, so that nobody can choose names that come first.
+
+        Those that an administrator let in go before those that a registry named, of which a few are taken.
+        """
+        peers = sorted(self._peers(), key=lambda peer: sha256(self._secret, peer.entity.encode()))
+        met: dict[str, list[Peer]] = {}
+        for peer in peers:
+            met.setdefault(peer.via, []).append(peer)
+        few = [peer for via, each in met.items() if via for peer in each[:MOST_OF_REGISTRY]]
+        return [*met.get("", []), *few]
 
     def _peers(self) -> Iterable[Peer]:
         now = self._clock.now()

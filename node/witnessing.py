@@ -58,9 +58,7 @@ class Witnessing:
         )
         self.witness: Final = Witness(store, clock, self.logs, name=name, key=base.keys.witness, doubt=self._doubt)
         base.on_new_keys(lambda keys: self.witness.rekey(keys.witness))
-        self.witnesses: Final = Witnesses(
-            directory, clock, own=base.entity, own_key=base.keys.witness.public, policy=policy
-        )
+        self.witnesses: Final = Witnesses(directory, clock, own=base.entity, own_key=base.keys.witness, policy=policy)
         self.cosigner: Final = Cosigner(store, clock, base.entropy, calls, self.witnesses)
         self.own_log: Final = OwnLog(store, clock, self._ask_gossip, own=base.entity, key=lambda: base.keys.log.public)
         self.start_check: Final = StartCheck(
@@ -114,9 +112,9 @@ class Witnessing:
             await self._base.clock.sleep(jittered(self._base.config.log.watch_s, self._base.entropy))
 
     async def round(self) -> None:
-        """Ask every peer what it saw, and make evidence of what the mirror and the inbox kept."""
-        await self.gossip.round(await self._mirror.status())
+        """Make evidence of what the mirror and the inbox kept, and ask every peer what it saw."""
         await self.evidence.collect()
+        await self.gossip.round(await self._mirror.status())
 
     async def _settle_doubts(self) -> None:
         while True:

@@ -33,10 +33,14 @@ _RENEW_S: Final = 14 * 86_400
 
 
 class DecoyPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """`least`: smallest directory. `expected`: how many people may come, so that it has its size from the beginning."""
+    """`least`: smallest directory. `expected`: how many people may come, so that it has its size from the beginning.
+
+    `first`: number of an entry that is new, of a person or a decoy.
+    """
 
     least: int = 16
     expected: int = 0
+    first: int = 1
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,6 +297,7 @@ class _Turn:
             born_at=self._now,
             devices=tuple(self._certified(each, self._now) for each in range(first)),
             numbers=first,
+            seq=self._policy.first,
             life=number,
             early=early,
         )

@@ -23,7 +23,7 @@ from protocol.commitments import SALT_BYTES, Opening, commit
 from protocol.decoys import Crowd, DecoyPolicy, Person, advance, next_due, render_decoy, skipped, waiting
 from protocol.devices import DEVICE_TYP, DeviceCertificate, StatementText, Vouch
 from protocol.encoding import b64, decode
-from protocol.heads import ENTRY_PURPOSE
+from protocol.heads import ENTRY_PURPOSE, number_after_loss
 from protocol.ids import Bytes32, RandomId
 from protocol.jws import parse
 from protocol.keyentries import MAX_SEQ, KeyEntry, encode_entry
@@ -155,13 +155,16 @@ class KeyDirectory:
         if lost:
             before = skipped(before, lost)
         listed = await self._people(tx, audience, now)
-        policy = DecoyPolicy(least=self._policy.least, expected=await self._expected(tx))
+        first = self._first(now)
+        policy = DecoyPolicy(least=self._policy.least, expected=await self._expected(tx), first=first)
         people = {name: one.person for name, one in listed.items()}
         entropy = self._entropy.take(32)
         crowd = await asyncio.to_thread(advance, before, people, now=now, entropy=entropy, policy=policy)
         held_back = waiting(crowd)
         wanted = {
-            name: held[name].body if name in held_back and name in held else self._body(name, one, held.get(name))
+            name: held[name].body
+            if name in held_back and name in held
+            else self._body(name, one, held.get(name), first)
             for name, one in listed.items()
         }
         wanted |= await asyncio.to_thread(_decoy_bodies, before, crowd, held, audience)
@@ -192,7 +195,15 @@ class KeyDirectory:
         members = await tx.count(MemberRow, where(active=True))
         return max(enrolled, members * self._policy.expected_percent // 100)
 
-    def _body(self, label: str, one: _Listed, held: KeyEntryRow | None) -> bytes:
+    def _first(self, now: int) -> int:
+        """Return the number of an entry that is new.
+
+        A restored database can have forgotten an entry that somebody's label had, and peers hold; nothing but its
+        number would tell that label from a decoy, so all that are new have the same.
+        """
+        return 1 if self._generation == 1 else number_after_loss(now)
+
+    def _body(self, label: str, one: _Listed, held: KeyEntryRow | None, first: int) -> bytes:
         """Return a person's entry; without a vouch of theirs it has the one it had, or a random one."""
         before = decode(held.body, KeyEntry, what="own entry") if held else None
         vouch = one.vouch or (before.vouch if before else _random_vouch(self._entropy))
@@ -200,7 +211,7 @@ class KeyDirectory:
             label=label,
             identity_key=one.identity_key,
             devices=tuple(text for _, (_, text) in sorted(one.devices.items())),
-            seq=before.seq if before else 1,
+            seq=before.seq if before else first,
             vouch=vouch,
         )
         if before is not None and entry != before:

@@ -1,12 +1,15 @@
 """Heads of keys: logged by their origin, attested by who holds all bodies, usable once enough did; erased on demand."""
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from federation.attesting import Attesting, GiveAttestation, enclosed, usable_proof
+from federation import attesting
+from federation.attesting import MOST_WAITING, Attesting, GiveAttestation, enclosed, usable_proof
 from federation.erasures import EntryErasures
 from federation.logbook import Logbook
 from federation.ports import Store
@@ -64,6 +67,11 @@ class Book:
 
     async def attesters(self, audience: str) -> frozenset[str]:
         return self.named if audience == PAIR else frozenset()
+
+
+async def step(node: Attesting) -> float:
+    """Let a node do what it can do now; return in how many seconds it looks again."""
+    return min(await node.prove(), await node.tell())
 
 
 class World:
@@ -142,15 +150,15 @@ async def world() -> World:
 
 
 async def test_a_head_is_used_once_it_is_logged_and_attested(world: World) -> None:
-    assert await world.origin.step() < 1  # its leaf is not signed in the log yet
+    assert await step(world.origin) < 1  # its leaf is not signed in the log yet
     assert world.sent == []
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     assert [path for _, path, _ in world.sent] == ["/federation/v1/nudges"]
     assert await world.usable(at_birch=False) is None
     await world.pair.poll()
     assert await world.usable() is not None
-    await world.member.step()
+    await step(world.member)
     there = await world.usable(at_birch=False)
     assert there is not None
     async with world.pair.aurora_store.read() as rows:
@@ -161,7 +169,7 @@ async def test_what_stands_beside_a_head_later_is_looked_for_sooner(world: World
     await world.pair.mirror.poll_due()
     assert await world.usable() is None
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     world.pair.clock.advance(int(UNPROVEN_S) + 2)
     await world.pair.mirror.poll_due()
     assert await world.usable() is not None
@@ -169,7 +177,7 @@ async def test_what_stands_beside_a_head_later_is_looked_for_sooner(world: World
 
 async def test_a_wrong_log_proof_is_a_problem_and_makes_nothing_usable(world: World) -> None:
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
 
     def bend(path: str, answer: object) -> object:
         if not path.endswith("/head"):
@@ -186,7 +194,7 @@ async def test_a_wrong_log_proof_is_a_problem_and_makes_nothing_usable(world: Wo
 
 async def test_attestations_of_strangers_and_of_other_heads_are_not_taken(world: World) -> None:
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     row = (await head_rows(world))[0]
     head = open_any_head(row.head, key("aurora log").public)
     text = sign_attestation(head, "A" * 43, key("birch attest"), now=world.pair.clock.now())
@@ -215,7 +223,7 @@ async def head_rows(world: World) -> list[HeadProofRow]:
 
 async def test_an_origin_that_is_away_is_told_again(world: World) -> None:
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     await world.pair.poll()
     receive = world.origin.receive
 
@@ -223,12 +231,12 @@ async def test_an_origin_that_is_away_is_told_again(world: World) -> None:
         raise LimitError("not now")
 
     world.origin.receive = down  # type: ignore[method-assign,assignment]  # as if Aurora were down
-    assert await world.member.step() < 60
+    assert await step(world.member) < 60
     world.origin.receive = receive  # type: ignore[method-assign]
-    await world.member.step()
+    await step(world.member)
     assert await world.usable(at_birch=False) is None  # not before the pause is over
     world.pair.clock.advance(6)
-    await world.member.step()
+    await step(world.member)
     assert await world.usable(at_birch=False) is not None
 
 
@@ -275,9 +283,9 @@ async def test_pages_of_a_newer_directory_are_not_shown_under_an_older_proof(wor
 
 async def usable(world: World) -> None:
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     await world.pair.poll()
-    await world.member.step()
+    await step(world.member)
 
 
 async def test_a_newer_head_is_proven_before_it_replaces_the_older_proof(world: World) -> None:
@@ -361,8 +369,8 @@ async def test_a_proof_that_was_complete_waits_for_an_attester_that_joins_and_ga
     await usable(world)
     await world.pair.poll()
     consortium(world, AURORA, BIRCH, COBALT)
-    await world.origin.step()
-    await world.member.step()
+    await step(world.origin)
+    await step(world.member)
     assert await world.usable(at_birch=False) is None  # two are needed now: nobody would believe what was served
     assert await world.usable() is None
     await attested_by_cobalt(world)
@@ -384,15 +392,15 @@ async def test_a_proof_that_was_complete_waits_for_an_attester_that_joins_and_ga
 async def test_who_begins_to_attest_says_so_of_heads_that_it_holds_already(world: World) -> None:
     consortium(world, AURORA, COBALT)
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     await attested_by_cobalt(world)
     await world.pair.poll()
-    await world.member.step()
+    await step(world.member)
     assert await world.usable() is not None
     consortium(world, AURORA, BIRCH)
-    await world.origin.step()
+    await step(world.origin)
     assert await world.usable(at_birch=False) is None
-    await world.member.step()  # no newer head came
+    await step(world.member)  # no newer head came
     assert await world.usable(at_birch=False) is not None
     assert await world.usable() is not None
     async with world.pair.aurora_store.read() as rows:
@@ -402,7 +410,7 @@ async def test_who_begins_to_attest_says_so_of_heads_that_it_holds_already(world
 
 async def test_words_of_those_who_do_not_attest_take_nobodys_place(world: World) -> None:
     await world.log()
-    await world.origin.step()
+    await step(world.origin)
     others = [f"https://{letter}.example" for letter in "abcdefg"]
     head = open_any_head((await head_rows(world))[-1].head, key("aurora log").public)
     async with world.pair.aurora_store.write() as tx:
@@ -512,3 +520,38 @@ async def test_a_peer_that_never_held_an_entry_confirms_at_once(world: World) ->
     answer = await erasing(world, BIRCH).confirm(AURORA, encode(request))
     signer, now = key("birch attest").public, world.pair.clock.now()
     assert len(open_receipts(answer, request, signer, origin=AURORA, mirror=BIRCH, now=now)) == 1
+
+
+async def test_heads_that_never_become_usable_leave_a_bounded_trace() -> None:
+    world = World()
+    await world.publish()
+    await world.pair.poll()
+    for _ in range(MOST_WAITING + 3):
+        await world.publish()
+        await world.pair.poll()
+    async with world.pair.birch_store.read() as rows:
+        assert await rows.count(HeadProofRow) <= MOST_WAITING + 1
+        assert await rows.count(AttestationRow) <= MOST_WAITING + 1
+
+
+async def test_an_origin_that_is_slow_to_be_told_keeps_no_other_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attesting, "TELL_S", 0.2)
+    world = World()
+    await world.publish()
+    await world.pair.poll()
+    told: list[str] = []
+
+    async def post(peer: str, path: str, body: bytes) -> None:  # noqa: ARG001
+        told.append(peer)
+        if peer == AURORA:
+            await asyncio.Event().wait()
+
+    async with world.pair.birch_store.write() as tx:
+        (mine,) = await tx.find(AttestationRow)
+        for seq in range(2, 5):
+            await tx.put(replace(mine, seq=seq), replace(mine, origin=COBALT, seq=seq))
+    world.member._post = post  # type: ignore[misc]
+    assert await world.member.tell() == attesting.RETRY_S
+    assert told == [AURORA, COBALT, COBALT, COBALT]
+    async with world.pair.birch_store.read() as rows:
+        assert {row.origin for row in await rows.find(AttestationRow) if not row.told} == {AURORA}

@@ -1,10 +1,12 @@
 """Whoever shows two peers two logs is found by their gossip, with evidence; whoever does not is never accused."""
 
+import asyncio
 import json
 
 import pytest
 from msgspec.structs import replace
 
+from federation import gossip
 from federation.evidence import IMPORTED
 from federation.gossip import open_checkpoints
 from federation.mirror import MirrorStatus
@@ -18,6 +20,7 @@ from federation.rows import (
     TakenHeadRow,
     WitnessedLogRow,
 )
+from federation.sets import Fetched
 from federation.watchwords import FORKED, LASTING
 from protocol.bodies import DeclinedBody
 from protocol.encoding import b64, decode, unb64
@@ -292,6 +295,35 @@ async def test_two_heads_for_two_peers_are_found_by_the_gossip_of_their_answers(
     await birch.gossip.round((status,))
     (row,) = await bundles(birch)
     assert open_bundle(row.bundle).bundle.kind == "two-heads"
+    assert await frozen(birch) == [AURORA]
+
+
+async def test_false_claims_of_a_peer_cost_one_short_turn_and_hide_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gossip, "TURN_S", 0.2)
+    town = await Town.of("aurora", "birch", "cobalt", "delta", "elm")
+    aurora, birch, cobalt, delta, elm = town.watchers
+    for watcher, shard in ((birch, 1), (cobalt, 2)):
+        await mirrored(watcher, aurora, head(aurora, 3, at=town.clock.now(), shard=shard), 3)
+    asked: list[str] = []
+
+    async def fetch(peer: str, path: str, etag: str, *, limit: int, signed: bool) -> Fetched:
+        asked.append(peer)
+        if peer == delta.entity:
+            await asyncio.Event().wait()
+        return await birch.fetch(peer, path, etag, limit=limit, signed=signed)
+
+    birch.gossip._fetch = fetch  # type: ignore[misc]
+    false = tuple(f"https://n{number}.example" for number in range(50))
+    status = [
+        MirrorStatus(peer=each.entity, audience=AUDIENCE, kind="offers", state="fresh", contradicted=claimed)
+        for each, claimed in ((delta, false), (elm, false), (cobalt, (AURORA,)))
+    ]
+    async with asyncio.timeout(20):
+        await birch.gossip.round(tuple(status))
+    assert asked.count(delta.entity) == 2
+    assert asked.count(elm.entity) == 1 + gossip.MOST_CLAIMS
     assert await frozen(birch) == [AURORA]
 
 

@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from federation.directory import PeerDirectory
-from federation.knownlogs import MOST_WITNESSES, KnownLogs, Witnesses
+from federation.directory import PeerDirectory, Seat
+from federation.knownlogs import MOST_OF_REGISTRY, MOST_WITNESSES, KnownLogs, Witnesses
 from federation.rows import PeerRow
 from protocol.peers import witness_key
 from protocol.signing import SigningKey, VerifyKey
@@ -30,7 +30,7 @@ def logs(watcher: Watcher, policy: Policy | None = None) -> list[str]:
 
 
 def witnesses(watcher: Watcher, policy: Policy | None = None) -> list[str]:
-    own_key = watcher.keys.witness.public
+    own_key = watcher.keys.witness
     return [each.name for each in Witnesses(watcher.directory, CLOCK, own=OWN, own_key=own_key, policy=policy).all()]
 
 
@@ -96,7 +96,7 @@ async def test_a_policy_names_further_logs_and_other_witnesses(town: Town) -> No
     assert known is not None
     assert known.contact is not None
     assert (known.contact.api, known.prefix, known.keys) == ("https://log.example", "/public", (FOREIGN,))
-    own_key = aurora.keys.witness.public
+    own_key = aurora.keys.witness
     targets = Witnesses(aurora.directory, CLOCK, own=OWN, own_key=own_key, policy=policy).all()
     assert [(each.name, each.contact.api, each.path, each.peer) for each in targets] == [
         ("b", "https://birch.example", "/witness/add-checkpoint", "https://birch.example"),
@@ -122,7 +122,25 @@ async def test_of_many_peers_the_same_few_are_asked() -> None:
                 fetched_at=0,
             )
         )
-    assert [each.name for each in Witnesses(other, CLOCK, own=OWN, own_key=aurora.keys.witness.public).all()] == first
+    assert [each.name for each in Witnesses(other, CLOCK, own=OWN, own_key=aurora.keys.witness).all()] == first
+
+
+async def test_a_registry_cannot_fill_the_places_of_witnesses_with_names_that_it_invents() -> None:
+    invented = [f"m{number}" for number in range(40)]
+    town = await Town.of("aurora", "birch", "cobalt", *invented)
+    aurora = town.watchers[0]
+    for name in invented:
+        peer = aurora.directory.get(f"https://{name}.example")
+        registry = f"https://registry{int(name[1:]) % 2}.example"
+        seats = (Seat(registry=registry, until=CLOCK.now() + 60),)
+        aurora.directory._keep(replace(peer, via=registry, seats=seats))
+    asked = witnesses(aurora)
+    assert set(asked) > {"https://birch.example", "https://cobalt.example"}
+    assert len(asked) == 2 + 2 * MOST_OF_REGISTRY
+    # Another node asks others of them: which ones is not to be told from names.
+    own_key = town.watchers[1].keys.witness
+    other = [each.name for each in Witnesses(aurora.directory, CLOCK, own=OWN, own_key=own_key).all()]
+    assert set(other) != set(asked)
 
 
 async def test_a_new_document_of_a_peer_is_read_anew(town: Town) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from federation.ports import where
 from federation.rows import EntryErasureRow, KeyDirectoryRow, KeyEntryRow, MirrorPageRow
 from node.rows import LabelRow
 from node.services.key_directory import load_crowd
@@ -119,6 +120,27 @@ async def test_after_a_restore_every_number_goes_on_beyond_what_was_lost(tmp_pat
         assert row.generation == directory._generation
         labels = {one.label for one in load_crowd(row).decoys}
         assert len(labels & before.keys()) == 15
+
+
+async def test_who_comes_back_after_a_restore_that_forgot_them_goes_on_and_looks_like_a_decoy(tmp_path: Path) -> None:
+    async with company(tmp_path, "aurora") as aurora, aurora.person("aurora1") as ana:
+        await listed_everywhere(ana)
+        inside = audience_id(aurora.entity)
+        own = ana.state.account_secret.label(inside)
+        directory = aurora.node.directories.directory
+        object.__setattr__(directory, "_generation", directory._generation + 1)
+        async with aurora.store.write() as tx:
+            for kind in (KeyEntryRow, KeyDirectoryRow):
+                await tx.delete(kind, where(audience=inside))
+
+        async def listed() -> bool:
+            directory.wake()
+            return own in {row.label for row in await entries_of(aurora, inside)}
+
+        await until(listed)
+        numbers = {row.seq for row in await entries_of(aurora, inside)}
+        assert len(numbers) == 1
+        assert min(numbers) > 2**24
 
 
 async def test_what_is_asked_for_by_prefix_tells_nobody_whom(tmp_path: Path) -> None:
