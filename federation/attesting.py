@@ -5,10 +5,9 @@ origin, and keeps what stands beside a head. Source: docs/protocol/13-key-direct
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from protocol.attestation import (
@@ -24,13 +23,14 @@ from protocol.attestation import (
 )
 from protocol.encoding import Wire, decode, encode
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
-from protocol.heads import HEAD_TYP, HeadAnswer, SetHead, SetKind, head_hash
+from protocol.heads import HeadAnswer, SetHead, head_hash
 from protocol.jws import parse
 from protocol.loggedheads import verify_logged
 from protocol.logleaves import head_leaf, render_leaf
 from protocol.peers import NodeDocument
 from protocol.signing import SigningKey
 
+from .headproofs import KIND, proven_head
 from .logbook import Logbook
 from .mirror_store import COMPLETE
 from .ports import Clock, Reader, Store, Writer, below, is_in, where
@@ -40,7 +40,6 @@ from .sets import BASE, Audience, Post, Source
 from .waiting import sleep_or_wake, within
 
 ATTESTATIONS_PATH: Final = f"{BASE}/attestations"
-KIND: Final[SetKind] = "keys"
 #: How often something that is missing is looked for again.
 SOON_S: Final = 0.2
 #: An origin that did not take an attestation is told again after this long.
@@ -393,29 +392,3 @@ def _attestation(head: SetHead, member: str, text: str, *, told: bool) -> Attest
         statement=text,
         told=told,
     )
-
-
-async def usable_proof(rows: Reader, origin: str, audience: str) -> HeadProofRow | None:
-    """Return the newest head of keys, with its proof, that people's devices may rely on."""
-    place = where(origin=origin, audience=audience, kind=KIND, complete=True)
-    found = await rows.find(HeadProofRow, place, order="-seq", limit=1)
-    return found[0] if found else None
-
-
-def proven_head(row: HeadProofRow) -> SetHead:
-    """Return the content of a head whose proof was stored."""
-    return decode(parse(row.head, HEAD_TYP).payload, SetHead, what="set head")
-
-
-class EnclosedProof(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored proof with the statements that complete it."""
-
-    row: HeadProofRow
-    attestations: tuple[str, ...]
-
-
-async def enclosed(rows: Reader, row: HeadProofRow, attesters: Iterable[str]) -> EnclosedProof:
-    """Return a stored proof with what those who attest now said, by who made it."""
-    place = where(origin=row.origin, audience=row.audience, kind=row.kind, seq=row.seq)
-    found = await rows.find(AttestationRow, place, is_in("attester", attesters), order="attester")
-    return EnclosedProof(row=row, attestations=tuple(each.statement for each in found))

@@ -20,10 +20,10 @@ from protocol.heads import ENTRY_PURPOSE
 from protocol.pages import decode_page
 from protocol.signing import SigningKey
 
-from .attesting import KIND
 from .audiences import JSON
 from .calls import Calls
 from .directory import PeerDirectory
+from .headproofs import KIND
 from .ports import Clock, Store, Writer, at_most, where
 from .rows import EntryErasureRow, MirrorPageRow, MirrorRow
 from .sets import AudienceBook, Source, SourceBook

@@ -11,7 +11,7 @@ import msgspec
 import zstandard
 from msgspec.structs import replace
 
-from federation.attesting import usable_proof
+from federation.headproofs import usable_proof
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, is_in, where
 from federation.publisher import PublisherService, newest_head
 from federation.rows import KeyDirectoryRow, KeyEntryRow

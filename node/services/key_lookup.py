@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from federation.attesting import AttesterBook, Documents, EnclosedProof, enclosed, proven_head, usable_proof
+from federation.attesting import AttesterBook, Documents
+from federation.headproofs import EnclosedProof, enclosed, proven_head, usable_proof
 from federation.mirror_store import same_entries
 from federation.ports import Reader, Store, is_in, where
 from federation.rows import HeadProofRow, MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow

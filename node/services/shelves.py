@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from federation.attesting import KIND
+from federation.headproofs import KIND
 from protocol.commitments import commit, commit_all
 from protocol.encoding import b64
 from protocol.errors import LimitError, MissingError

@@ -8,10 +8,11 @@ from typing import Final, Protocol
 
 import msgspec
 
-from federation.attesting import KIND, AttesterBook, usable_proof
+from federation.attesting import AttesterBook
 from federation.checkup import Finding
 from federation.cosigning import WitnessStatus
 from federation.directory import Peer, PeerDirectory
+from federation.headproofs import KIND, usable_proof
 from federation.mirror import MirrorStatus, State
 from federation.ports import Clock, Reader, Store, where
 from federation.publisher import newest_head

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from federation import attesting
-from federation.attesting import MOST_WAITING, Attesting, GiveAttestation, enclosed, usable_proof
+from federation.attesting import MOST_WAITING, Attesting, GiveAttestation
 from federation.erasures import EntryErasures
+from federation.headproofs import enclosed, usable_proof
 from federation.logbook import Logbook
 from federation.ports import Store
 from federation.rows import AttestationRow, EntryErasureRow, HeadProofRow, MirrorPageRow, MirrorRow
