@@ -21,6 +21,7 @@ from protocol.rotation import ROTATION_TYP, Pinned, Rotation, follow
 from protocol.signing import VerifyKey
 
 from .directory import PeerDirectory
+from .earlier import document_with
 from .ports import Clock, Reader, Store, Writer, where
 from .rows import BundleRow, EvidenceRow, FrozenRow, MessageRow, MirrorRow
 
@@ -164,9 +165,10 @@ class EvidenceService:
                     made.append(await self.record(data))
         return tuple(made)
 
-    def document_of(self, entity: str) -> str:
-        """Return the pinned document of a peer as signed. Raises: MissingError."""
-        return self._directory.get(entity).pinned.text
+    async def _document(self, entity: str, keyid: str) -> str:
+        """Return the document of a peer, as signed, that names a key. Raises: MissingError."""
+        async with self._store.read() as rows:
+            return await document_with(rows, entity, self._directory.get(entity).pinned.text, keyid)
 
     async def _from_mirror(self) -> list[bytes]:
         async with self._store.read() as rows:
@@ -174,15 +176,17 @@ class EvidenceService:
         found = []
         for row in forked:
             try:
-                found.append(self.two_heads(row.origin, row.head, row.evidence))
+                found.append(await self.two_heads(row.origin, row.head, row.evidence))
             except MeshError:
                 continue
         return found
 
-    def two_heads(self, accused: str, one: str, other: str) -> bytes:
+    async def two_heads(self, accused: str, one: str, other: str) -> bytes:
         """Return the bundle of two heads of a peer. Raises: MeshError: they prove nothing, or it is no peer."""
-        document = self.document_of(accused)
-        heads = [signed_head(jws, _head(jws).seq, document) for jws in (one, other)]
+        kids = [parse(jws, HEAD_TYP).header.kid for jws in (one, other)]
+        documents = [await self._document(accused, kid) for kid in kids]
+        pairs = zip((one, other), documents, strict=True)
+        heads = [signed_head(jws, _head(jws).seq, document) for jws, document in pairs]
         return make_bundle("two-heads", accused, *heads)
 
     async def _from_inbox(self) -> list[bytes]:
@@ -193,16 +197,17 @@ class EvidenceService:
                 for row in await rows.find(MessageRow, where(thread=kept.thread)):
                     first = parse_item(row.item)
                     try:
-                        found.append(self.two_messages(kept.peer, first, second))
+                        found.append(await self.two_messages(kept.peer, first, second))
                     except MeshError:
                         continue
                     break
         return found
 
-    def two_messages(self, accused: str, one: UnopenedMessage, other: UnopenedMessage) -> bytes:
+    async def two_messages(self, accused: str, one: UnopenedMessage, other: UnopenedMessage) -> bytes:
         """Return the bundle of two messages of a peer. Raises: MeshError: they prove nothing, or it is no peer."""
-        document = self.document_of(accused)
-        messages = [signed_message(_jws(each), each.claimed.seq, document) for each in (one, other)]
+        documents = [await self._document(accused, each.signed.header.kid) for each in (one, other)]
+        pairs = zip((one, other), documents, strict=True)
+        messages = [signed_message(_jws(each), each.claimed.seq, document) for each, document in pairs]
         return make_bundle("two-messages", accused, *messages)
 
 

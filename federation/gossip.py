@@ -170,7 +170,7 @@ class Gossip:
             head = open_head(theirs, self._key(origin), origin=origin, audience=status.audience, kind=kind)
             ours = await self._held(status.audience, kind, origin, head.seq)
             if ours and origin != self._own:
-                await self._evidence.record(self._evidence.two_heads(origin, ours, theirs))
+                await self._evidence.record(await self._evidence.two_heads(origin, ours, theirs))
         except (MeshError, UnicodeDecodeError):
             return  # no head of that origin, or no contradiction any more: the next answer tells anew
 

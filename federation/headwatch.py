@@ -17,6 +17,7 @@ from protocol.jws import parse
 from protocol.logleaves import SetHeadLeaf, SuccessorLeaf, head_leaf, is_log_of, parse_leaf, render_leaf
 from protocol.tlog.checkpoint import CheckpointNote, parse_checkpoint
 
+from .earlier import document_with
 from .knownlogs import KnownLog
 from .logtree import ReadLog, inclusion
 from .ports import Clock, Reader, Store, Writer, below, where
@@ -161,9 +162,11 @@ class HeadWatch:
         if watched is None or found.origin != log.origin:
             return
         leaf = SetHeadLeaf(chain=found.chain, seq=found.seq, commitment=found.commitment)
+        async with self._store.read() as rows:
+            document = await document_with(rows, log.entity, log.document, parse(row.head, HEAD_TYP).header.kid)
         with suppress(MeshError):
             logged = await self._logged(log, parse_checkpoint(watched.note), leaf, found.number)
-            shown = signed_head(row.head, row.seq, log.document)
+            shown = signed_head(row.head, row.seq, document)
             await self._record(make_bundle("two-heads", log.entity, shown, logged))
 
 

@@ -13,14 +13,16 @@ import msgspec
 from protocol.encoding import label, sha256
 from protocol.errors import MissingError
 from protocol.logleaves import is_log_of
-from protocol.peers import log_key, witness_key
+from protocol.peers import log_key, open_document, witness_key
 from protocol.signing import SigningKey
 from protocol.tlog.note import MAX_SIGNATURES, LogKey, WitnessKey
 from protocol.tlog.policy import Policy, PolicyLog, PolicyWitness
 
 from .calls import Contact
 from .directory import Peer, PeerDirectory
-from .ports import Clock
+from .earlier import earlier_documents
+from .ports import Clock, Store
+from .rows import EarlierDocumentRow
 
 ADD_CHECKPOINT: Final = "/add-checkpoint"
 WITNESS_PREFIX: Final = "/witness"
@@ -34,7 +36,8 @@ class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
     """A log of somebody else.
 
     `entity` and `document` are empty for a log that only the policy names; `contact` is None when nobody said where it
-    is served: such a log is witnessed, and not read.
+    is served: such a log is witnessed, and not read. A former log of a peer need not go on, nor prove what a restored
+    database forgot: nothing but a contradiction counts against it.
     """
 
     keys: tuple[LogKey, ...]
@@ -42,6 +45,7 @@ class KnownLog(msgspec.Struct, frozen=True, kw_only=True):
     document: str = ""
     contact: Contact | None = None
     prefix: str = ""
+    is_former: bool = False
 
     @property
     def origin(self) -> str:
@@ -69,7 +73,16 @@ class KnownLogs:
         lines = [line for line in (policy.of(PolicyLog) if policy else ()) if not is_log_of(own, line.key.name)]
         self._extra: Final = {line.key.name: _named_log(line, directory) for line in lines}
         #: Reading a document's keys takes longer than using them.
-        self._known: Final[dict[str, tuple[Peer, KnownLog]]] = {}
+        self._known: Final[dict[str, tuple[Peer, tuple[KnownLog, ...]]]] = {}
+        self._earlier: list[EarlierDocumentRow] = []
+
+    async def load(self, store: Store) -> None:
+        """Take over which logs and log keys peers had before: what is held of those goes on being compared."""
+        async with store.read() as rows:
+            found = await earlier_documents(rows, now=self._clock.now())
+        if found != self._earlier:
+            self._earlier = found
+            self._known.clear()
 
     def all(self) -> tuple[KnownLog, ...]:
         """Return all logs, by origin; a peer's document goes before the policy."""
@@ -77,17 +90,17 @@ class KnownLogs:
         found = dict(self._extra)
         for peer in self._directory.all():
             if self._is_followed(peer, now):
-                log = self._log_of(peer)
-                found[log.origin] = log
+                found |= {log.origin: log for log in self._logs_of(peer)}
         return tuple(found[origin] for origin in sorted(found))
 
     def _is_followed(self, peer: Peer, now: int) -> bool:
         return peer.entity != self._own and peer.mode_at(now) != "blocked"
 
-    def _log_of(self, peer: Peer) -> KnownLog:
+    def _logs_of(self, peer: Peer) -> tuple[KnownLog, ...]:
         known = self._known.get(peer.entity)
         if known is None or (known[0].pinned.text, known[0].connect_to) != (peer.pinned.text, peer.connect_to):
-            self._known[peer.entity] = known = peer, log_of(peer)
+            earlier = [row.document.decode("ascii") for row in self._earlier if row.entity == peer.entity]
+            self._known[peer.entity] = known = peer, _logs_of(log_of(peer), earlier)
         return known[1]
 
     def of(self, origin: str) -> KnownLog | None:
@@ -96,8 +109,8 @@ class KnownLogs:
             peer = self._directory.get(f"https://{origin.partition('/')[0]}")
         except MissingError:
             return self._extra.get(origin)
-        log = self._log_of(peer) if self._is_followed(peer, self._clock.now()) else None
-        return log if log is not None and log.origin == origin else self._extra.get(origin)
+        logs = self._logs_of(peer) if self._is_followed(peer, self._clock.now()) else ()
+        return next((log for log in logs if log.origin == origin), self._extra.get(origin))
 
 
 class Witnesses:
@@ -163,6 +176,20 @@ def log_of(peer: Peer) -> KnownLog:
         contact=Contact(api=document.api, connect_to=peer.connect_to),
         prefix=f"/{document.log_origin.partition('/')[2]}",
     )
+
+
+def _logs_of(present: KnownLog, earlier: Sequence[str]) -> tuple[KnownLog, ...]:
+    """Return the present log of a peer, and those that its earlier documents named, with all their keys."""
+    logs = {present.origin: present}
+    for text in earlier:
+        key = log_key(open_document(text))
+        known = logs.get(key.name)
+        if known is None:
+            prefix = f"/{key.name.partition('/')[2]}"
+            logs[key.name] = msgspec.structs.replace(present, keys=(key,), document=text, prefix=prefix, is_former=True)
+        elif key not in known.keys:
+            logs[key.name] = msgspec.structs.replace(known, keys=(*known.keys, key))
+    return tuple(logs.values())
 
 
 def _target(peer: Peer) -> WitnessTarget:

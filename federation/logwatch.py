@@ -20,13 +20,14 @@ from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
 from protocol.peers import log_key, open_document
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint, parse_checkpoint
+from protocol.tlog.note import lines_of
 
 from .headwatch import HeadWatch
 from .knownlogs import KnownLog, KnownLogs
 from .logdebts import AWAY_S, Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
-from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
+from .rows import EarlierDocumentRow, WatchedHeadRow, WatchedLogRow, WitnessedLogRow
 from .waiting import jittered, within
 from .watchwords import (
     FORKED,
@@ -88,6 +89,7 @@ class LogWatch:
 
     async def poll_due(self) -> None:
         """Look at every log whose time has come, once, several at a time."""
+        await self._logs.load(self._store)
         limit = asyncio.Semaphore(AT_ONCE)
         now = self._clock.now()
         logs = [each for each in self._logs.all() if each.contact is not None]
@@ -116,7 +118,7 @@ class LogWatch:
             except MeshError as error:
                 watch.failure = error.code
                 patience = AWAY_S if isinstance(error, UnavailableError) else self.policy.prove_s
-                if watch.owes_for(self._clock.now()) >= patience:
+                if not log.is_former and watch.owes_for(self._clock.now()) >= patience:
                     await self._note_problem(log, UNPROVEN)
                 raise
             watch.failure = ""
@@ -128,7 +130,7 @@ class LogWatch:
         await self._advance(log, await newest(self._read, log))
         row = await self._read_entries(log, await self._held(log))
         problem = await self._settle(log, watch, parse_checkpoint(row.note))
-        problem = problem or await self._heads.missing(log, read_all=row.read == row.size)
+        problem = problem or await self._heads.missing(log, read_all=row.read == row.size and not log.is_former)
         await self._note_problem(log, problem)
         if row.read < row.size:
             watch.due_at = watch.looked_at + self.policy.gap_s
@@ -228,8 +230,7 @@ class LogWatch:
 
     async def _contradicted(self, log: KnownLog, one: CheckpointNote, other: CheckpointNote, gap: Gap | None) -> None:
         if log.entity:
-            row = await self._row(log)
-            documents = [_document_for(each, log, row) for each in (one, other)]
+            documents = [await self._document_for(each, log) for each in (one, other)]
             statements = [
                 signed_checkpoint(each, log_key(open_document(document)), document)
                 for each, document in zip((one, other), documents, strict=True)
@@ -240,6 +241,16 @@ class LogWatch:
         # Last, because a log with this note is not looked at again: after a crash before it, all is found anew.
         await self._note_problem(log, FORKED)
         raise ContradictedLogError("two checkpoints of one log contradict each other")
+
+    async def _document_for(self, found: CheckpointNote, log: KnownLog) -> str:
+        """Return the document that binds the key of a checkpoint: that of its time where one is kept."""
+        async with self._store.read() as rows:
+            row = await rows.get(WatchedLogRow, log.origin)
+            earlier = await rows.find(EarlierDocumentRow, where(entity=log.entity), order="-seq")
+        kept = [row.document] if row is not None else []
+        texts = [*kept, log.document, *(each.document.decode("ascii") for each in earlier)]
+        signed = (text for text in texts if lines_of(found.note, [log_key(open_document(text))]))
+        return next(signed, log.document)
 
     async def _read_entries(self, log: KnownLog, row: WatchedLogRow) -> WatchedLogRow:
         found = parse_checkpoint(row.note)
@@ -263,7 +274,7 @@ class LogWatch:
             raise
         except MeshError:
             problem = ""
-        late = watch.owes_for(self._clock.now()) >= self.policy.prove_s
+        late = not log.is_former and watch.owes_for(self._clock.now()) >= self.policy.prove_s
         return problem or (UNPROVEN if late else "")
 
     async def _settle_doubts(self, log: KnownLog, watch: Watch, held: CheckpointNote) -> None:
@@ -345,7 +356,7 @@ class LogWatch:
         return tuple(self._status(each, rows.get(each.origin)) for each in self._logs.all() if each.contact is not None)
 
     def _status(self, log: KnownLog, row: WatchedLogRow | None) -> WatchStatus:
-        failure = self._watch(log).failure
+        failure = "" if log.is_former else self._watch(log).failure
         if row is None:
             return WatchStatus(origin=log.origin, entity=log.entity, problem=failure)
         return WatchStatus(
@@ -359,9 +370,3 @@ class LogWatch:
 
     def _watch(self, log: KnownLog) -> Watch:
         return self._watches.setdefault(log.origin, Watch())
-
-
-def _document_for(found: CheckpointNote, log: KnownLog, row: WatchedLogRow | None) -> str:
-    """Return the document that binds the key of a checkpoint: that of its time where one is kept, else the newest."""
-    kept = row is not None and parse_checkpoint(row.note).checkpoint == found.checkpoint
-    return row.document if kept and row is not None else log.document

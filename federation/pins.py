@@ -9,8 +9,9 @@ from protocol.peers import NodeDocument
 from protocol.rotation import Pinned, RevokedKeyError, online_keys
 from protocol.signing import VerifyKey
 
+from .earlier import keep_document
 from .ports import Reader, Writer, where
-from .rows import PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
+from .rows import EarlierDocumentRow, PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
 
 #: Of an Ed25519 key; the envelope's sealing key is longer, and signs nothing.
 KEY_CHARACTERS: Final = 43
@@ -31,9 +32,10 @@ async def refuse_revoked_signer(rows: Reader, entity: str, keyid: str) -> None:
 
 
 async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) -> None:
-    """Store what the step from one pinned document to the next leaves behind. Raises: RevokedKeyError."""
+    """Store what the step from one pinned document to the next leaves behind. Raises: RevokedKeyError, LimitError."""
     entity = before.document.entity
     await refuse_revoked(tx, after.document)
+    await keep_document(tx, before, after, now=now)
     await tx.delete(PendingDocumentRow, where(entity=entity))
     if after.recovered > before.recovered:
         for key in sorted(online_keys(before.document)):
@@ -42,5 +44,5 @@ async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) 
 
 async def forget_peer(tx: Writer, entity: str) -> None:
     """Erase what is kept about the keys of a peer that is one no longer; keys that were ended stay ended."""
-    for kind in (PendingDocumentRow, ToldDocumentRow):
+    for kind in (EarlierDocumentRow, PendingDocumentRow, ToldDocumentRow):
         await tx.delete(kind, where(entity=entity))

@@ -15,7 +15,7 @@ from .errors import LimitError, MalformedError, MeshError, UnverifiedError
 from .heads import HEAD_TYP, SetHead, chain_id
 from .ids import Bytes32, Entity
 from .jws import parse
-from .logleaves import SetHeadLeaf, head_leaf, parse_leaf
+from .logleaves import SetHeadLeaf, head_leaf, is_log_of, parse_leaf
 from .messages import MESSAGE_TYP, MessageHead, message_hash
 from .peers import MAX_DOCUMENT_BYTES, NodeDocument, log_key, open_document
 from .signing import VerifyKey
@@ -181,7 +181,8 @@ def _check_gap(first: Checkpoint, second: Checkpoint, gap: Gap) -> None:
 
 def _checkpoint(statement: Statement, document: NodeDocument) -> Checkpoint:
     try:
-        return open_checkpoint(parse_checkpoint(statement.text.encode()), [log_key(document)]).checkpoint
+        found = parse_checkpoint(statement.text.encode())
+        return open_checkpoint(found, _log_keys(document, found.checkpoint.origin)).checkpoint
     except MeshError as error:
         raise EvidenceStatementError(f"evidence: a checkpoint does not verify: {error}") from None
 
@@ -214,9 +215,9 @@ def _two_heads(bundle: Bundle, documents: Documents) -> str:
 def _head(text: str, document: NodeDocument, accused: str) -> _Head:
     try:
         if text.startswith(_LOGGED):
-            return _logged_head(parse_log_proof(text.encode()), log_key(document))
+            return _logged_head(parse_log_proof(text.encode()), document)
         signed = parse(text, HEAD_TYP)
-        head = decode(signed.verify(VerifyKey.parse(document.keys.log)), SetHead, what="set head")
+        head = decode(signed.verify(document.log_keys), SetHead, what="set head")
     except MeshError as error:
         raise EvidenceStatementError(f"evidence: a head does not verify: {error}") from None
     if head.origin != accused:
@@ -231,8 +232,15 @@ def _head(text: str, document: NodeDocument, accused: str) -> _Head:
     )
 
 
-def _logged_head(proof: LogProof, key: LogKey) -> _Head:
-    checkpoint = open_checkpoint(proof.checkpoint, [key]).checkpoint
+def _log_keys(document: NodeDocument, origin: str) -> list[LogKey]:
+    """Return the keys by which a log verifies: the present one for the present log, the earlier ones for its others."""
+    earlier = [LogKey(name=origin, key=VerifyKey.parse(text)) for text in document.earlier_log]
+    return earlier if is_log_of(document.entity, origin) and origin != document.log_origin else [log_key(document)]
+
+
+def _logged_head(proof: LogProof, document: NodeDocument) -> _Head:
+    found = proof.checkpoint
+    checkpoint = open_checkpoint(found, _log_keys(document, found.checkpoint.origin)).checkpoint
     verify_inclusion(
         checkpoint.root, leaf=leaf_hash(proof.extra), index=proof.index, size=checkpoint.size, proof=proof.hashes
     )
@@ -257,7 +265,7 @@ def _two_messages(bundle: Bundle, documents: Documents) -> str:
 
 def _message(text: str, document: NodeDocument) -> MessageHead:
     try:
-        payload = parse(text, MESSAGE_TYP).verify(VerifyKey.parse(document.keys.envelope_sign))
+        payload = parse(text, MESSAGE_TYP).verify(document.message_keys)
         return decode(payload, MessageHead, what="message head")
     except MeshError as error:
         raise EvidenceStatementError(f"evidence: a message does not verify: {error}") from None

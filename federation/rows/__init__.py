@@ -57,7 +57,7 @@ from .peers import (
     OwnDocumentRow,
     PeerRow,
 )
-from .rotation import PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
+from .rotation import EarlierDocumentRow, PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
 from .session import (
     MailboxAckRow,
     MailboxHeadRow,
@@ -73,6 +73,7 @@ __all__ = [
     "CatalogRow",
     "CosignatureRow",
     "DeliveryRow",
+    "EarlierDocumentRow",
     "EntryErasureRow",
     "EvidenceRow",
     "FellowRow",

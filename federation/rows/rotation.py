@@ -41,6 +41,24 @@ class PendingDocumentRow(Row, frozen=True, kw_only=True):
     seen_at: int
 
 
+class EarlierDocumentRow(Row, frozen=True, kw_only=True):
+    """A peer's document before its log, the key of its log or that of its messages changed."""
+
+    table = "earlier_document"
+    key = ("entity", "seq")
+    purpose: ClassVar = {
+        "entity": "peering: whose document",
+        "seq": "peering: number of the document",
+        "document": "evidence: binds the keys of what was signed then",
+        "replaced_at": "retention: when the row is erased",
+    }
+
+    entity: str
+    seq: int
+    document: bytes
+    replaced_at: int
+
+
 class ToldDocumentRow(Row, frozen=True, kw_only=True):
     """The document of this node that a peer confirmed last."""
 

@@ -7,16 +7,20 @@ import pytest
 from msgspec.structs import replace
 
 from federation import gossip
+from federation.earlier import MOST
 from federation.evidence import IMPORTED
 from federation.gossip import open_checkpoints
 from federation.mirror import MirrorStatus
+from federation.pins import note_followed
 from federation.rows import (
     BundleRow,
+    EarlierDocumentRow,
     EvidenceRow,
     FrozenRow,
     LogAheadRow,
     MessageRow,
     MirrorRow,
+    PeerRow,
     TakenHeadRow,
     WitnessedLogRow,
 )
@@ -24,14 +28,16 @@ from federation.sets import Fetched
 from federation.watchwords import FORKED, LASTING
 from protocol.bodies import DeclinedBody
 from protocol.encoding import b64, decode, unb64
-from protocol.errors import MeshError, MissingError
+from protocol.errors import LimitError, MeshError, MissingError
 from protocol.evidence import make_bundle, open_bundle, signed_checkpoint
 from protocol.heads import HEAD_TYP, SetHead, head_hash, sign_head
 from protocol.ids import message_id
 from protocol.jws import parse
 from protocol.logleaves import SetHeadLeaf, head_leaf
 from protocol.messages import CheckpointRef, MessageHead, body_hash, sign_message
-from protocol.peers import log_key, sign_document
+from protocol.peers import log_key, log_vkey, sign_document
+from protocol.rotation import follow
+from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
 from tests.vectors.generate import evidence as vectors
 
@@ -296,6 +302,88 @@ async def test_two_heads_for_two_peers_are_found_by_the_gossip_of_their_answers(
     (row,) = await bundles(birch)
     assert open_bundle(row.bundle).bundle.kind == "two-heads"
     assert await frozen(birch) == [AURORA]
+
+
+async def moves(accused: Watcher, *others: Watcher) -> SigningKey:
+    """Let a node change log and log key, without a word about the earlier ones; return the new key."""
+    key = SigningKey(b"\7" * 32)
+    origin = "aurora.example/log/2"
+    document = replace(
+        accused.document,
+        seq=accused.document.seq + 1,
+        keys=replace(accused.document.keys, log=key.public.text),
+        log_origin=origin,
+        log_vkey=log_vkey(origin, key.public.raw),
+    )
+    text = sign_document(document, accused.keys.federation)
+    for each in others:
+        before = each.directory.get(accused.entity)
+        async with each.store.write() as tx:
+            await note_followed(tx, before.pinned, follow(before.pinned, text), now=accused.town.clock.now())
+        each.directory.put(
+            PeerRow(
+                entity=accused.entity, keyid=before.http_key.keyid, federation_key=document.keys.federation,
+                document=text.encode(), mode="full", added_at=0, fetched_at=0,
+            )
+        )  # fmt: skip
+    return key
+
+
+async def test_who_changes_the_log_key_between_two_heads_is_held_to_both() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    one = head(aurora, 3, at=town.clock.now(), shard=1)
+    said = decode(parse(one, HEAD_TYP).payload, SetHead, what="set head")
+    key = await moves(aurora, birch)
+    other = sign_head(replace(said, shards=(b64(bytes(32)),)), key)
+    await mirrored(birch, aurora, one, 3, evidence=other)
+    assert [each.kind for each in await birch.evidence.collect()] == ["two-heads"]
+    assert await frozen(birch) == [AURORA]
+
+
+async def test_a_fork_is_found_although_the_log_has_a_successor_meanwhile() -> None:
+    town = await Town.of("aurora", "birch", "cobalt")
+    aurora, birch, cobalt = town.watchers
+    await fork(aurora, (9, 7))
+    aurora.told[cobalt.entity] = 1
+    for each in (birch, cobalt):
+        await each.watch.poll_due()
+    await moves(aurora, birch, cobalt)
+    for _ in range(2):
+        await town.round()
+    assert await frozen(birch) == [AURORA]
+    assert {open_bundle(row.bundle).bundle.kind for row in await bundles(birch)} == {"two-checkpoints"}
+
+
+async def test_a_former_log_is_forgotten_in_time_and_owes_nothing_meanwhile() -> None:
+    town = await Town.of("aurora", "birch", "cobalt")
+    aurora, birch, cobalt = town.watchers
+    await fork(aurora, (9, 5))
+    for each in (birch, cobalt):
+        await each.watch.poll_due()
+    # It came back from a backup: the others hold a larger tree than it has.
+    aurora.told.update({birch.entity: 1, cobalt.entity: 1})
+    await moves(aurora, birch, cobalt)
+    for _ in range(20):
+        await town.round()
+    assert await problem_of(birch, LOG) == ""
+    assert await bundles(birch) == []
+    town.clock.advance(14 * 86_400)
+    await town.round()
+    assert [each.origin for each in await birch.watch.status()] == [f"{LOG}/2", "cobalt.example/log"]
+
+
+async def test_a_peer_cannot_change_its_keys_until_what_they_signed_is_forgotten() -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    now = town.clock.now()
+    rows = [EarlierDocumentRow(entity=AURORA, seq=1000 + at, document=b"", replaced_at=now) for at in range(MOST)]
+    async with birch.store.write() as tx:
+        await tx.put(*rows)
+    with pytest.raises(LimitError):
+        await moves(aurora, birch)
+    town.clock.advance(14 * 86_400)
+    await moves(aurora, birch)
 
 
 async def test_false_claims_of_a_peer_cost_one_short_turn_and_hide_nobody_elses(

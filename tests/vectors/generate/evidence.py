@@ -21,6 +21,21 @@ LATER_LOG: Final = Party("aurora.example/log", 1, "aurora log 2")
 LATER: Final = peers.signed(
     peers.document({"seq": 2, "log_vkey": LATER_LOG.vkey}, log=peers.text_of(key("aurora log 2")))
 )
+#: And went on in a successor, naming the earlier keys of its log and of its messages.
+SUCCESSOR: Final = Party("aurora.example/log/2", 1, "aurora log 2")
+MOVED: Final = peers.signed(
+    peers.document(
+        {
+            "seq": 2,
+            "log_origin": SUCCESSOR.name,
+            "log_vkey": SUCCESSOR.vkey,
+            "earlier_log": [peers.text_of(key("aurora log"))],
+            "earlier_sign": [peers.text_of(key("aurora envelope_sign"))],
+        },
+        log=peers.text_of(key("aurora log 2")),
+        envelope_sign=peers.text_of(key("aurora envelope_sign 2")),
+    )
+)
 FORK: Final = [*LEAVES[:199], rfc6962.leaf(b"another story"), *LEAVES[200:]]
 AUDIENCE: Final = b64u(hashlib.sha256(b"audience").digest())
 NOW: Final = 1_767_000_000
@@ -150,6 +165,21 @@ def _good() -> list[Case]:
         ),
         _case("two heads that a log lists under one number", _heads(listed(leaves[0]), listed(leaves[1], 99))),
         _case("a head, and another one that the log lists", _heads(first, listed(leaves[0]))),
+        _case("two heads by an earlier key", bundle("two-heads", *ordered(first, second, MOVED))),
+        _case(
+            "a head by an earlier key, and another one that the earlier log lists",
+            bundle("two-heads", *ordered(first, listed(leaves[0]), MOVED)),
+        ),
+        _case(
+            "two checkpoints of an earlier log under the document of its successor",
+            bundle(
+                "two-checkpoints",
+                statement(tree(250), MOVED),
+                statement(tree(300, FORK), MOVED),
+                gap=gap(250, 300, FORK),
+            ),
+        ),
+        _case("two messages by an earlier key", bundle("two-messages", *ordered(one, other, MOVED))),
         _case("two messages in one place", bundle("two-messages", *ordered(one, other))),
         _case(
             "two messages with one id",
@@ -223,6 +253,31 @@ def _bad_statements() -> list[Case]:
     heads = ordered(set_head(7), by_federation)
     other_origin = set_head(7, origin="https://birch.example")
     return [
+        _refused(
+            "an earlier key under the origin of the successor",
+            "evidence-statement",
+            bundle(
+                "two-checkpoints",
+                statement(tree(250, log=Party(SUCCESSOR.name, 1, "aurora log")), MOVED),
+                statement(tree(300, FORK, Party(SUCCESSOR.name, 1, "aurora log")), MOVED),
+                gap=gap(250, 300, FORK),
+            ),
+        ),
+        _refused(
+            "the key of the successor under the origin of the earlier log",
+            "evidence-statement",
+            bundle(
+                "two-checkpoints",
+                statement(tree(250, log=LATER_LOG), MOVED),
+                statement(tree(300, FORK, LATER_LOG), MOVED),
+                gap=gap(250, 300, FORK),
+            ),
+        ),
+        _refused(
+            "a head by a key that the document names no more",
+            "evidence-statement",
+            bundle("two-heads", *ordered(set_head(7), set_head(7, shards=[OTHER_ROOT]), LATER)),
+        ),
         _refused(
             "a document cut short",
             "evidence-document",
