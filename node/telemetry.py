@@ -18,6 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from federation.ports import Clock
 from protocol.errors import MeshError
 
+from .storemetrics import StoreMetrics
+
 LONGEST_VALUE: Final = 300
 LONGEST_LINE: Final = 8192
 MOST_FRAMES: Final = 8
@@ -68,6 +70,8 @@ class Metrics:
         self.steps: Final = Counter(
             "mentormesh_step_failures", "Steps of jobs that failed.", ("step",), registry=self.registry
         )
+        self.store: Final = StoreMetrics()
+        self.registry.register(self.store)
         self.connections: Final = Gauge("mentormesh_connections", "Open connections.", registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:

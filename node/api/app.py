@@ -22,7 +22,7 @@ from .linking import LINKINGS
 from .log import LOG, LogServices
 from .members import MEMBERS, MemberServices
 from .middleware import Edge, hide_software
-from .operations import HEALTH, METRICS
+from .operations import HEALTH, METRICS, STORE
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
 from .reports import REPORTS
@@ -55,6 +55,7 @@ def build_app(node: Node) -> web.Application:
     )
     app[HEALTH] = node.health
     app[METRICS] = base.events.metrics
+    app[STORE] = base.store
     _add_operator(app, node)
     _add_people(app, node)
     _add_peers(app, node)

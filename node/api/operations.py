@@ -6,8 +6,10 @@ import msgspec
 from aiohttp import web
 
 from node.health import Health, Readiness
+from node.store.opening import NodeStore
 from node.telemetry import Metrics
 from node.version import version
+from protocol.errors import MeshError
 
 from .bodies import reply
 from .openapi import document
@@ -15,6 +17,7 @@ from .routes import ROUTES, Route
 from .strangers import charge
 
 HEALTH: Final = web.AppKey("mentormesh.health", Health)
+STORE: Final = web.AppKey("mentormesh.store", NodeStore)
 METRICS: Final = web.AppKey("mentormesh.metrics", Metrics)
 
 
@@ -49,10 +52,13 @@ async def show_version(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Give the figures in the Prometheus text format."""
-    return web.Response(
-        body=request.app[METRICS].text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-    )
+    """Give the figures in the Prometheus text format; those of the store are missing while it is away."""
+    figures = request.app[METRICS]
+    try:
+        figures.store.last = await request.app[STORE].figures()
+    except MeshError:
+        figures.store.last = None
+    return web.Response(body=figures.text(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def openapi(request: web.Request) -> web.Response:

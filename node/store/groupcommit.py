@@ -45,9 +45,11 @@ class GroupCommit(Line):
         """
         self._refuse_nested()
         group: Group | None = None
+        asked = time.perf_counter()
         try:
             async with self._turn:
                 group = self._group or self._begin()
+                self._took_turn(asked)
                 with self._held(), self._savepoint(group):
                     yield group
                 group.size += 1

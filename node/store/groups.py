@@ -4,6 +4,7 @@ How the database is told differs, and stands in `node.store.groupcommit` and `no
 """
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
@@ -80,6 +81,10 @@ class Line(ABC):
         self._crowded = False
         self._closed = False
         self.commits = 0
+        #: What commits have taken, and what writers have waited before they could begin.
+        self.commit_s = 0.0
+        self.turns = 0
+        self.turn_s = 0.0
         #: How many commits may have changed a table, by what its users know it by.
         self.changes: Final[Counter[Hashable]] = Counter()
 
@@ -98,6 +103,11 @@ class Line(ABC):
     @abstractmethod
     def _roll_back(self) -> None:
         """Undo in the database what the open group has done."""
+
+    def _took_turn(self, asked: float) -> None:
+        """Note that somebody may write who asked at this time of `time.perf_counter`."""
+        self.turns += 1
+        self.turn_s += time.perf_counter() - asked
 
     def _refuse_nested(self) -> None:
         if self._holder is asyncio.current_task():
@@ -144,7 +154,9 @@ class Line(ABC):
         """End a group by a commit; call it with the turn held."""
         self._group = None
         self._crowded = group.size > 1
+        started = time.perf_counter()
         await self._finish(group)
+        self.commit_s += time.perf_counter() - started
 
     def _abandon(self, group: Group, _: asyncio.Task[None]) -> None:
         """End the group of a committer that was cancelled, perhaps before its first step."""

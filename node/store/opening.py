@@ -11,6 +11,7 @@ from node.sections import StoreSection
 from protocol.errors import RefusedError
 
 from .blobs import BlobFiles, FileBytes
+from .figures import StoreFigures
 from .pieces import FilePieces
 from .sqlite import SqliteStore
 
@@ -34,6 +35,10 @@ class NodeStore(Store, Protocol):
 
     async def size_bytes(self) -> int:
         """Return what the rows and their indexes take."""
+        ...
+
+    async def figures(self) -> StoreFigures:
+        """Return what the store says of its own work. Raises: UnavailableError."""
         ...
 
     async def scrub(self) -> None:

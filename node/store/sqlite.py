@@ -14,6 +14,7 @@ from protocol.errors import UnavailableError
 from . import migrations
 from .connection import DirectoryLock, open_reader, open_writer
 from .errors import MovedError, raise_explained
+from .figures import StoreFigures
 from .groupcommit import GroupCommit
 from .transactions import Snapshot, Transaction
 
@@ -112,6 +113,11 @@ class SqliteStore:
     async def size_bytes(self) -> int:
         """Return what the database file and the files beside it take."""
         return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))
+
+    async def figures(self) -> StoreFigures:
+        """Return what commits and waits took."""
+        line = self._commits
+        return StoreFigures(commits=line.commits, commit_s=line.commit_s, turns=line.turns, turn_s=line.turn_s)
 
     async def scrub(self) -> None:
         """Move all changes into the database file and empty the write-ahead file, which still holds erased rows.

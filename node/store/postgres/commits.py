@@ -7,6 +7,7 @@ wait for each other anyway share one commit: each is a savepoint, as in `node.st
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
@@ -63,9 +64,11 @@ class Commits(Line):
         """
         self._refuse_nested()
         group: Group | None = None
+        asked = time.perf_counter()
         try:
             async with self._turn:
                 group = await self._joined()
+                self._took_turn(asked)
                 with self._held():
                     try:
                         yield group

@@ -1,6 +1,7 @@
 """Sessions that read: kept open between snapshots, and never more than the database is asked to bear."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
@@ -28,11 +29,18 @@ class Readers:
         self._free: Final = asyncio.Semaphore(most)
         self._idle: Final[list[Session]] = []
         self._closed = False
+        self.most: Final = most
+        self.busy = 0
+        #: What those who came have waited for a session.
+        self.wait_s = 0.0
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """Yield a session in a transaction that sees one moment. Raises: UnavailableError: all in use, or closed."""
+        asked = time.perf_counter()
         await self._wait()
+        self.wait_s += time.perf_counter() - asked
+        self.busy += 1
         try:
             session = await self._begun()
             try:
@@ -40,6 +48,7 @@ class Readers:
             finally:
                 await self._give_back(session)
         finally:
+            self.busy -= 1
             self._free.release()
 
     async def _wait(self) -> None:

@@ -9,6 +9,7 @@ from federation.ports import Clock, Reader, Row, Writer
 from node.rows import MetaRow
 from node.store import migrations
 from node.store.errors import DatabaseInUseError, TakenOverError
+from node.store.figures import StoreFigures
 from protocol.errors import MeshError
 
 from . import schema
@@ -30,6 +31,11 @@ _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(cur
 _SIZE: Final = (
     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
     "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
+)
+# Who may not see the replicas gets their rows without what they say; so both are empty.
+_REPLICAS: Final = (
+    "SELECT nullif(count(state), 0), CASE WHEN count(state) > 0 "
+    "THEN coalesce(extract(epoch FROM max(replay_lag)), 0)::float8 END FROM pg_stat_replication"
 )
 
 
@@ -152,6 +158,28 @@ class PostgresStore:
                 self._raise(error)
         assert isinstance(size, int)
         return size
+
+    async def figures(self) -> StoreFigures:
+        """Return what commits and waits took, and what the server says of replicas. Raises: UnavailableError."""
+        line, readers = self._commits, self._readers
+        async with readers.snapshot() as session:
+            try:
+                ((replicas, lag_s),) = await session.rows(_REPLICAS)
+            except FAILURES as error:
+                self._raise(error)
+        assert isinstance(replicas, int | None)
+        assert isinstance(lag_s, float | None)
+        return StoreFigures(
+            commits=line.commits,
+            commit_s=line.commit_s,
+            turns=line.turns,
+            turn_s=line.turn_s,
+            busy=readers.busy,
+            most=readers.most,
+            session_wait_s=readers.wait_s,
+            replicas=replicas,
+            replica_lag_s=lag_s,
+        )
 
     async def scrub(self) -> None:
         """Let the database forget the erased rows that no reader sees any more.
