@@ -2,31 +2,21 @@
 
 import asyncio
 import re
-import sys
-import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import click
 
 from cli.client.core import fresh_id
-from cli.client.needs import ENDED
 from cli.client.person import Person
 from cli.client.render import line_of, session_lines
 from cli.client.render_board import vanishing_line
-from cli.client.session import OVER
-from cli.client.typed import content_of
-from cli.client.views import Alarm, Closed, CodeReady, Event, Role, Shown
-from protocol.e2ee.frames import Action, Again, Agenda, AgendaItem, Content, Useful
-from protocol.errors import MalformedError, MeshError, MissingError, UnavailableError
-from protocol.text import displayable
+from cli.client.typed import agenda_of, content_of, text_of
+from cli.client.views import Alarm, Closed, CodeReady, Role
+from protocol.e2ee.frames import Action, Again, Content, Useful
+from protocol.errors import MalformedError, MissingError, UnavailableError
 
+from .chat import HELP, Chat
 from .person_access import Terminal, follow, person_command, thread_named
-
-HELP: Final = (
-    "Type a line and press Enter. /goal TEXT · /action TEXT · /takeaway TEXT · /note TEXT · /place TEXT · "
-    "/thanks TEXT · /agenda TITLE=MINUTES, … · /useful 1-5 · /again yes|no · /verify · /matches · /close · /quit"
-)
 
 
 class SessionGroup(click.Group):
@@ -71,14 +61,7 @@ def _told(terminal: Terminal, name: str, *, delivered: bool) -> None:
 @person_command
 async def send(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...]) -> None:
     """Send one chat message."""
-    await _say(me, terminal, thread, content_of("chat", _text(words)))
-
-
-def _text(words: Sequence[str]) -> str:
-    text = displayable(" ".join(words))
-    if not text:
-        raise MalformedError("there is nothing to send")
-    return text
+    await _say(me, terminal, thread, content_of("chat", text_of(words)))
 
 
 def _text_command(kind: str, summary: str) -> None:
@@ -89,7 +72,7 @@ def _text_command(kind: str, summary: str) -> None:
     @click.argument("words", nargs=-1, required=True)
     @person_command
     async def command(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...]) -> None:
-        await _say(me, terminal, thread, content_of(kind, _text(words)))
+        await _say(me, terminal, thread, content_of(kind, text_of(words)))
 
 
 for _kind, _summary in (
@@ -108,7 +91,7 @@ for _kind, _summary in (
 @person_command
 async def action(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...], owner: Role) -> None:
     """Note one thing to do; both keep it."""
-    await _say(me, terminal, thread, Action(action=fresh_id(), text=_text(words), owner=owner))
+    await _say(me, terminal, thread, Action(action=fresh_id(), text=text_of(words), owner=owner))
 
 
 @session.command()
@@ -117,18 +100,7 @@ async def action(me: Person, terminal: Terminal, *, thread: str, words: tuple[st
 @person_command
 async def agenda(me: Person, terminal: Terminal, *, thread: str, items: tuple[str, ...]) -> None:
     """Set the agenda, such as `"What happened=5" "Options=15"`."""
-    await _say(me, terminal, thread, parse_agenda(items))
-
-
-def parse_agenda(items: Sequence[str]) -> Agenda:
-    """Return the agenda of `TITLE=MINUTES` parts. Raises: MalformedError."""
-    parsed: list[AgendaItem] = []
-    for item in items:
-        title, _, minutes = item.strip().rpartition("=")
-        if not title or not minutes.isascii() or not minutes.isdigit():
-            raise MalformedError("a part of the agenda looks like `Options=15`")
-        parsed.append(AgendaItem(title=displayable(title, lines=False), minutes=int(minutes)))
-    return Agenda(items=tuple(parsed))
+    await _say(me, terminal, thread, agenda_of(items))
 
 
 @session.command()
@@ -139,10 +111,10 @@ def parse_agenda(items: Sequence[str]) -> Agenda:
 async def note(me: Person, terminal: Terminal, *, thread: str, words: tuple[str, ...], private: bool) -> None:
     """Write a shared note, or a private one."""
     if not private:
-        await _say(me, terminal, thread, content_of("note", _text(words)))
+        await _say(me, terminal, thread, content_of("note", text_of(words)))
         return
     name = thread_named(me.state, thread)
-    me.note_privately(name, _text(words))
+    me.note_privately(name, text_of(words))
     await me.keep()
     terminal.result({"thread": name, "private": True}, "\N{LOCK} Kept in your vault: only you see it.")
 
@@ -312,108 +284,3 @@ async def chat(me: Person, terminal: Terminal, *, thread: str) -> None:
     if terminal.can_ask:
         terminal.say(HELP)
     await Chat(me, terminal, name).run()
-
-
-class Chat:
-    """An open chat: what is typed goes out, what comes in is printed, until one of both ends."""
-
-    def __init__(self, me: Person, terminal: Terminal, thread: str) -> None:
-        self._me: Final = me
-        self._terminal: Final = terminal
-        self._thread: Final = thread
-        self._open: Final = asyncio.Event()
-        self._commands: Final[dict[str, Callable[[str], Awaitable[Any]]]] = {
-            "close": self._close,
-            "useful": lambda text: self._send(Useful(score=_score(text))),
-            "again": lambda text: self._send(Again(yes=text.strip().lower() in {"yes", "ja", "y", "j"})),
-            "verify": lambda _: self._me.verify(self._thread),
-            "matches": self._matches,
-            "agenda": lambda text: self._send(parse_agenda(text.split(","))),
-        }
-
-    async def run(self) -> None:
-        """Return once the person quits, the input ends, or the session is over."""
-        if self._thread in self._me.state.sessions:
-            self._open.set()
-        listening = asyncio.ensure_future(self._listen())
-        typing = asyncio.ensure_future(self._type())
-        done, pending = await asyncio.wait({listening, typing}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _listen(self) -> None:
-        async for event in self._me.events():
-            self._print(event)
-            state = self._me.state
-            if self._thread in state.sessions:
-                self._open.set()
-            elif self._open.is_set() or state.thread(self._thread).state in (*ENDED, OVER):
-                return
-
-    def _print(self, event: Event) -> None:
-        """Print an event; what the other person of this chat says stands behind their name."""
-        here = self._me.state.sessions.get(self._thread)
-        if self._terminal.as_json or not isinstance(event, Shown) or event.thread != self._thread or here is None:
-            self._terminal.event(event)
-            return
-        kind = "" if event.kind == "chat" else f" [{event.kind}]"
-        self._terminal.result(event, f"{here.name or event.from_role}{kind}: {event.text}")
-
-    async def _type(self) -> None:
-        await self._open.wait()
-        lines = _lines_of_stdin()
-        while (line := await lines.get()) is not None:
-            if line.strip() == "/quit":
-                return
-            try:
-                await self._take(line.rstrip("\n"))
-            except MeshError as error:
-                self._terminal.say(f"{error}.")
-
-    async def _take(self, line: str) -> None:
-        if not line.startswith("/"):
-            if displayable(line):
-                await self._send(content_of("chat", displayable(line)))
-            return
-        name, _, text = line[1:].partition(" ")
-        if name == "help":
-            self._terminal.say(HELP)
-        elif name in self._commands:
-            await self._commands[name](text)
-        else:
-            await self._send(content_of(name, _text([text])))
-
-    async def _send(self, content: Content) -> None:
-        if not await self._me.send(self._thread, content):
-            self._terminal.say("(stored: it is sent when your node is back)")
-
-    async def _matches(self, _text: str) -> None:
-        self._me.code_matches(self._thread)
-        self._terminal.say("Remembered: you have compared codes.")
-
-    async def _close(self, _text: str) -> None:
-        await self._me.close(self._thread)
-        self._terminal.say("You have closed. The session ends when the other side has, too.")
-
-
-def _score(text: str) -> int:
-    if text.strip() not in {"1", "2", "3", "4", "5"}:
-        raise MalformedError("useful takes 1 to 5")
-    return int(text)
-
-
-def _lines_of_stdin() -> "asyncio.Queue[str | None]":
-    """Return typed lines, then None; a thread reads them, because files and terminals cannot be waited for alike."""
-    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
-
-    def read() -> None:
-        # Bytes that are no text are shown as such by `displayable`, instead of ending the chat without a word.
-        for raw in sys.stdin.buffer:
-            loop.call_soon_threadsafe(lines.put_nowait, raw.decode("utf-8", "replace"))
-        loop.call_soon_threadsafe(lines.put_nowait, None)
-
-    threading.Thread(target=read, daemon=True).start()
-    return lines

@@ -22,11 +22,12 @@ from protocol.needs import Fit, Need
 from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
+from .ask_records import AskRecord, OfferedRecord, TargetRecord
 from .blocks import find_block, hashes_of
 from .contacts import askable
 from .core import Core, fresh_id, fresh_secret
 from .pins import Opened, audiences_with, document_of, open_item, sealing_key_of
-from .records import AskRecord, Contact, OfferedRecord, TargetRecord, ThreadRecord
+from .records import Contact, ThreadRecord
 from .state import ClientState
 from .views import Proposal, Shortlist
 

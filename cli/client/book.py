@@ -22,12 +22,13 @@ from protocol.e2ee.kept import (
 )
 from protocol.encoding import decode, encode
 
+from .ask_records import AskRecord
 from .asking import KEEP_S, choosable
 from .blockrecord import BlockRecord
 from .blocks import MAX_BLOCKS, joined, without_proposals
 from .ownwords import MAX_PRIVATE_NOTES
 from .places import places_of, with_places
-from .records import AskRecord, Contact, PrivateNote, SessionRecord, TakeawayRecord
+from .records import Contact, PrivateNote, SessionRecord, TakeawayRecord
 from .state import ClientState
 
 EMPTY: Final = encode(Book())

@@ -16,10 +16,11 @@ from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
+from .ask_records import AskRecord, OfferedRecord
 from .asking import PEOPLE, choosable
 from .core import ENGINE, fresh_secret
 from .pins import open_item, sealing_key_of
-from .records import AskRecord, OfferedRecord, ThreadRecord
+from .records import ThreadRecord
 from .state import ClientState
 
 

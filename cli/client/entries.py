@@ -22,7 +22,7 @@ from protocol.devices import sealing_key_hash
 from protocol.e2ee.sealing import open_quote
 from protocol.encoding import b64, unb64
 from protocol.envelope import parse_envelope
-from protocol.errors import MeshError, UnverifiedError
+from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
 from protocol.text import displayable
 
@@ -227,3 +227,9 @@ def called_off(state: ClientState, *, thread: str, reason: str, now: int) -> Cli
     if ask is not None and ask.active == thread:
         state = state.with_ask(replace(ask, active="", goes_on=False))
     return _over(state, replace(record, cancel=""), reason, now)
+
+
+def require_cancellable(record: ThreadRecord) -> None:
+    """Return when a request or session can be called off. Raises: RefusedError."""
+    if record.role == "mentor" and record.state == WAITING:
+        raise RefusedError("this request waits for your answer: decline it instead")

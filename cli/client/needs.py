@@ -7,8 +7,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from .ask_records import AskRecord, OfferedRecord
 from .asking import PEOPLE, choosable
-from .records import AskRecord, OfferedRecord, ThreadRecord
+from .records import ThreadRecord
 from .state import ClientState
 
 #: A quote that ends sooner is asked for again, because the way to the node takes time.

@@ -4,7 +4,6 @@ Everything private stays in the vault; it talks to the person's own node, and on
 see what is held there of its own keys.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,7 +18,7 @@ from protocol.bodies import CancelReason, DeclineReason
 from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import Chat, Close, Content, Retract, Vanish
 from protocol.e2ee.reports import Reason, Report
-from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
+from protocol.errors import MeshError, MissingError
 from protocol.needs import Need
 from protocol.text import displayable
 
@@ -31,9 +30,10 @@ from .blocks import with_block, without_block
 from .board import restarted
 from .contacts import contact_named, without_tokens
 from .core import Core
-from .entries import called_off
+from .entries import called_off, require_cancellable
 from .files import Files
 from .giving import give_tokens
+from .happening import happening
 from .http import Http
 from .kept_views import Restored
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
@@ -41,11 +41,11 @@ from .linking import Linking, approve, begin_linking
 from .logstories import LogStories
 from .mailbox import MailboxLoop
 from .masterkey import MasterKeys
-from .mentoring import WAITING, Mentoring
+from .mentoring import Mentoring
 from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
 from .places import coming_back
-from .records import Contact, ProvenRecord, ThreadRecord
+from .records import Contact, ProvenRecord
 from .recovery import Passphrase, Recovery, Words
 from .reportdesk import ReportDesk
 from .reporting import report_of
@@ -59,7 +59,6 @@ from .views import (
     Approved,
     CodeReady,
     Event,
-    Problem,
     Requested,
     SessionView,
     Shortlist,
@@ -67,10 +66,6 @@ from .views import (
     Synced,
     Waiting,
 )
-
-#: Pauses while the own node is away.
-SHORTEST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
 
 
 class Person:
@@ -306,19 +301,8 @@ class Person:
 
         While the own node is away this waits and tries again, after one `Problem` of code `node-away`.
         """
-        pause = 0.0
-        while True:
-            try:
-                happened = await self.poll(wait_s=wait_s)
-            except UnavailableError as error:
-                if not pause:
-                    yield Problem(thread="", code=error.code, sentence=str(error))
-                pause = min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, pause * 2))
-                await asyncio.sleep(pause)
-                continue
-            pause = 0.0
-            for event in happened:
-                yield event
+        async for event in happening(partial(self.poll, wait_s=wait_s)):
+            yield event
 
     # Sessions
 
@@ -403,15 +387,10 @@ class Person:
         Raises: RefusedError: a mentor declines a request that waits instead.
         """
         record = self._core.state().thread(thread)
-        _require_cancellable(record)
+        require_cancellable(record)
         await self._core.api().cancel(thread, record.side, reason)
         self._core.vault.update(partial(called_off, thread=thread, reason=reason, now=self._core.now()))
 
 
 def _with_content(state: ClientState, *, core: Core, thread: str, content: Content) -> ClientState:
     return with_frame(core, state, thread, content, kind="close" if isinstance(content, Close) else "message")
-
-
-def _require_cancellable(record: ThreadRecord) -> None:
-    if record.role == "mentor" and record.state == WAITING:
-        raise RefusedError("this request waits for your answer: decline it instead")

@@ -4,14 +4,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from protocol.bodies import Candidate, Quote, Slots, Target
+from protocol.bodies import Quote, Slots, Target
 from protocol.contexts import ThreadContext
 from protocol.e2ee.agreed import SentBrief
 from protocol.e2ee.brief import BriefWords
 from protocol.e2ee.keys import PersonSealingKey, ReplyKey
 from protocol.e2ee.shortcode import Run
 from protocol.needs import Need
-from protocol.offers import OrgProfile
 
 #: 32 secret bytes.
 Seed = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
@@ -361,52 +360,3 @@ class TakeawayRecord(Record, frozen=True, kw_only=True):
     at: int
     done: bool = False
     id: str = ""
-
-
-class OfferedRecord(Record, frozen=True, kw_only=True):
-    """One person of a shortlist; `key` (hash of their first sealing key) tells that two proposals are one person."""
-
-    thread: str
-    entity: str
-    org: OrgProfile
-    candidate: Candidate
-    valid_until: int
-    key: str
-
-
-class TargetRecord(Record, frozen=True, kw_only=True):
-    """One offer that can be asked about; inside one's own organization `offer_id` is any random id.
-
-    `audience` is the one in which the offer is shown; empty: that of the two organizations alone. With `kind` contact
-    the id is a contact token.
-    """
-
-    entity: str
-    offer_id: str
-    audience: str = ""
-    kind: Literal["offer", "contact"] = "offer"
-
-
-class AskRecord(Record, frozen=True, kw_only=True):
-    """One need on its way: who was proposed, the brief's words, whom to ask next, and who said no.
-
-    `active` is the thread that waits for an answer; `order` are keys of people in the order of preference; `goes_on`
-    says whether the next person is asked after a no.
-    """
-
-    id: str
-    need: Need
-    created_at: int
-    companies: int
-    asked: int
-    targets: tuple[TargetRecord, ...]
-    offered: tuple[OfferedRecord, ...] = ()
-    refused: tuple[str, ...] = ()
-    prompts: tuple[str, str, str] = ("", "", "")
-    about: tuple[str, ...] = ()
-    order: tuple[str, ...] = ()
-    said_no: tuple[str, ...] = ()
-    active: str = ""
-    goes_on: bool = False
-    attempts: int = 0
-    requotes: int = 0

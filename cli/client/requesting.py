@@ -15,12 +15,13 @@ from protocol.bodies import AcceptedBody, SealedBrief
 from protocol.encoding import unb64
 from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
 
+from .ask_records import AskRecord, OfferedRecord, TargetRecord
 from .asking import Asking, choosable, prepare_request
 from .brief import check_own, checked_prompts, ranked_slots, sealed_brief
 from .core import Core
 from .keychecks import KeyChecks
 from .needs import ENDED, ended, given_up, is_valid, put_back, remaining, requoted
-from .records import AskRecord, OfferedRecord, TargetRecord, ThreadRecord
+from .records import ThreadRecord
 from .state import ClientState
 from .views import Event, Exhausted, Passed, Refused, Requested
 

@@ -10,12 +10,12 @@ from protocol.e2ee.keys import AccountSecret, DeviceSecret, PersonSealingKey
 from protocol.e2ee.places import KeptPlace
 from protocol.errors import MalformedError, MissingError, RefusedError
 
+from .ask_records import AskRecord
 from .blockrecord import BlockRecord
 from .check_records import SelfCheckRecord, ToldLog
 from .kept_records import ArchiveRecord, ChangingRecord, RecoveryRecord
 from .records import (
     Account,
-    AskRecord,
     Contact,
     DirectoryRecord,
     ParkedRecord,

@@ -3,11 +3,12 @@
 Source: docs/protocol/44-frames.md §2.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from protocol.e2ee.frames import Action, Chat, Content, Goal, Note, Place, Takeaway, Thanks
+from protocol.e2ee.frames import Action, Agenda, AgendaItem, Chat, Content, Goal, Note, Place, Takeaway, Thanks
 from protocol.errors import MalformedError
+from protocol.text import displayable
 
 from .core import fresh_id
 
@@ -28,3 +29,22 @@ def content_of(kind: str, text: str) -> Content:
     if kind not in TYPED:
         raise MalformedError(f"a session takes {', '.join(TYPED)}")
     return TYPED[kind](text)
+
+
+def text_of(words: Sequence[str]) -> str:
+    """Return what a person typed as text that can be shown. Raises: MalformedError: nothing of it can."""
+    text = displayable(" ".join(words))
+    if not text:
+        raise MalformedError("there is nothing to send")
+    return text
+
+
+def agenda_of(items: Sequence[str]) -> Agenda:
+    """Return the agenda of `TITLE=MINUTES` parts. Raises: MalformedError."""
+    parsed: list[AgendaItem] = []
+    for item in items:
+        title, _, minutes = item.strip().rpartition("=")
+        if not title or not minutes.isascii() or not minutes.isdigit():
+            raise MalformedError("a part of the agenda looks like `Options=15`")
+        parsed.append(AgendaItem(title=displayable(title, lines=False), minutes=int(minutes)))
+    return Agenda(items=tuple(parsed))

@@ -5,22 +5,14 @@ from typing import Final, cast
 from msgspec.structs import replace
 
 from cli.client.agreeing import Yes, say_yes, take_agreed, take_verified
+from cli.client.ask_records import AskRecord, OfferedRecord, TargetRecord
 from cli.client.asking import prepare_request, take_offer
 from cli.client.brief import sealed_brief
 from cli.client.core import Core
 from cli.client.http import Http
 from cli.client.mentoring import take_request
 from cli.client.pins import document_of, first_pin, open_item
-from cli.client.records import (
-    Account,
-    AskRecord,
-    OfferedRecord,
-    Pin,
-    ProvenRecord,
-    SealingRecord,
-    TargetRecord,
-    ThreadRecord,
-)
+from cli.client.records import Account, Pin, ProvenRecord, SealingRecord, ThreadRecord
 from cli.client.session import take_envelope
 from cli.client.state import ClientState
 from cli.client.vault import ClientVault

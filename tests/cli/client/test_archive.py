@@ -1,15 +1,11 @@
 """The archive: what is kept when sessions end, what comes back on a new device, and what a lying node achieves."""
 
-from collections.abc import AsyncIterator
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import pytest
 from msgspec.structs import replace
 
-from cli.client import recovery as module
-from cli.client import unlock
 from cli.client.archived import sessions_of
 from cli.client.person import Person
 from cli.client.records import FrameRecord, SessionRecord, ThreadRecord
@@ -26,20 +22,11 @@ from protocol.signing import SigningKey
 
 from .test_commands import Home
 from .test_recovery import another
-from .world import PASSPHRASE, QUICK, Company, company
+from .world import Company
 
-pytestmark = [pytest.mark.slow, pytest.mark.system]
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.usefixtures("quick")]
 ENTROPY: Final = sha256(b"words of the tests")
 SENTENCE: Final = "otter plays seven drums before noon"
-
-
-@pytest.fixture
-async def aurora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
-    monkeypatch.setattr(module.Recovery.__init__, "__kwdefaults__", {"cost": QUICK})
-    monkeypatch.setattr(unlock.create_vault, "__kwdefaults__", {"cost": QUICK})
-    monkeypatch.setenv("MENTORMESH_PASSPHRASE", PASSPHRASE)
-    async with company(tmp_path, "aurora") as made:
-        yield made
 
 
 def named(text: str) -> str:

@@ -1,6 +1,5 @@
 """Another master key: told, signed by the old one or waited for, disputed when two follow one, and never silent."""
 
-import asyncio
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,6 +31,7 @@ from protocol.e2ee.masterchange import WAIT_S, MasterChange, StatedChange, open_
 from protocol.encoding import sha256
 from protocol.errors import MissingError, RefusedError, UnavailableError
 from protocol.signing import SigningKey
+from tests.system.two_nodes import reached
 
 from .test_again import met
 from .test_commands import Home
@@ -231,11 +231,11 @@ async def in_session(ana: Person, mentor: Person) -> str:
 
 async def proposed(ana: Person) -> None:
     """Return once the mentor is proposed: the new keys have to be in a head that the other node attested."""
-    for _ in range(200):
-        if (await ana.ask_again(need(), "cobalt1")).proposals:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("the mentor is not proposed")
+
+    async def is_proposed() -> bool:
+        return bool((await ana.ask_again(need(), "cobalt1")).proposals)
+
+    await reached(is_proposed, within_s=55)
 
 
 async def asked_again(ana: Person, mentor: Person) -> None:

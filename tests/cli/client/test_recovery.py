@@ -1,15 +1,12 @@
 """Coming back after the loss of every device, and what a node that lies about the recovery copy achieves."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from msgspec.structs import replace
 
-from cli.client import recovery as module
-from cli.client import unlock
 from cli.client.api import NodeApi
 from cli.client.person import Person
 from cli.client.recovery import Passphrase, Words, read_copy
@@ -24,20 +21,11 @@ from protocol.encoding import sha256
 from protocol.errors import MissingError, RefusedError, UnavailableError, UnverifiedError
 
 from .test_commands import Home
-from .world import PASSPHRASE, QUICK, Company, companies, company
+from .world import PASSPHRASE, QUICK, Company, companies
 
-pytestmark = [pytest.mark.slow, pytest.mark.system]
+pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.usefixtures("quick")]
 ENTROPY: Final = sha256(b"words of the tests")
 SENTENCE: Final = "otter plays seven drums before noon"
-
-
-@pytest.fixture
-async def aurora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Company]:
-    monkeypatch.setattr(module.Recovery.__init__, "__kwdefaults__", {"cost": QUICK})
-    monkeypatch.setattr(unlock.create_vault, "__kwdefaults__", {"cost": QUICK})
-    monkeypatch.setenv("MENTORMESH_PASSPHRASE", PASSPHRASE)
-    async with company(tmp_path, "aurora") as made:
-        yield made
 
 
 def another(company: Company, name: str) -> Person:

@@ -36,6 +36,7 @@ from protocol.errors import (
 )
 from protocol.reportitems import LONGEST_DAYS, ReportContact, ReportState, parse_sealed
 from tests.cli.direct import reach
+from tests.system.two_nodes import reached
 
 from .pair import Pair
 from .test_reports import number_of, threatened
@@ -87,23 +88,38 @@ async def handed_in(town: Town) -> str:
 
 async def until(person: Person, report: str, standing: str) -> Reported:
     """Return a report once it stands so."""
-    for _ in range(100):
-        found = next(one for one in await person.reports.reports() if one.report == report)
-        if found.standing == standing:
-            return found
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"it does not come to stand as {standing}")
+    found: list[Reported] = []
+
+    async def stands() -> bool:
+        found[:] = [one for one in await person.reports.reports() if one.report == report]
+        return found[0].standing == standing
+
+    await reached(stands, within_s=55)
+    return found[0]
+
+
+async def refused_of(desk: Reports, report: str = "") -> list[str]:
+    """Return which of somebody's reports were refused, once one was, or this one."""
+    found: list[str] = []
+
+    async def refused() -> bool:
+        found[:] = [one.report for one in await desk.of("somebody") if one.refused]
+        return report in found if report else bool(found)
+
+    await reached(refused, within_s=55)
+    return found
 
 
 async def mails_of(one: Company) -> list[Path]:
     """Return the mails to the contact of a company, once there is one."""
-    folder = one.node.base.directory / "mail"
-    for _ in range(100):
-        found = [path for path in folder.iterdir() if f"To: speakup@{one.node.base.config.name}" in path.read_text()]
-        if found:
-            return found
-        await asyncio.sleep(0.05)
-    raise AssertionError("no mail")
+    folder, found = one.node.base.directory / "mail", list[Path]()
+
+    async def mailed() -> bool:
+        found[:] = [path for path in folder.iterdir() if f"To: speakup@{one.node.base.config.name}" in path.read_text()]
+        return bool(found)
+
+    await reached(mailed, within_s=55)
+    return found
 
 
 async def run(monkeypatch: pytest.MonkeyPatch, one: Company, *words: str) -> Result:
@@ -270,13 +286,7 @@ async def test_a_slow_peer_holds_up_reports_to_no_other(town: Town, monkeypatch:
             await tx.put(*[replace(row, next_at=0) for row in await tx.find(ReportRow, where(member="somebody"))])
         elsewhere = await desk.hand_in("somebody", item(town, to=town.birch))
         other = asyncio.create_task(desk.step())  # as the job does, which still waits
-        refused: list[str] = []
-        for _ in range(100):
-            refused = [one.report for one in await desk.of("somebody") if one.refused]
-            if refused:
-                break
-            await asyncio.sleep(0.05)
-        assert refused == [elsewhere.report]
+        assert await refused_of(desk) == [elsewhere.report]
         answered.set()
         await other
 
@@ -305,12 +315,8 @@ async def test_who_names_nobody_is_said_to_and_a_refusal_of_the_peer_is_final(to
     # As if the contact there had been taken back since.
     data = item(town, to=town.birch)
     view = await town.reports(town.cobalt).hand_in("somebody", data)
-    told: dict[str, str] = {}
-    for _ in range(100):
-        told = {one.report: one.refused for one in await town.reports(town.cobalt).of("somebody")}
-        if told[view.report]:
-            break
-        await asyncio.sleep(0.05)
+    assert view.report in await refused_of(town.reports(town.cobalt), view.report)
+    told = {one.report: one.refused for one in await town.reports(town.cobalt).of("somebody")}
     assert told[view.report] == "no-report-contact"
     async with town.cobalt.store.read() as tx:
         (row,) = await tx.find(ReportRow, where(report=view.report))

@@ -301,7 +301,7 @@ async def test_a_message_waits_while_the_node_is_away(tmp_path: Path, monkeypatc
 
 
 async def test_events_go_on_after_the_node_was_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.client.person.SHORTEST_PAUSE_S", 0.01)
+    monkeypatch.setattr("cli.client.happening.SHORTEST_PAUSE_S", 0.01)
     async with colleagues(tmp_path, 1) as (_, ana, (ben,)):
         await ana.ask(need())
         events = ben.events(wait_s=5)

@@ -1,6 +1,5 @@
 """Keys change in the middle of everything, on real nodes: what was begun comes to its end, and thieves stay outside."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from node.services.peers import draft_document
 from protocol.errors import MeshError, UnverifiedError
 from protocol.peers import DOCUMENT_TYPE, DOCUMENTS_PATH, open_document, sign_document
 from protocol.rotation import Rotation, sign_rotation
+from tests.system.two_nodes import reached
 
 from .world import PROMPTS, Company, become_mentor, companies, happens, lists_something, need
 
@@ -117,14 +117,14 @@ async def offers_of(company: Company) -> MirrorStatus:
 
 async def test_offers_of_a_node_with_a_new_log_key_are_shown_again(tmp_path: Path) -> None:
     async with begun(tmp_path) as (aurora, cobalt, ana, _):
-        seq = (status := await offers_of(aurora)).seq
+        seq = (await offers_of(aurora)).seq
         await rotate(cobalt, "log")
-        for _turn in range(200):
+
+        async def shown() -> bool:
             status = await offers_of(aurora)
-            if status.seq > seq and status.state == "fresh":
-                break
-            await asyncio.sleep(0.05)
-        assert (status.state, status.problem) == ("fresh", "")
+            return status.seq > seq and (status.state, status.problem) == ("fresh", "")
+
+        await reached(shown, within_s=55)
         assert (await ana.api.search(need(), ())).offers
         assert aurora.node.peering.directory.get(cobalt.entity).document.log_origin == "cobalt.example/log/2"
 
@@ -182,11 +182,13 @@ async def test_after_a_recovery_people_begin_anew(tmp_path: Path) -> None:
     async with begun(tmp_path) as (aurora, cobalt, ana, ben):
         await recover(aurora)
         before = await mirrored(aurora, cobalt)
-        for _ in range(400):  # until heads are signed, attested and fetched with the new keys
+
+        async def renewed() -> bool:
+            """Tell whether heads are signed, attested and fetched with the new keys."""
             now = await mirrored(aurora, cobalt)
-            if all(now[place] >= seq + 4 for place, seq in before.items()):
-                break
-            await asyncio.sleep(0.05)
+            return all(now[place] >= seq + 4 for place, seq in before.items())
+
+        await reached(renewed, within_s=55)
         await ana.ask(need())
         request = await ana.request(1, prompts=PROMPTS)
         await happens(ben, Arrived)

@@ -24,6 +24,7 @@ from protocol.directorypages import AskDirectoryPage, make_token
 from protocol.e2ee.keys import AccountSecret, DeviceSecret
 from protocol.errors import LimitError, MissingError, UnverifiedError
 from protocol.keyproof import Circle, parse_proof, verify_proof
+from tests.system.two_nodes import reached
 
 from .world import PASSPHRASE, Company, companies, listed_everywhere
 
@@ -38,16 +39,16 @@ def connected(person: Person, *others: Company) -> Person:
     return person
 
 
-async def check(person: Person, outcome: str, *, turns: int = 60) -> KeyCheck:
+async def check(person: Person, outcome: str) -> KeyCheck:
     """Return the look at the other company once it comes to `outcome`: directories change within seconds."""
-    seen = set()
-    for _ in range(turns):
-        (found,) = [one for one in await person.self_check.all() if one.entity]
-        if found.outcome == outcome:
-            return found
-        seen.add(found.outcome)
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"not {outcome} but {seen}")
+    seen: list[KeyCheck] = []
+
+    async def come() -> bool:
+        seen[:] = [one for one in await person.self_check.all() if one.entity]
+        return seen[0].outcome == outcome
+
+    await reached(come, within_s=55)
+    return seen[0]
 
 
 def database(company: Company) -> Path:
