@@ -58,6 +58,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     table: ClassVar[str]
     key: ClassVar[tuple[str, ...]]
     unique: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    #: A column of text, by which other processes of the node are told whose rows changed; empty: they look at all.
+    named_by: ClassVar[str] = ""
     purpose: ClassVar[Mapping[str, str]]
 
 

@@ -237,6 +237,8 @@ def _contact(config: Config) -> Iterator[str]:
 
 def _database(config: Config) -> Iterator[str]:
     """No secret in the settings, and nothing of the rows readable on the way to another machine."""
+    if config.store.several and not config.store.url:
+        yield "[store] several needs url: a file has one process"
     try:
         address = urlsplit(config.store.url)
     except ValueError:

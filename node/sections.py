@@ -72,6 +72,9 @@ class StoreSection(Section, frozen=True, kw_only=True):
     ] = ""
     password_file: Annotated[str, doc("File that holds the database password, readable by the node alone.")] = ""
     sessions: Annotated[int, doc("PostgreSQL sessions that read; one more writes.", ge=2, le=100)] = 8
+    several: Annotated[
+        bool, doc("Any number of processes serve this node together; each has this setting, and a PostgreSQL url.")
+    ] = False
     commit_window_ms: Annotated[int, doc("Transactions of this many ms share one fsync.", ge=0, le=5)] = 2
     least_free_mib: Annotated[int, doc("Below this free space `doctor` reports red, in MiB.", ge=1)] = 256
 

@@ -140,6 +140,7 @@ class OutboxRow(Row, frozen=True, kw_only=True):
 
     table = "outbox"
     key = ("peer", "mid")
+    named_by = "peer"
     purpose: ClassVar = {
         "peer": "delivery: where to",
         "mid": "delivery: identity",

@@ -79,6 +79,7 @@ class MirrorRow(Row, frozen=True, kw_only=True):
 
     table = "mirror"
     key = ("origin", "audience", "kind")
+    named_by = "origin"
     purpose: ClassVar = {
         "origin": "offers: whose set",
         "audience": "offers: shown to whom",

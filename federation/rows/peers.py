@@ -15,6 +15,7 @@ class PeerRow(Row, frozen=True, kw_only=True):
     table = "peer"
     key = ("entity",)
     unique = (("keyid",),)
+    named_by = "entity"
     purpose: ClassVar = {
         "entity": "peering: which organization",
         "connect_to": "peering: loopback address in development, else empty",

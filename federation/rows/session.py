@@ -48,6 +48,7 @@ class MailboxRow(Row, frozen=True, kw_only=True):
 
     table = "mailbox"
     key = ("label", "cursor")
+    named_by = "label"
     purpose: ClassVar = {
         "label": "mailbox: whose, random",
         "cursor": "mailbox: order",

@@ -1,9 +1,12 @@
 """Opens the store that the settings name: the embedded file, or a PostgreSQL database."""
 
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
 
 from federation.ports import Clock, Store
 from node.keyfiles import read_private
@@ -21,8 +24,65 @@ if TYPE_CHECKING:
 BLOB_FOLDER: Final = "blobs"
 
 
+#: Tables that another process changed, with the names of whose rows, None for any; None: anything may have changed.
+Changed = Mapping[str, frozenset[str] | None] | None
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of a node as its database sees it: what it calls itself, from where, and since when."""
+
+    name: str
+    address: str
+    since: int
+    on_duty: bool
+    here: bool
+
+
+class Others(Protocol):
+    """The other processes that serve the same node."""
+
+    def watch(self, call: Callable[[Changed], None]) -> None:
+        """Call `call` after every commit of another process, and with None when something may have been missed."""
+        ...
+
+    def on_hint(self, what: str, call: Callable[[str], None]) -> None:
+        """Call `call` with the text of each hint of this name that another process gives."""
+        ...
+
+    def hint(self, what: str, text: str) -> None:
+        """Give the others a hint, soon; it may be lost."""
+        ...
+
+    async def claim(self, name: str) -> bool:
+        """Tell whether this process has `name` to itself; it keeps it as long as it hears of the others."""
+        ...
+
+    @property
+    def on_duty(self) -> bool:
+        """Whether this process does what one alone does for all; inside a transaction it holds to its commit."""
+        ...
+
+    async def seek_duty(self) -> bool:
+        """Go on duty if nobody is; return whether this process is on duty. Raises: UnavailableError."""
+        ...
+
+    async def processes(self) -> Sequence[Process]:
+        """Return all processes of the node, the oldest first. Raises: UnavailableError."""
+        ...
+
+
 class NodeStore(Store, Protocol):
-    """A store with what a node asks of its own."""
+    """A store with what a node asks of its own; `others` is None where one process serves a node."""
+
+    @property
+    def others(self) -> Others | None:
+        """The other processes that serve the node."""
+        ...
+
+    @property
+    def restored_at(self) -> int:
+        """Return when the database was restored last, 0 if never."""
+        ...
 
     @property
     def generation(self) -> int:
@@ -51,14 +111,22 @@ class NodeStore(Store, Protocol):
 
 
 @asynccontextmanager
-async def open_store(directory: Path, settings: StoreSection, *, clock: Clock) -> AsyncIterator[NodeStore]:
-    """Yield the store of the node in `directory`. Raises: MeshError: it cannot be used; the message says what to do."""
+async def open_store(
+    directory: Path, settings: StoreSection, *, clock: Clock, listen: str = ""
+) -> AsyncIterator[NodeStore]:
+    """Yield the store of the node in `directory`, which answers at `listen`.
+
+    Raises: MeshError: it cannot be used; the message says what to do.
+    """
     window_s = settings.commit_window_ms / 1000
     if settings.url:
         server = database(directory, settings)
         from .postgres.store import PostgresStore
 
-        async with await PostgresStore.open(server, clock=clock, window_s=window_s, sessions=settings.sessions) as rows:
+        server = msgspec.structs.replace(server, name=f"mentormesh {socket.gethostname()[:24]} {listen}".strip()[:63])
+        async with await PostgresStore.open(
+            server, clock=clock, window_s=window_s, sessions=settings.sessions, alone=not settings.several
+        ) as rows:
             yield rows
         return
     path = directory / settings.path
@@ -96,6 +164,8 @@ async def wait_for_turn(directory: Path, settings: StoreSection, *, clock: Clock
     """
     if not settings.url:
         raise RefusedError("only a node that keeps its rows in PostgreSQL has a standby: set [store] url", code="file")
+    if settings.several:
+        raise RefusedError("with [store] several = true nobody stands by: start it without --standby", code="several")
     server = database(directory, settings)
     from .postgres import turn
 

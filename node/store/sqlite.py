@@ -74,6 +74,16 @@ class SqliteStore:
         return self.meta.generation
 
     @property
+    def restored_at(self) -> int:
+        """Return when the database was restored last, 0 if never."""
+        return self.meta.restored_at or 0
+
+    @property
+    def others(self) -> None:
+        """Nobody: one process has a file."""
+        return
+
+    @property
     def commits(self) -> int:
         """Return how many durable commits there have been, each for one or more transactions."""
         return self._commits.commits

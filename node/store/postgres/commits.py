@@ -12,11 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, NoReturn
 
+from federation.ports import Row
 from node.store.groups import Group, Line
 from protocol.errors import MeshError
 
 from .connection import Session, finished
 from .errors import FAILURES, CommitUnknownError
+from .news import Touched, render_change
 
 #: PostgreSQL remembers so many parts of a transaction where others can look them up quickly; more make readers slow.
 MOST: Final = 60
@@ -28,6 +30,7 @@ _BEGIN: Final = (
     "SAVEPOINT part"
 )
 _NUMBER: Final = "SELECT pg_current_xact_id_if_assigned()::text"
+_NUMBER_AND_TELL: Final = f"{_NUMBER}, pg_notify($1, $2)::text"
 _FATE: Final = "SELECT pg_xact_status($1::text::xid8)"
 #: Seconds before each question about the fate of a commit.
 _ASK_AFTER: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -38,6 +41,7 @@ class Commits(Line):
 
     Args:
         connect: opens the session; may raise what `fail` takes, or a MeshError.
+        channel: where other processes hear of each commit; empty: there are none.
     """
 
     def __init__(
@@ -47,12 +51,15 @@ class Commits(Line):
         *,
         window_s: float,
         fail: Callable[[Exception], NoReturn],
+        channel: str = "",
     ) -> None:
         super().__init__(window_s=window_s, fail=fail)
         self.session = session
         #: Whether the last commit failed, perhaps only as far as we know.
         self.in_doubt = False
         self._connect = connect
+        self._channel = channel
+        self._touched: dict[type[Row], set[str] | None] = {}
         #: Whether nothing has been written since the savepoint `part`.
         self._clean = False
 
@@ -85,6 +92,14 @@ class Commits(Line):
                 await self._durable(group)
             raise
         await self._durable(group)
+
+    def touch(self, group: Group, touched: Touched) -> None:
+        """Note what a part of `group` has written."""
+        if group is not self._group:
+            return
+        for kind, values in touched.items():
+            known = self._touched.setdefault(kind, set())
+            self._touched[kind] = None if known is None or values is None else known | values
 
     def failed(self, group: Group, error: Exception) -> None:
         """Take note that a statement failed, perhaps because the session is gone and the group with it."""
@@ -133,6 +148,7 @@ class Commits(Line):
             self.session.drop()
             self._fail(error)
         self._clean = True
+        self._touched = {}
         return self._started()
 
     async def _open(self) -> None:
@@ -171,7 +187,7 @@ class Commits(Line):
 
         Raises: one of FAILURES: it is undone. CommitUnknownError: nobody can tell.
         """
-        ((number,),) = await self.session.rows(_NUMBER)
+        number = await self._told()
         try:
             said = await self.session.script("COMMIT")
         except FAILURES:
@@ -180,6 +196,13 @@ class Commits(Line):
         else:
             if said != "COMMIT":
                 raise AssertionError("a transaction with a failed statement came to its commit")
+
+    async def _told(self) -> object:
+        """Return the number of the open transaction; others hear what it changed once it is committed."""
+        if self._channel and self._touched:
+            said = self._channel, render_change(self._touched)
+            return (await self.session.rows(_NUMBER_AND_TELL, said))[0][0]
+        return (await self.session.rows(_NUMBER))[0][0]
 
     async def _was_kept(self, number: str) -> bool:
         """Return whether the transaction of this number is durable. Raises: CommitUnknownError."""

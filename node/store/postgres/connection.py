@@ -20,14 +20,13 @@ SILENCE_S: Final = 60.0
 
 #: Of every session. A holder of locks that hangs, or whose machine is gone, loses them within these times.
 SETTINGS: Final = {
-    "application_name": "mentormesh",
     "statement_timeout": "30s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
     "tcp_keepalives_idle": "2",
     "tcp_keepalives_interval": "1",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "5s",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "4s",
     "jit": "off",  # compiling takes longer than any of our statements
 }
 #: For work on whole tables.
@@ -55,6 +54,10 @@ class Connection(Protocol):
     def copy_records_to_table(  # noqa: D102
         self, table_name: str, *, columns: Sequence[str], records: Iterable[Cells]
     ) -> Coroutine[Any, Any, str]: ...
+    def add_listener(  # noqa: D102
+        self, channel: str, callback: Callable[[Any, int, str, Any], None]
+    ) -> Coroutine[Any, Any, None]: ...
+    def get_server_pid(self) -> int: ...  # noqa: D102
     def is_closed(self) -> bool: ...  # noqa: D102
     def terminate(self) -> None: ...  # noqa: D102
     def close(self, *, timeout: float) -> Coroutine[Any, Any, None]: ...  # noqa: D102
@@ -90,6 +93,15 @@ class Session:
     def lost(self) -> bool:
         """Whether the connection is gone."""
         return self._connection.is_closed()
+
+    @property
+    def pid(self) -> int:
+        """The server's number of this session."""
+        return self._connection.get_server_pid()
+
+    async def listen(self, channel: str, heard: Callable[[int, str], None]) -> None:
+        """Have `heard` called with session and text of whatever is told on `channel` from now on."""
+        await self._ask(lambda: self._connection.add_listener(channel, lambda _, pid, __, text: heard(pid, text)))
 
     async def script(self, text: str) -> str:
         """Run statements without values and return what the server says of the last one, such as `COMMIT`."""
@@ -138,12 +150,16 @@ def _newest() -> int:
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the database is. `password` is empty where the server asks for none, or the URL's `passfile` has it."""
+    """Where the database is. `password` is empty where the server asks for none, or the URL's `passfile` has it.
+
+    `name` is what the server's list of sessions calls this process.
+    """
 
     url: str
     password: str = ""
     #: Number of the newest change of the schema that this program knows.
     knows: int = msgspec.field(default_factory=_newest)
+    name: str = "mentormesh"
 
     def __repr__(self) -> str:
         """Return no secret."""
@@ -165,7 +181,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
                     statement_cache_size=1024,
                     max_cached_statement_lifetime=0,
                     target_session_attrs="read-write",
-                    server_settings=SETTINGS | more,
+                    server_settings=SETTINGS | {"application_name": self.name} | more,
                 ),
             )
         except ValueError as error:  # of a port or host list that cannot be

@@ -16,6 +16,7 @@ from . import schema
 from .commits import LOCK_CLASS, Commits
 from .connection import Server, Session
 from .errors import FAILURES, raise_explained
+from .others import Others, channel_of
 from .readers import Readers
 from .transactions import Snapshot, Transaction
 
@@ -27,6 +28,7 @@ BEAT_S: Final = 2.0
 RETRY_S: Final = 2
 
 _OWN: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 1}, hashtext(current_schema()))"
+_SHARE: Final = f"SELECT pg_try_advisory_lock_shared({LOCK_CLASS + 1}, hashtext(current_schema()))"
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
 _SIZE: Final = (
     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
@@ -42,9 +44,9 @@ _REPLICAS: Final = (
 class PostgresStore:
     """A `federation.ports.Store` in one schema of a database; made by `open`, and closed by `close` or `async with`.
 
-    As long as it is open no other process can open it as `alone`: what a node keeps in memory, such as its index of
-    offers, is kept fresh by nobody else yet. The lock lives in the session that writes, so a process that lost the
-    one has lost the other too.
+    As long as it is open as `alone`, no other process can open it; otherwise any number may, but none alone, and
+    `others` says what they change. The lock lives in the session that writes, so a process that lost the one has lost
+    the other too.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class PostgresStore:
         meta: MetaRow,
         window_s: float,
         sessions: int,
-        alone: bool,
+        channel: str,
     ) -> None:
         self._server = server
         self._clock = clock
-        self._alone = alone
-        self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise)
+        self._alone = not channel
+        self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise, channel=channel)
+        others = Others(server, clock, self._commits, channel=channel, fail=self._raise)
+        self._others: Final = None if self._alone else others
         self._readers = Readers(server, most=sessions, fail=self._raise)
         self._closed = False
         self._asked = 0
@@ -84,7 +88,7 @@ class PostgresStore:
             window_s: longest wait for company before a commit, 0 to 0.005 s; a lone writer never waits.
             sessions: how many snapshots may be open at once.
             folder: the changes of the schema.
-            alone: whether to keep others who say so out.
+            alone: whether to keep all other processes out, or only those that want to be alone.
 
         Raises:
             DatabaseInUseError: another process has it open alone.
@@ -100,17 +104,31 @@ class PostgresStore:
                 await schema.check_server(writer)
                 await own(writer, alone=alone)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
+                channel = "" if alone else await channel_of(writer)
+                store = cls(server, clock, writer, meta=meta, window_s=window_s, sessions=sessions, channel=channel)
+                if store.others is not None:
+                    await store.others.open()
             except BaseException:
                 writer.drop()
                 raise
         except FAILURES as error:
             raise_explained(error, now=clock.now())
-        return cls(server, clock, writer, meta=meta, window_s=window_s, sessions=sessions, alone=alone)
+        return store
 
     @property
     def generation(self) -> int:
         """Return 1 for a database that was never restored, and one more for each restore."""
         return self.meta.generation
+
+    @property
+    def others(self) -> Others | None:
+        """What is known of other processes, None for one that is alone."""
+        return self._others
+
+    @property
+    def restored_at(self) -> int:
+        """Return when the database was restored last, 0 if never."""
+        return self.meta.restored_at or 0
 
     @property
     def commits(self) -> int:
@@ -138,16 +156,19 @@ class PostgresStore:
             finally:
                 transaction.open = False
             group.add(transaction)
+            self._commits.touch(group, transaction.touched)
 
     def changes(self, *kinds: type[Row]) -> int:
         """Return a number that is another one after every commit that changed rows of `kinds`.
 
         Where another process, or a commit of unknown fate, may change rows unseen, it is another one at every call.
         """
-        if not self._alone or self._commits.in_doubt:
+        others = self.others
+        if self._commits.in_doubt or (others is not None and not others.heard):
             self._asked += 1
             return -self._asked
-        return sum(self._commits.changes[kind] for kind in kinds)
+        number = sum(self._commits.changes[kind] for kind in kinds)
+        return number if others is None else number + others.gaps + sum(others.changes[kind.table] for kind in kinds)
 
     async def size_bytes(self) -> int:
         """Return what the tables and their indexes take in the database."""
@@ -200,6 +221,8 @@ class PostgresStore:
         if self._closed:
             return
         self._closed = True
+        if self.others is not None:
+            await self.others.close()
         await self._readers.close()
         await self._commits.close()
 
@@ -235,10 +258,17 @@ class PostgresStore:
 
 
 async def own(session: Session, *, alone: bool) -> Session:
-    """Return `session` as the one that keeps other processes out. Raises: DatabaseInUseError."""
+    """Return `session` as the one that keeps others out: all, or those that want to be alone.
+
+    Raises: DatabaseInUseError.
+    """
     try:
-        if alone and await session.rows(_OWN) != [(True,)]:
-            raise DatabaseInUseError("another process has this database open: one process serves a node")
+        if await session.rows(_OWN if alone else _SHARE) != [(True,)]:
+            raise DatabaseInUseError(
+                "another process has this database open: several serve a node where all have [store] several = true"
+                if alone
+                else "another process has this database open alone"
+            )
     except BaseException:
         session.drop()
         raise

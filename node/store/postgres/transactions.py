@@ -1,6 +1,6 @@
 """Reading and changing rows in one session: what `store.read()` and `store.write()` hand out."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Final, NoReturn, TypeVar
@@ -82,6 +82,8 @@ class Transaction(Snapshot, Effects):
         Effects.__init__(self)
         self._commits = commits
         self._group = group
+        #: What was written, also by parts that were undone.
+        self.touched: dict[type[Row], set[str] | None] = {}
 
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
@@ -100,7 +102,7 @@ class Transaction(Snapshot, Effects):
     async def insert(self, *rows: Row) -> None:
         """Add rows, all or none."""
         check_rows(rows)
-        self.kinds.update(map(type, rows))
+        self._touch(rows)
         if len(rows) == 1:
             # One round trip, and a key that is taken leaves the transaction as it is.
             text = statements.insert(type(rows[0])) + " ON CONFLICT DO NOTHING"
@@ -111,7 +113,7 @@ class Transaction(Snapshot, Effects):
     async def put(self, *rows: Row) -> None:
         """Add or replace rows, all or none."""
         check_rows(rows)
-        self.kinds.update(map(type, rows))
+        self._touch(rows)
         if len(rows) == 1 and not rows[0].unique:  # nothing that another row could hold
             await self._run(statements.put(type(rows[0])), msgspec.structs.astuple(rows[0]))
         else:
@@ -120,9 +122,28 @@ class Transaction(Snapshot, Effects):
     async def delete(self, kind: type[Row], *conditions: Condition) -> int:
         """Remove rows and return how many."""
         check_query(kind, conditions)
-        self.kinds.add(kind)
+        self._touch_by(kind, conditions)
         forms, values = statements.split(conditions)
         return await self._run(statements.delete(kind, forms), values)
+
+    def _touch(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            kind = type(row)
+            self.kinds.add(kind)
+            known = self.touched.setdefault(kind, set() if kind.named_by else None)
+            if known is not None:
+                known.add(getattr(row, kind.named_by))
+
+    def _touch_by(self, kind: type[Row], conditions: Sequence[Condition]) -> None:
+        """Note what a deletion changes: the rows of one name if its conditions say so, otherwise any."""
+        self.kinds.add(kind)
+        terms = (term for condition in conditions for term in condition.terms)
+        names = [term.value for term in terms if kind.named_by and (term.column, term.test) == (kind.named_by, "=")]
+        known = self.touched.setdefault(kind, set() if names else None)
+        if known is not None and names and isinstance(names[0], str):
+            known.add(names[0])
+        else:
+            self.touched[kind] = None
 
     def confirm(self) -> None:
         """Return if all statements went well. Raises: what one of them failed with: the database kept nothing since."""
