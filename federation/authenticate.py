@@ -107,14 +107,19 @@ class Authenticator:
         address_per_minute: int,
         peer_per_minute: int,
         not_before: int,
+        shared: Store | None = None,
         remembered: int = _NONCES,
     ) -> None:
-        """Refuse requests created before `not_before`: the start of this process, or the restore of its database."""
+        """Refuse requests created before `not_before`: the start of this process, or the restore of its database.
+
+        `shared` remembers all nonces where other processes serve the same node, which must know them too.
+        """
         self._directory: Final = directory
         self._clock: Final = clock
         self._strangers: Final = Buckets(per_minute=address_per_minute)
         self._peers: Final = Buckets(per_minute=peer_per_minute)
         self._not_before: Final = not_before
+        self._shared: Final = shared
         self._nonces: Final = _NonceMemory(remembered)
         #: (source, key id) that verified before, the latest last: its failures elsewhere are not held against it.
         self._proven: Final[dict[tuple[str, str], None]] = {}
@@ -155,7 +160,9 @@ class Authenticator:
     def verify(self, admission: Admission, body: bytes) -> Authenticated:
         """Return who signed this head and body.
 
-        Raises: a class of `signature_errors`; LimitError; ReplayedError: a safe request came twice; UnknownPeerError.
+        A safe request is still to be told from a repeat by `once`; any other has its nonce spent with its effect.
+
+        Raises: a class of `signature_errors`; LimitError; UnknownPeerError.
         """
         signed, now = admission.signed, self._clock.now()
         peer = self._directory.by_keyid(signed.keyid)
@@ -173,8 +180,6 @@ class Authenticator:
             self._strangers.give_back(admission.source, now_ms=self._clock.now_ms())
         self._prove((admission.source, signed.keyid))
         self._peers.take(signed.keyid, now_ms=self._clock.now_ms())
-        if admission.line.method in SAFE_METHODS:
-            self._nonces.spend((signed.keyid, signed.nonce), until=signed.expires, now=now)
         return Authenticated(
             peer=peer,
             require=partial(self._require, peer.entity),
@@ -185,8 +190,12 @@ class Authenticator:
             body=body,
         )
 
-    def once(self, authenticated: Authenticated) -> None:
+    async def once(self, authenticated: Authenticated) -> None:
         """Spend the nonce of a request whose effect writes no row. Raises: ReplayedError, LimitError."""
+        if self._shared is not None:
+            async with self._shared.write() as tx:
+                await authenticated.spend(tx)
+            return
         pair = (authenticated.keyid, authenticated.nonce)
         self._nonces.spend(pair, until=authenticated.expires, now=self._clock.now())
 

@@ -47,6 +47,9 @@ async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int)
     if known is not None and known.generation == generation:
         return False
     async with store.write() as tx:
+        known = await tx.get(LifeRow, entity)
+        if known is not None and known.generation == generation:
+            return False  # another process was quicker
         await tx.put(LifeRow(entity=entity, life=random_id(entropy.take(16)), generation=generation))
         if generation == 1:
             return False

@@ -16,7 +16,7 @@ from protocol.rotation import Pinned, pin
 from protocol.signing import VerifyKey
 from protocol.tickets import Mode
 
-from .ports import Store
+from .ports import Store, is_in
 from .rows import FrozenRow, PeerRow
 
 #: What a peer asks for: our catalog, a new handshake, or to go on with one that exists.
@@ -135,12 +135,32 @@ class PeerDirectory:
         for row in rows:
             self.put(row)
 
+    async def refresh(self, store: Store, entities: frozenset[str] | None) -> None:
+        """Take over what another process has changed of these peers, None: of all."""
+        which = [] if entities is None else [is_in("entity", sorted(entities))]
+        rows: dict[str, PeerRow] = {}
+        for _ in range(3):  # what this process commits meanwhile must not be taken back
+            changes = store.changes(PeerRow)
+            async with store.read() as reader:
+                rows = {row.entity: row for row in await reader.find(PeerRow, *which)}
+            if store.changes(PeerRow) == changes:
+                break
+        for entity in (self._by_entity.keys() if entities is None else entities & self._by_entity.keys()) - rows.keys():
+            self.remove(entity)
+        for entity, row in rows.items():
+            if self._by_entity.get(entity) != self._peer(row):
+                self.put(row)
+
     def put(self, row: PeerRow) -> Peer:
         """Add or replace one peer; call it after the row is committed."""
-        peer = peer_of(row, connect_to=self.loopback(row.entity), seats=self._seats.get(row.entity, ()))
+        peer = self._peer(row)
         self.remove(row.entity)
         self._keep(peer)
         return peer
+
+    def _peer(self, row: PeerRow) -> Peer:
+        peer = peer_of(row, connect_to=self.loopback(row.entity), seats=self._seats.get(row.entity, ()))
+        return msgspec.structs.replace(peer, frozen=row.entity in self._frozen)
 
     def seat(self, seats: Mapping[str, tuple[Seat, ...]]) -> bool:
         """Give every peer its seats, by entity, and take all others away; return whether that changed anything."""
@@ -157,11 +177,10 @@ class PeerDirectory:
             return False
         self._frozen = entities
         for peer in self.all():
-            self._keep(peer)
+            self._keep(msgspec.structs.replace(peer, frozen=peer.entity in entities))
         return True
 
     def _keep(self, peer: Peer) -> None:
-        peer = msgspec.structs.replace(peer, frozen=peer.entity in self._frozen)
         self._by_entity[peer.entity] = self._by_keyid[peer.http_key.keyid] = peer
 
     def remove(self, entity: str) -> None:

@@ -90,7 +90,11 @@ class EntryErasures:
             for one in commitments
         ]
         await tx.put(*rows)
-        tx.on_commit(self._woken.set)
+        tx.on_commit(self.wake)
+
+    def wake(self) -> None:
+        """Ask soon what is due."""
+        self._woken.set()
 
     async def run(self) -> None:
         """Ask for ever, whenever a question is due."""

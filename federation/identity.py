@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from protocol.addresses import parse_api
 from protocol.encoding import encode
+from protocol.errors import RefusedError
 from protocol.ids import entity_host
 from protocol.logleaves import log_origin
 from protocol.offers import OrgProfile
@@ -94,6 +95,17 @@ async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int, 
         text = sign_document(document, key)
         await tx.put(OwnDocumentRow(entity=said.entity, document=text.encode("ascii")))
     return Own(document=document, text=text)
+
+
+async def require_same_keys(store: Store, said: NodeDocument) -> None:
+    """Return if the draft names the keys that the stored document names: those of the processes that serve now.
+
+    Raises: RefusedError: this process would undo what they say.
+    """
+    async with store.read() as rows:
+        row = await rows.get(OwnDocumentRow, said.entity)
+    if row is not None and open_document(row.document.decode("ascii")).keys != said.keys:
+        raise RefusedError("the keys are not those of the processes that serve this node: copy their folder `keys`")
 
 
 def _beyond(known: NodeDocument) -> NodeDocument:

@@ -1,5 +1,7 @@
 """The offers of peers that may be shown now, in memory: what a search looks through."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from protocol.addresses import audience_id
@@ -46,6 +48,13 @@ class MirrorIndex:
     def show(self, shown: ShownSet) -> None:
         """Show a set in place of the one held before."""
         self._sets[shown.origin, shown.audience] = shown
+
+    def replace(self, shown: Iterable[ShownSet], origins: frozenset[str] | None) -> None:
+        """Show exactly these sets of these origins, None: of all."""
+        for place in [each for each in self._sets if origins is None or each[0] in origins]:
+            del self._sets[place]
+        for one in shown:
+            self.show(one)
 
     def renew(self, origin: str, audience: str, *, seq: int, issued_at: int, not_after: int) -> None:
         """Show the same offers under a newer head."""

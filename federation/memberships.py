@@ -205,6 +205,11 @@ class MembershipService:
         await self._reseat()
         await self._tell()
 
+    async def refresh(self, _: frozenset[str] | None = None) -> None:
+        """Give the seats that the store says by now, which another process may have changed."""
+        await self._reseat()
+        await self._tell()
+
     async def start(self) -> None:
         """Give the seats that the store says."""
         await self._reseat()

@@ -113,6 +113,16 @@ class MirrorService:
         for row, bodies in await self._held.complete_offers():
             self.index.show(shown_set(row, open_offers(bodies)))
 
+    async def refresh(self, origins: frozenset[str] | None) -> None:
+        """Show what another process has mirrored of these peers, None: of all; and nothing else of them."""
+        places = {each.place for each in await self._sources.sources()}
+        shown = [
+            shown_set(row, open_offers(bodies))
+            for row, bodies in await self._held.complete_offers(origins)
+            if (row.origin, row.audience, row.kind) in places
+        ]
+        self.index.replace(shown, origins)
+
     async def run(self) -> None:
         """Poll for ever: each source at its time, several at once, and none kept waiting by one that is slow."""
         async with asyncio.TaskGroup() as polls:

@@ -14,7 +14,7 @@ from protocol.heads import HEAD_TYP, Held, SeenHead, SetHead, Step, chain_id, fo
 from protocol.jws import parse
 from protocol.pages import IncompleteError, decode_page
 
-from .ports import Condition, Store, Writer, at_most, where
+from .ports import Condition, Store, Writer, at_most, is_in, where
 from .rows import MirrorPageRow, MirrorRow, SetHeadRow, TakenHeadRow
 from .sets import Contents, Source
 from .taking import Taken
@@ -92,11 +92,12 @@ class MirrorStore:
         async with self._store.read() as rows:
             return tuple([await rows.get(MirrorRow, *each.place) for each in sources])
 
-    async def complete_offers(self) -> list[tuple[MirrorRow, tuple[bytes, ...]]]:
-        """Return every complete set of offers with its bodies."""
+    async def complete_offers(self, origins: frozenset[str] | None = None) -> list[tuple[MirrorRow, tuple[bytes, ...]]]:
+        """Return every complete set of offers of these peers, None: of all, with its bodies."""
+        which = [] if origins is None else [is_in("origin", sorted(origins))]
         async with self._store.read() as rows:
             found = []
-            for row in await rows.find(MirrorRow, where(state=COMPLETE, kind="offers")):
+            for row in await rows.find(MirrorRow, where(state=COMPLETE, kind="offers"), *which):
                 pages = await rows.find(MirrorPageRow, _place(row.origin, row.audience, row.kind))
                 openings = (decode_page(each.data).entries for each in pages)
                 found.append((row, tuple([one.body for page in openings for one in page])))

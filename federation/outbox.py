@@ -8,7 +8,7 @@ thread does never holds up another. Source: docs/protocol/33-delivery.md.
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -34,6 +34,8 @@ THREAD_PAUSE_MS: Final = 1000
 IN_FLIGHT: Final = 4
 #: Items that leave the outbox while those behind them travel; beyond that, lanes wait for the disk.
 MOST_LEAVING: Final = 4 * MAX_BATCH_ITEMS
+#: A peer to which another process of this node sends is asked for again after so long.
+CLAIM_AGAIN_S: Final = 1.0
 #: While a transfer is under way, what comes in waits so long to travel together.
 LINGER_S: Final = 0.02
 #: What nobody waits for leaves so much later, if nothing else takes it along before.
@@ -81,6 +83,19 @@ class Results(Protocol):
         ...
 
 
+class Claim(Protocol):
+    """Says who sends to a peer where several processes serve this node: items keep their order only in one hand."""
+
+    async def __call__(self, peer: str, /) -> bool:
+        """Tell whether this process sends to `peer`; once it does, it goes on until it is gone."""
+        ...
+
+
+async def alone(peer: str) -> bool:  # noqa: ARG001 -- as another claim
+    """Tell that one process serves the node."""
+    return True
+
+
 class Outbox:
     """Sends for one node; `run` is one long job, `wake` says that there is something new."""
 
@@ -93,6 +108,7 @@ class Outbox:
         entropy: Entropy,
         *,
         in_flight: int = IN_FLIGHT,
+        claim: Claim = alone,
     ) -> None:
         self._store: Final = store
         self._transport: Final = transport
@@ -100,6 +116,7 @@ class Outbox:
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._in_flight: Final = in_flight
+        self._claim: Final = claim
         self._lines: Final[dict[str, Line]] = {}
         self._new_peer: Final = asyncio.Event()
         self.status: Final[dict[str, PeerStatus]] = {}
@@ -149,6 +166,13 @@ class Outbox:
     def _line(self, peer: str) -> Line:
         return self._lines.setdefault(peer, Line())
 
+    async def look_again(self, peers: Collection[str] | None) -> None:
+        """Look at the rows of these peers soon, which another process may have written; None: of all that have any."""
+        if peers is None:
+            await self._wake_all()
+        for peer in peers or ():
+            self.wake(peer)
+
     async def _wake_all(self) -> None:
         """Wake every peer that has rows, without reading them all."""
         async with self._store.read() as tx:
@@ -170,13 +194,23 @@ class Outbox:
                     await self._sit_out(line, status)
                 elif line.under_way >= (1 if status.singly else self._in_flight):
                     await line.landed.wait()
-                elif line.unseen or line.more:
+                elif not (line.unseen or line.more):
+                    await line.stir.wait()
+                elif await self._claim(peer):
                     await self._launch(peer, line, transfers)
                 elif line.patient:
                     await self._until(line.stir, PATIENCE_S)
                     line.unseen = True
                 else:
-                    await line.stir.wait()
+                    await self._guarded(peer, self._leave_to_others(peer, line))
+
+    async def _leave_to_others(self, peer: str, line: Line) -> None:
+        """Wait while another process sends to this peer, which may end before all has been sent."""
+        await self._clock.sleep(CLAIM_AGAIN_S)
+        line.more = line.unseen = False
+        async with self._store.read() as tx:
+            if await tx.find(OutboxRow, where(peer=peer), limit=1):
+                line.unseen = True
 
     async def _launch(self, peer: str, line: Line, transfers: asyncio.TaskGroup) -> None:
         found = await self._guarded(peer, self._look(peer, line))

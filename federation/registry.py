@@ -148,6 +148,11 @@ class RegistryService:
             if row.status in {"suspended", "removed"} and now - row.issued_at < AGAIN_FOR_S:
                 self._missed[row.entity] = _notice(self._own, row), tuple(sorted({*self._audience.members, row.entity}))
 
+    async def refresh(self, _: frozenset[str] | None = None) -> None:
+        """Know the members that another process has let in or put out, and look at them soon."""
+        await self.start()
+        self._woken.set()
+
     async def run(self) -> None:
         """Renew what runs out and tell again who missed a notice, for ever."""
         while True:

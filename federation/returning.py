@@ -124,6 +124,10 @@ class Returning:
         if compare:
             await self._recovery.recover(peer)
 
+    def hear(self) -> None:
+        """Ask again at once those whose threads are still to be compared: somebody is back."""
+        self._heard.set()
+
     async def receive(self, peer: str, body: bytes, guard: Guard) -> bytes:
         """Return the answer to a peer that is back. Raises: MalformedError; what `guard` raises."""
         cursor = decode(body, Cursor, what="cursor")
@@ -134,7 +138,7 @@ class Returning:
             own = await cursor_for(tx, self._own, peer)
         assert own is not None, "a node begins before it is asked"
         self._note(lost, behind=False)
-        self._heard.set()
+        self.hear()
         return encode(Returned(cursor=own, told=told))
 
     def _note(self, lost: int, *, behind: bool) -> None:

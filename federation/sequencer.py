@@ -74,6 +74,12 @@ class OtherKeyError(RefusedError):
     code = "log-key-changed"
 
 
+class ElsewhereError(UnavailableError):
+    """Another process of this node signs its log."""
+
+    code = "log-elsewhere"
+
+
 class _Held(msgspec.Struct, frozen=True, kw_only=True):
     """A log whose right edge was compared with its last checkpoint."""
 
@@ -91,6 +97,7 @@ class Sequencer:
         own: this node's entity.
         key: its `log` key; `earlier` are those before it, whose log may still be the one that is stored.
         generation: grows when the database comes back from a backup (`MetaRow.generation`).
+        may_sign: whether no other process signs; asked inside a transaction, the answer holds to its commit.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Sequencer:
         key: SigningKey,
         generation: int,
         earlier: Sequence[SigningKey] = (),
+        may_sign: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store: Final = store
         self._clock: Final = clock
@@ -109,6 +117,7 @@ class Sequencer:
         self._key = key
         self._earlier = tuple(earlier)
         self._generation: Final = generation
+        self._may_sign: Final = may_sign
         self._woken: Final = asyncio.Event()
         self._gate: Gate | None = None
         self._told: Final[list[Callable[[], None]]] = []
@@ -162,9 +171,11 @@ class Sequencer:
             RolledBackError, DamagedLogError: nothing is signed.
             OtherKeyError: only `follow_key` helps.
             ConflictError: another process grew the log meanwhile.
+            ElsewhereError: another process signs.
             UnavailableError: the disk failed.
             MeshError: the gate does not let the first signature pass.
         """
+        self._require_duty()
         try:
             if self._gate is not None:
                 await self._gate.passed()
@@ -291,8 +302,13 @@ class Sequencer:
                 return open_checkpoint(note, [LogKey(name=origin, key=key.public)]).checkpoint, key
         return open_checkpoint(note, [LogKey(name=origin, key=self._key.public)]).checkpoint, self._key
 
+    def _require_duty(self) -> None:
+        if not self._may_sign():
+            raise ElsewhereError("another process of this node signs its log: ask there")
+
     async def _checked(self, tx: Writer) -> _Held:
         """Return the log as stored, once it is what this node signed last."""
+        self._require_duty()
         log = await current_log(tx)
         origin = log_origin(self._own, log)
         row = await newest_row(tx, log)

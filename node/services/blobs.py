@@ -98,6 +98,10 @@ class Blobs:
         #: Bytes promised to all blobs; what was erased since is taken off when it matters, and by every sweep.
         self._promised = -1
 
+    def recount(self) -> None:
+        """Count anew what is promised: another process made or dropped files."""
+        self._promised = -1
+
     async def put(self, label: str, thread: str, side: Side, portion: Portion) -> StoredBlob:
         """Store the next portion; one that is here already changes nothing.
 
@@ -154,7 +158,8 @@ class Blobs:
                 expires_at=min(self._clock.now() + self._limits.days * DAY_S, session.destroy_at),
             )
             await tx.insert(row)
-            self._promised += portion.size
+            if self._promised >= 0:
+                self._promised += portion.size
         return row
 
     async def _check_quota(self, tx: Reader, label: str, thread: str, size: int) -> None:

@@ -5,6 +5,7 @@ Source: docs/protocol/41-envelopes.md §5.
 
 import asyncio
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final, Literal
 
 from federation.ports import Clock, Reader, Store, Writer, above, at_most, where
@@ -59,7 +60,7 @@ class Mailboxes:
         )
         await tx.put(MailboxHeadRow(label=label, cursor=row.cursor, total=row.total))
         await tx.insert(row)
-        tx.on_commit(lambda: self._wake(label))
+        tx.on_commit(lambda: self.wake({label}))
 
     async def _check_room(self, tx: Reader, label: str, total: int) -> None:
         """Return if there is room for one more envelope beside what waits of the `total` that ever came."""
@@ -67,9 +68,11 @@ class Mailboxes:
         if oldest and total - oldest[0].total + len(oldest[0].data) > MAX_WAITING_BYTES:
             raise LimitError(f"more than {MAX_WAITING_BYTES} bytes wait for this person's devices", code="mailbox-full")
 
-    def _wake(self, label: str) -> None:
-        for event in self._waiting.get(label, ()):
-            event.set()
+    def wake(self, labels: AbstractSet[str] | None) -> None:
+        """Have those who wait for entries under these labels look again; None: all."""
+        for label in self._waiting.keys() if labels is None else labels & self._waiting.keys():
+            for event in self._waiting[label]:
+                event.set()
 
     def is_watched(self, label: str) -> bool:
         """Tell whether a device of this person is waiting right now."""

@@ -188,6 +188,10 @@ class Reports:
             raise MissingError("no such report")
         return _state(row)
 
+    def wake(self) -> None:
+        """Bring soon what waits."""
+        self._woken.set()
+
     async def run(self) -> None:
         """Bring reports to peers, and ask for their answers, for ever."""
         while True:
@@ -322,7 +326,7 @@ class Reports:
     async def _announce(self, tx: Writer, row: ReportRow) -> None:
         """Have a new report brought to the peer it is for, or its contact here told by mail that it came."""
         if row.target != self._own:
-            tx.on_commit(self._woken.set)
+            tx.on_commit(self.wake)
             return
         notice = ReportCame(due=row.due_at, zone=self._contact.zone)
         to = Recipient(member="", address=self._contact.mail, languages=(self._contact.language,))
