@@ -31,6 +31,7 @@ from node.clock import SystemClock
 from node.sections import Config
 from node.services.peers import ExaminePeer, ListPeers
 from node.status import NodeStatus, ShowStatus
+from node.store.opening import Process
 from protocol.addresses import authority_of
 from protocol.errors import MeshError
 from protocol.peers import DOCUMENT_PATH
@@ -108,6 +109,7 @@ async def _check_node(directory: Path, config: Config, *, peers: bool) -> list[C
                 for job in status.jobs
                 if job.state == "waiting"
             ]
+            checks += _of_processes(status.processes)
             checks += [red(alert.about, alert.detail, alert.fix) for alert in status.alerts]
             if peers:
                 checks += await _check_name(node, config)
@@ -115,6 +117,16 @@ async def _check_node(directory: Path, config: Config, *, peers: bool) -> list[C
     except MeshError as error:
         return [red("node", str(error), f"mend what is said, then run `mentormesh serve` in {config.name}'s directory")]
     return checks
+
+
+def _of_processes(found: Sequence[Process]) -> list[Check]:
+    """Return how the processes of a node are, where several serve it."""
+    if not found:
+        return []
+    if any(one.on_duty for one in found):
+        return [green("processes", f"{len(found)} serve the node, and one is on duty")]
+    fix = "run it again: within five seconds a process that serves the node goes on duty"
+    return [Check(check="processes", level="yellow", detail=f"{len(found)}, and none on duty", fix=fix)]
 
 
 async def _check_ready(node: NodeAccess) -> Check:

@@ -4,6 +4,7 @@ import click
 import msgspec
 
 from node.status import NodeStatus, ShowStatus
+from node.store.opening import Process
 
 from .node_access import NodeAccess, operator_command
 from .output import Output
@@ -16,6 +17,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     status: NodeStatus
 
 
+def _process(one: Process) -> str:
+    roles = [role for role, is_so in (("on duty", one.on_duty), ("this one", one.here)) if is_so]
+    return ", ".join([f"process {one.name}" + (f" from {one.address}" if one.address else ""), *roles])
+
+
 @click.command()
 @operator_command
 async def status(node: NodeAccess, output: Output) -> None:
@@ -25,6 +31,7 @@ async def status(node: NodeAccess, output: Output) -> None:
         f"{found.name} ({found.entity}), version {found.version}: {'runs' if node.runs else 'is stopped'}",
         f"listens on {found.listen}, pages at {found.pages}" if node.runs else f"would listen on {found.listen}",
         f"database: generation {found.generation}, {found.database_bytes:,} bytes",
+        *(_process(one) for one in found.processes),
         *(f"{name}: {count}" for name, count in found.counts.items()),
         *(
             f"job {job.job}: {job.state}{f', failed {job.failures} times' if job.failures else ''}"

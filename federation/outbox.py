@@ -18,6 +18,7 @@ from protocol.envelope import KIND_SESSION
 from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError
 from protocol.messages import MAX_BATCH_ITEMS, Outcome, join_batch
 
+from .claims import Claim, alone
 from .delivery import count_sent
 from .gathering import gathered
 from .inbox import read_answer
@@ -81,19 +82,6 @@ class Results(Protocol):
     def on_mistake(self, error: Exception) -> None:
         """Report that sending failed by a mistake of ours; it is tried again."""
         ...
-
-
-class Claim(Protocol):
-    """Says who sends to a peer where several processes serve this node: items keep their order only in one hand."""
-
-    async def __call__(self, peer: str, /) -> bool:
-        """Tell whether this process sends to `peer`; once it does, it goes on until it is gone."""
-        ...
-
-
-async def alone(peer: str) -> bool:  # noqa: ARG001 -- as another claim
-    """Tell that one process serves the node."""
-    return True
 
 
 class Outbox:

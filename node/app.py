@@ -14,16 +14,17 @@ from federation.authenticate import forget_nonces
 from federation.client import PeerClient
 from federation.delivery import begin, forget_ledger, is_restored
 from federation.identity import Own as Identity
-from federation.identity import issue
+from federation.identity import issue, require_same_keys
 from federation.ports import Clock, Entropy, Row
 from federation.rows import MembershipRow, OutboxRow, PeerRow
 from protocol.crowd import FamilyMap
 
-from . import outside
+from . import freshness, outside
 from .clock import SystemClock, SystemEntropy
 from .consortia import Consortia
 from .directories import Directories
 from .health import Health
+from .hints import Hints
 from .housekeeping import (
     DOCUMENTS_EVERY_S,
     RETENTION_EVERY_S,
@@ -80,8 +81,17 @@ class Node:
         self.directories: Final = Directories(base, self.peering, self.catalog, self.log, self.peering.audiences)
         self.people: Final = People(base, vocabulary, self.handshakes, self.directories.directory)
         self.witnessing: Final = Witnessing(base, self.peering, self.log, self.catalog.mirror)
-        self.handshakes.listen(self.witnessing.watch.refer)
-        self.health: Final = Health(base.store, base.jobs)
+        self.hints: Final = Hints(
+            base.beside,
+            base.clock,
+            outbox=self.handshakes.outbox,
+            returning=self.handshakes.returning,
+            mirror=self.catalog.mirror,
+            watch=self.witnessing.watch,
+        )
+        self.handshakes.listen(self.hints.refer)
+        self._keep_fresh()
+        self.health: Final = Health(base.store, base.jobs, base.beside)
         status = Status(
             base.config,
             base.page_base,
@@ -89,6 +99,7 @@ class Node:
             base.jobs,
             counted=COUNTED,
             alerts=self._alerts,
+            processes=base.beside.processes,
         )
         self.keys: Final = Keys(
             base.directory,
@@ -119,8 +130,16 @@ class Node:
                 *self.keys.operations(),
                 *self._boards(),
                 *WitnessOperations(self.witnessing).operations(),
-            )
+            ),
+            permit=base.beside.permit,
         )
+
+    def _keep_fresh(self) -> None:
+        """Say what of this process's memory others can make stale."""
+        beside = self.base.beside
+        freshness.keep_peers(beside, self.peering, self.consortia, self.witnessing)
+        freshness.keep_catalog(beside, self.catalog, self.vocabulary)
+        freshness.keep_moving(beside, self.handshakes, self.directories, self.log)
 
     def _boards(self) -> tuple[Operation, ...]:
         """Return what operators ask about delivery, and about everything between this node and its peers."""
@@ -175,9 +194,22 @@ class Node:
         )
 
     def start_jobs(self) -> None:
-        """Start all background work; `base.jobs.stop` ends it."""
-        jobs = self.base.jobs
+        """Start all background work, here or, where several processes serve the node, in the one on duty.
+
+        `base.jobs.stop` ends it.
+        """
+        jobs, beside = self.base.jobs, self.base.beside
         jobs.start("outbox", self.handshakes.outbox.run)
+        self.witnessing.start_everywhere()
+        if beside.several:
+            jobs.start("beside", beside.run)
+            jobs.start("duty", lambda: beside.serve(jobs, self._start_duties))
+        else:
+            self._start_duties()
+
+    def _start_duties(self) -> None:
+        """Start what one process does for all."""
+        jobs = self.base.jobs
         jobs.start("returning", self.handshakes.returning.run)
         jobs.start("reports", self.handshakes.reports.run)
         jobs.start("announcements", self.peering.announcer.run)
@@ -242,9 +274,12 @@ class Node:
 
 async def _identity(base: Base) -> Identity:
     restored = await is_restored(base.store, entity=base.entity, generation=base.store.generation)
+    said = draft_document(base.config, base.keys)
+    if len(await base.beside.processes()) > 1:
+        await require_same_keys(base.store, said)
     identity = await issue(
         base.store,
-        draft_document(base.config, base.keys),
+        said,
         base.keys.federation,
         now=base.clock.now(),
         lost=restored,
@@ -272,7 +307,9 @@ async def open_node(
     clock = clock or SystemClock()
     finish_install(directory)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(directory, config.store, clock=clock))
+        store = await stack.enter_async_context(
+            open_store(directory, config.store, clock=clock, listen=config.node.listen)
+        )
         files = await stack.enter_async_context(open_files(directory, config.store, clock=clock))
         entropy = entropy or SystemEntropy()
         if await is_restored(store, entity=config.node.entity, generation=store.generation):

@@ -43,17 +43,22 @@ class Consortia:
             self.registry, self.memberships, peering.service, consortium=base.config.registry.consortium()
         )
 
+    @property
+    def is_registry(self) -> bool:
+        """Whether this node is the registry of a consortium."""
+        return self._base.config.registry.enabled
+
     async def start(self) -> None:
         """Load who is a member where."""
         await self.memberships.start()
-        if self._base.config.registry.enabled:
+        if self.is_registry:
             await self.registry.start()
 
     def start_jobs(self) -> None:
         """Start the background work."""
         self._base.jobs.start("seats", self.memberships.keep_seats)
         self._base.jobs.start("memberships", self.memberships.run)
-        if self._base.config.registry.enabled:
+        if self.is_registry:
             self._base.jobs.start("registry", self.registry.run)
 
     async def alerts(self) -> tuple[Alert, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from federation.calls import Calls
+from federation.claims import Claim, alone
 from federation.directory import PeerDirectory
 from federation.inbox import Inbox
 from federation.outbox import Outbox
@@ -61,6 +62,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     vocabulary: Callable[[], Vocabulary]
     page_base: Callable[[], str]
     blobs: FileBytes
+    claim: Claim = alone
 
 
 class Exchanging:
@@ -162,7 +164,9 @@ class Exchanging:
         )
         self.listen: Final = exchange.listen
         self.inbox: Final = Inbox(store, exchange, clock, own=own.entity, key=around.keys.envelope_sign)
-        self.outbox: Final = Outbox(store, carrier, exchange, clock, entropy, in_flight=config.delivery.in_flight)
+        self.outbox: Final = Outbox(
+            store, carrier, exchange, clock, entropy, in_flight=config.delivery.in_flight, claim=around.claim
+        )
         self.recovery: Final = Recovery(store, self.desk, queue, peers, exchange.lose)
         self.returning: Final = Returning(
             store,

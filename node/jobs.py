@@ -1,7 +1,7 @@
 """Background work with an owner: started by name, restarted after a failure with growing pauses, reported, stopped."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Literal
 
 import msgspec
@@ -72,6 +72,20 @@ class Jobs:
             else:
                 job.state = "finished"
                 return
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all jobs that were started and not ended."""
+        return frozenset(self._jobs)
+
+    async def end(self, names: Collection[str]) -> None:
+        """End these jobs and forget them; they may be started anew."""
+        ended = [self._tasks.pop(name) for name in names]
+        for name in names:
+            del self._jobs[name]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
 
     def report(self) -> tuple[JobReport, ...]:
         """Return how every job is, by name."""

@@ -1,5 +1,7 @@
 """One process at a time works on a node directory; the lock says who, and where a running node answers.
 
+Where several processes serve a node together, as many may share its directory as there are places.
+
 The kernel drops the lock with its process, so a crash leaves nothing to clean up.
 """
 
@@ -13,6 +15,8 @@ from typing import Final
 from protocol.errors import RefusedError, UnavailableError
 
 LOCK_FILE: Final = "node.lock"
+#: Processes of one node that may share a directory.
+PLACES: Final = 16
 
 
 class Lock:
@@ -31,22 +35,35 @@ class Lock:
 
 
 @contextmanager
-def hold(directory: Path) -> Iterator[Lock]:
-    """Hold the lock of a node directory while inside.
+def hold(directory: Path, *, places: int = 1) -> Iterator[Lock]:
+    """Hold the lock of a node directory while inside, one of so many `places`.
 
-    Raises: UnavailableError: another process holds it. RefusedError: the directory cannot be written.
+    Raises: UnavailableError: other processes hold them. RefusedError: the directory cannot be written.
     """
-    handle = _open(directory / LOCK_FILE)
+    handle = _taken(directory, places)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnavailableError("another process works on this node directory", code="locked") from None
         lock = Lock(handle)
         lock.publish("")
         yield lock
     finally:
         os.close(handle)
+
+
+def _taken(directory: Path, places: int) -> int:
+    """Return the handle of the first free place."""
+    for place in range(places):
+        handle = _open(directory / _name(place))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+        else:
+            return handle
+    raise UnavailableError("another process works on this node directory", code="locked")
+
+
+def _name(place: int) -> str:
+    return f"{LOCK_FILE}.{place + 1}" if place else LOCK_FILE
 
 
 def _open(path: Path) -> int:
@@ -62,8 +79,13 @@ def _open(path: Path) -> int:
 
 def serving_at(directory: Path) -> str | None:
     """Return where the node of this directory answers; None when it does not run, or is only starting."""
+    found = (_served(directory / _name(place)) for place in range(PLACES))
+    return next((url for url in found if url), None)
+
+
+def _served(path: Path) -> str | None:
     try:
-        handle = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

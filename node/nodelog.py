@@ -65,6 +65,7 @@ class NodeLog:
             key=base.keys.log,
             generation=base.store.generation,
             earlier=base.keys.earlier_log,
+            may_sign=lambda: base.beside.on_duty,
         )
         self._renewed: Callable[[], Awaitable[None]] | None = None
         base.on_new_keys(self._rekey)
@@ -168,6 +169,7 @@ class NodeLog:
                 request=SucceedLog,
                 response=LogStatus,
                 run=self._succeed,
+                needs="duty",
             ),
         )
 

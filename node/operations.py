@@ -5,7 +5,7 @@ calls `await node.call("member.list", ListMembers(...), Members)` and does not k
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -25,7 +25,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One thing an operator can do.
 
     `name` is `noun.verb`, such as `peer.invite`. `run` takes a `request` and returns a `response`, both types that
-    msgspec can write as JSON; None when there is nothing to say.
+    msgspec can write as JSON; None when there is nothing to say. `needs` is about a node of several processes:
+    something that only the one on duty can do, or that is done while no other one runs.
     """
 
     name: str
@@ -33,13 +34,22 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     request: type[Command]
     response: Any
     run: Callable[[Any], Awaitable[object]]
+    needs: Literal["", "duty", "alone"] = ""
+
+
+async def anything(operation: Operation) -> None:
+    """Permit every operation."""
 
 
 class Operations:
     """All operations of one node, by name."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
+    def __init__(
+        self, operations: Iterable[Operation], *, permit: Callable[[Operation], Awaitable[None]] = anything
+    ) -> None:
+        """Take the operations; `permit` raises for one that cannot be done in this process now."""
         listed = tuple(operations)
+        self._permit: Final = permit
         self.by_name: Final[Mapping[str, Operation]] = {one.name: one for one in listed}
         if len(self.by_name) != len(listed):
             raise ValueError("two operations have one name")
@@ -65,4 +75,5 @@ class Operations:
 
     async def answer(self, operation: Operation, command: object) -> bytes:
         """Return the JSON result for a command that was read. Raises: MeshError: the operation's own."""
+        await self._permit(operation)
         return _encoder.encode(await operation.run(command))

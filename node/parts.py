@@ -23,14 +23,16 @@ from federation.mirror import MirrorService
 from federation.peering import PeeringService
 from federation.ports import Clock, Entropy
 from federation.publisher import HeadPolicy, PublisherService
-from federation.rows import PeerRow
+from federation.rows import OwnDocumentRow, PeerRow
 from federation.sequencer import Sequencer
 from federation.sourcewatch import MirrorPolicy
 from protocol.crowd import FamilyMap
 from protocol.editions import Policy
 from protocol.minimize import Rules
+from protocol.peers import open_document
 
 from . import outside
+from .beside import Beside, Names
 from .events import Events
 from .exchanging import Exchanging, Surroundings
 from .jobs import Jobs
@@ -86,6 +88,7 @@ class Base:
         self.keys: KeyRing = load_keys(directory)
         self._rekeyed: Final[list[Callable[[KeyRing], None]]] = []
         self.events: Final = Events(log, Metrics())
+        self.beside: Final = Beside(store.others, clock)
         self.jobs: Final = Jobs(clock, self.events)
         self.org: Final = draft_document(config, self.keys).org
         self.entity: Final = config.node.entity
@@ -159,7 +162,9 @@ class Peering:
             base.clock,
             address_per_minute=limits.address_per_minute,
             peer_per_minute=limits.peer_per_minute,
-            not_before=base.clock.now(),
+            # What others of this node's processes were asked is remembered in the database, and so before this start.
+            not_before=base.store.restored_at if base.beside.several else base.clock.now(),
+            shared=base.store if base.beside.several else None,
         )
         self.meeting: Final = Meeting(
             base.store,
@@ -174,6 +179,19 @@ class Peering:
         self.audiences: Final = self.meeting.audiences
         self.directory.watch(self.meeting.memberships.wake)
         self.sets: Final = PeerSets(self.directory, self.calls)
+
+    async def refresh(self, names: Names) -> None:
+        """Take over what another process has changed of the peers."""
+        await self.directory.refresh(self._base.store, names)
+
+    async def reload(self, _: Names) -> None:
+        """Go on with the document that another process has signed."""
+        async with self._base.store.read() as rows:
+            row = await rows.get(OwnDocumentRow, self._base.entity)
+        text = row.document.decode("ascii") if row is not None else self.identity.text
+        if text != self.identity.text:
+            self.identity.document, self.identity.text = open_document(text), text
+            self.announcer.wake()
 
     async def reissue(self) -> None:
         """Sign the document anew if it says something else by now, and bring it to all peers."""
@@ -300,6 +318,7 @@ class Handshakes(Exchanging):
                 vocabulary=lambda: vocabulary.vocabulary,
                 page_base=lambda: base.page_base,
                 blobs=base.files,
+                claim=base.beside.claim,
             )
         )
         base.on_new_keys(self.rekey)

@@ -58,7 +58,7 @@ async def serve(
         MeshError: the node cannot start; the message says why and what to do.
     """
     config = configuration.load(directory, environment)
-    with locking.hold(directory) as lock:
+    with locking.hold(directory, places=locking.PLACES if config.store.several else 1) as lock:
         if standby:
             notify_supervisor("READY=1\nSTATUS=standby")
         while standby:

@@ -10,7 +10,7 @@ from .jobs import JobReport, Jobs
 from .operations import Command, Operation
 from .rows import MetaRow
 from .sections import Config
-from .store.opening import NodeStore
+from .store.opening import NodeStore, Process
 from .version import version
 
 
@@ -42,7 +42,10 @@ class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the node is; `counts` are rows of a few kinds, by what they are called."""
+    """How the node is; `counts` are rows of a few kinds, by what they are called.
+
+    `processes` are all that serve the node, where several may.
+    """
 
     name: str
     entity: str
@@ -54,6 +57,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     jobs: tuple[JobReport, ...]
     alerts: tuple[Alert, ...] = ()
+    processes: tuple[Process, ...] = ()
 
 
 class Status:
@@ -68,8 +72,10 @@ class Status:
         *,
         counted: Mapping[str, type[Row]],
         alerts: Callable[[], Awaitable[tuple[Alert, ...]]],
+        processes: Callable[[], Awaitable[tuple[Process, ...]]],
     ) -> None:
         self._alerts = alerts
+        self._processes = processes
         self._page_base = page_base
         self._config = config
         self._store = store
@@ -93,6 +99,7 @@ class Status:
             counts=counts,
             jobs=self._jobs.report(),
             alerts=await self._alerts(),
+            processes=await self._processes(),
         )
 
     def operations(self) -> tuple[Operation, ...]:

@@ -97,6 +97,10 @@ class Witnessing:
         if not self._doubts.full():
             self._doubts.put_nowait((log, found))
 
+    def start_everywhere(self) -> None:
+        """Start what every process does for itself: to settle what its own witness doubts."""
+        self._base.jobs.start("doubts", self._settle_doubts)
+
     def start_jobs(self) -> None:
         """Start the background work."""
         jobs = self._base.jobs
@@ -104,7 +108,6 @@ class Witnessing:
         jobs.start("start-check", lambda: self.start_check.run(self._sequencer.wake))
         jobs.start("log-watch", self.watch.run)
         jobs.start("gossip", self._gossip)
-        jobs.start("doubts", self._settle_doubts)
 
     async def _gossip(self) -> None:
         while True:

@@ -136,10 +136,9 @@ def _add_peers(app: web.Application, node: Node) -> None:
     )
     app[RELAY] = Relay(
         inbox=node.handshakes.inbox,
-        outbox=node.handshakes.outbox,
         returning=node.handshakes.returning,
+        hints=node.hints,
         recovery=node.handshakes.recovery,
         quotes=node.handshakes.quotes,
         publisher=node.catalog.publisher,
-        mirror=node.catalog.mirror,
     )

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from federation.authenticate import Authenticated, Authenticator
+from federation.authenticate import SAFE_METHODS, Authenticated, Authenticator
 from federation.checkup import HELLO_PATH, Hello
 from federation.discovery import Discovery
 from federation.identity import Own
@@ -131,7 +131,10 @@ async def _authenticated(request: web.Request, federation: Federation) -> Authen
     else:
         limit = JSON_BYTES if route.request_content_type == JSON else federation.batch_bytes
         body = await read_bytes(request, limit=limit, content_type=route.request_content_type)
-    return federation.authenticator.verify(admission, body)
+    authenticated = federation.authenticator.verify(admission, body)
+    if request.method in SAFE_METHODS:
+        await federation.authenticator.once(authenticated)
+    return authenticated
 
 
 def _line(request: web.Request) -> RequestLine:

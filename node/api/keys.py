@@ -50,7 +50,7 @@ async def attestations(request: web.Request) -> web.Response:
     """Take a member's word that it holds all bodies of one of our heads."""
     asked = asked_by(request)
     asked.require("continue")
-    request.app[FEDERATION].authenticator.once(asked)
+    await request.app[FEDERATION].authenticator.once(asked)
     await request.app[KEYS].attesting.receive(asked.peer.entity, asked.body)
     return web.Response(status=202)
 
@@ -58,7 +58,7 @@ async def attestations(request: web.Request) -> web.Response:
 async def erasures(request: web.Request) -> web.Response:
     """Erase entries of a peer's directory, and confirm it."""
     asked = asked_by(request)
-    request.app[FEDERATION].authenticator.once(asked)
+    await request.app[FEDERATION].authenticator.once(asked)
     body = await request.app[KEYS].erasures.confirm(asked.peer.entity, asked.body)
     return web.Response(body=body, content_type=JSON)
 

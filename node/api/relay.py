@@ -9,11 +9,10 @@ from aiohttp import web
 from federation.authenticate import Authenticated
 from federation.directory import Action
 from federation.inbox import Inbox
-from federation.mirror import MirrorService
-from federation.outbox import Outbox
 from federation.publisher import PublisherService
 from federation.returning import BACK_PATH, Returning
 from federation.sets import BASE, NUDGES_PATH
+from node.hints import Hints
 from node.services.exchange import BATCH_TYPE, MESSAGE_TYPE, MESSAGES_PATH, QUOTES_PATH
 from node.services.quotes import Quotes
 from node.services.recovery import HEADS_PATH, Recovery
@@ -34,12 +33,11 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
     """The parts behind these routes; whoever asks here is there, so the outbox hears of it."""
 
     inbox: Inbox
-    outbox: Outbox
     returning: Returning
+    hints: Hints
     recovery: Recovery
     quotes: Quotes
     publisher: PublisherService
-    mirror: MirrorService
 
 
 RELAY: Final = web.AppKey("mentormesh.relay", Relay)
@@ -56,6 +54,7 @@ async def back(request: web.Request) -> web.Response:
     """Hear that a peer is back and how far it has stored what was sent to it."""
     asked = _there(request)
     body = await request.app[RELAY].returning.receive(asked.peer.entity, asked.body, asked.spend)
+    request.app[RELAY].hints.returned(asked.peer.entity)
     return web.Response(body=body, content_type=JSON)
 
 
@@ -80,7 +79,7 @@ async def set_head(request: web.Request) -> web.Response:
     asked = asked_by(request)
     where = request.match_info
     asked.require(_looking(where["kind"]))
-    request.app[RELAY].mirror.back(asked.peer.entity)
+    request.app[RELAY].hints.looked(asked.peer.entity)
     reply = await request.app[RELAY].publisher.head_answer(where["audience"], where["kind"], asked.peer.entity)
     headers = {"ETag": reply.etag}
     if request.headers.get("If-None-Match") == reply.etag:
@@ -103,15 +102,15 @@ async def set_page(request: web.Request) -> web.Response:
 async def nudges(request: web.Request) -> web.Response:
     """Take the word that a set has changed; the set is then pulled."""
     asked = _there(request)
-    request.app[FEDERATION].authenticator.once(asked)
-    await request.app[RELAY].mirror.nudged(asked.peer.entity, asked.body)
+    await request.app[FEDERATION].authenticator.once(asked)
+    await request.app[RELAY].hints.nudged(asked.peer.entity, asked.body)
     return web.Response(status=202)
 
 
 def _there(request: web.Request) -> Authenticated:
     """Return who asked; what waits for them is sent now."""
     asked = asked_by(request)
-    request.app[RELAY].outbox.back(asked.peer.entity)
+    request.app[RELAY].hints.met(asked.peer.entity)
     return asked
 
 

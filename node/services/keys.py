@@ -228,6 +228,7 @@ class Keys:
                 request=RotateKey,
                 response=KeyList,
                 run=self.rotate,
+                needs="alone",
             ),
             Operation(
                 name="keys.prepare",
@@ -235,6 +236,7 @@ class Keys:
                 request=PrepareRecovery,
                 response=Prepared,
                 run=self.prepare,
+                needs="alone",
             ),
             Operation(
                 name="keys.recover",
@@ -242,6 +244,7 @@ class Keys:
                 request=Recover,
                 response=KeyList,
                 run=self.recover,
+                needs="alone",
             ),
             Operation(
                 name="peer.pending",

@@ -1,6 +1,7 @@
 """What people and operators are told about offers: previews, lists, proofs, and the mirrored offers for a search."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
@@ -10,7 +11,7 @@ from federation.logbook import Logbook
 from federation.mirror import MirrorService, MirrorStatus
 from federation.ports import Clock, Store
 from federation.publisher import newest_head, own_head, own_pages
-from federation.sequencer import Sequencer
+from federation.sequencer import ElsewhereError, Sequencer
 from federation.sets import SourceBook
 from node.matching.facts import MirroredOffer
 from protocol.concepts import Vocabulary
@@ -249,8 +250,12 @@ class Offers:
         raise MissingError("no own offer with this id is published now: see `offer list`")
 
     async def _log_proof(self, head: SetHead, jws: str) -> str:
-        """Return the proof that a head stands in the log, which is signed now if it was not yet."""
-        await self._log.sequence()
+        """Return the proof that a head stands in the log, which is signed now if it was not yet.
+
+        Raises: MissingError: another process signs the log, and has not yet.
+        """
+        with suppress(ElsewhereError):
+            await self._log.sequence()
         return await Logbook(self._store).prove(render_leaf(head_leaf(head, jws)))
 
     async def verify(self, data: bytes) -> ProvenOffer:

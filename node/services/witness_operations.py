@@ -127,6 +127,7 @@ class WitnessOperations:
                 request=OverrideLog,
                 response=Override,
                 run=self._override,
+                needs="duty",
             ),
             Operation(
                 name="evidence.list",
@@ -155,5 +156,6 @@ class WitnessOperations:
                 request=ThawPeer,
                 response=None,
                 run=self._thaw,
+                needs="duty",
             ),
         )

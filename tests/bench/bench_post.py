@@ -89,7 +89,7 @@ def bare() -> bytes:
 async def echo(request: web.Request) -> web.Response:
     """Give the body back."""
     asked = asked_by(request)
-    request.app[FEDERATION].authenticator.once(asked)
+    await request.app[FEDERATION].authenticator.once(asked)
     return web.Response(body=asked.body, content_type=TYPE)
 
 

@@ -70,14 +70,15 @@ async def running(
     """Run a new node while inside; nodes with keys of their own have seeds of their own."""
     async with (
         kept.section(chosen.get("store", {})) as store,
-        _running(directory, {**chosen, "store": store}, clock, seed) as node,
+        served(make_directory(directory, {**chosen, "store": store}, seed=seed), clock=clock, seed=seed) as node,
     ):
         yield node
 
 
 @asynccontextmanager
-async def _running(directory: Path, chosen: Settings, clock: Clock | None, seed: int) -> AsyncIterator[Running]:
-    config = configuration.parse((make_directory(directory, chosen, seed=seed) / "mentormesh.toml").read_text(), {})
+async def served(directory: Path, *, clock: Clock | None = None, seed: int = 1) -> AsyncIterator[Running]:
+    """Run the node of a directory while inside."""
+    config = configuration.parse((directory / "mentormesh.toml").read_text(), {})
     with bind(config.listen_host, config.listen_port) as listening:
         port = listening.getsockname()[1]
         opened = open_node(directory, config, port=port, clock=clock or SteppedClock(), entropy=SeededEntropy(seed))

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from node.beside import Beside
 from node.events import Events
 from node.health import Health, is_down
 from node.jobs import Jobs
@@ -128,7 +129,7 @@ async def test_two_jobs_of_one_name_are_a_mistake(jobs: Jobs) -> None:
 
 
 async def test_a_node_is_ready_until_a_job_fails_again_and_again(jobs: Jobs, clock: SteppedClock) -> None:
-    health = Health(MemoryStore(), jobs)
+    health = Health(MemoryStore(), jobs, Beside(None, clock))
 
     async def fail() -> None:
         raise ValueError

@@ -28,13 +28,13 @@ __all__ = ["directory"]
 
 
 @contextmanager
-def process(directory: Path, server: Server, *words: str) -> Iterator[subprocess.Popen[str]]:
+def process(directory: Path, server: Server, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [*PROGRAM, "serve", "--json", "--dir", str(directory), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(MENTORMESH_STORE_URL=server.url),
+        env=environment(MENTORMESH_STORE_URL=server.url, **variables),
     ) as started:
         try:
             yield started

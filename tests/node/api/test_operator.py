@@ -123,7 +123,10 @@ async def test_health_readiness_and_version_say_how_the_node_is(node: Running, h
     async with http.get(node.url + "/health") as answer:
         assert await answer.json() == {"alive": True}
     async with http.get(node.url + "/ready") as answer:
-        assert (answer.status, await answer.json()) == (200, {"ready": True, "store": "ok", "jobs": "ok"})
+        assert (answer.status, await answer.json()) == (
+            200,
+            {"ready": True, "store": "ok", "jobs": "ok", "on_duty": True},
+        )
     async with http.get(node.url + "/version") as answer:
         assert (await answer.json())["name"] == "mentormesh"
 
