@@ -31,7 +31,7 @@ from node.clock import SystemClock
 from node.sections import Config
 from node.services.peers import ExaminePeer, ListPeers
 from node.status import NodeStatus, ShowStatus
-from node.store.opening import Process
+from node.store.processes import Process
 from protocol.addresses import authority_of
 from protocol.errors import MeshError
 from protocol.peers import DOCUMENT_PATH

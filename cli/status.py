@@ -4,7 +4,7 @@ import click
 import msgspec
 
 from node.status import NodeStatus, ShowStatus
-from node.store.opening import Process
+from node.store.processes import Process
 
 from .node_access import NodeAccess, operator_command
 from .output import Output

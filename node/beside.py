@@ -13,7 +13,7 @@ from protocol.errors import MeshError, RefusedError
 
 from .jobs import Jobs
 from .operations import Operation
-from .store.opening import Changed, Others, Process
+from .store.processes import Changed, Others, Process
 
 #: So often a process looks whether it is on duty, or should be: the longest wait after the last one's end.
 DUTY_EVERY_S: Final = 1.0

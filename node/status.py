@@ -10,7 +10,8 @@ from .jobs import JobReport, Jobs
 from .operations import Command, Operation
 from .rows import MetaRow
 from .sections import Config
-from .store.opening import NodeStore, Process
+from .store.opening import NodeStore
+from .store.processes import Process
 from .version import version
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from federation.ports import Clock
-from node.store.opening import Changed as Heard
-from node.store.opening import Process
+from node.store.processes import Changed as Heard
+from node.store.processes import Process
 
 from .commits import LOCK_CLASS, Commits
 from .connection import Server, Session
