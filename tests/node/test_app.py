@@ -56,6 +56,7 @@ async def test_all_jobs_run_and_stop(node: Node, clock: SteppedClock) -> None:
         "reports",
         "retention",
         "returning",
+        "seats",
         "start-check",
     }
     assert {report.state for report in reports} == {"running"}
