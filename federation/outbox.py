@@ -182,15 +182,16 @@ class Outbox:
                     await self._sit_out(line, status)
                 elif line.under_way >= (1 if status.singly else self._in_flight):
                     await line.landed.wait()
-                elif not (line.unseen or line.more):
-                    await line.stir.wait()
-                elif await self._claim(peer):
-                    await self._launch(peer, line, transfers)
+                elif line.unseen or line.more:
+                    if await self._claim(peer):
+                        await self._launch(peer, line, transfers)
+                    else:
+                        await self._guarded(peer, self._leave_to_others(peer, line))
                 elif line.patient:
                     await self._until(line.stir, PATIENCE_S)
                     line.unseen = True
                 else:
-                    await self._guarded(peer, self._leave_to_others(peer, line))
+                    await line.stir.wait()
 
     async def _leave_to_others(self, peer: str, line: Line) -> None:
         """Wait while another process sends to this peer, which may end before all has been sent."""
