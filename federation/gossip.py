@@ -5,14 +5,15 @@ Each round every peer is asked for the newest checkpoints it holds, and for the 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
 
 from protocol.encoding import Wire, decode, encode
-from protocol.errors import MalformedError, MeshError, MissingError
+from protocol.errors import MalformedError, MeshError, MissingError, UnavailableError
 from protocol.heads import SetKind, open_head
 from protocol.ids import entity_host
 from protocol.logleaves import is_log_of
@@ -116,8 +117,14 @@ class Gossip:
 
     async def ask(self, peer: str) -> tuple[CheckpointNote, ...]:
         """Return what a peer holds of logs; nothing is verified yet. Raises: MeshError."""
-        answer = await self._fetch(peer, CHECKPOINTS_PATH, "", limit=MAX_ANSWER_BYTES, signed=True)
-        return open_checkpoints(answer.body)
+        return open_checkpoints(await self._asked(peer, CHECKPOINTS_PATH, limit=MAX_ANSWER_BYTES))
+
+    async def _asked(self, peer: str, path: str, *, limit: int) -> bytes:
+        """Return what a peer answers, to the second time when the first answer is lost: a round is long."""
+        try:
+            return (await self._fetch(peer, path, "", limit=limit, signed=True)).body
+        except UnavailableError:
+            return (await self._fetch(peer, path, "", limit=limit, signed=True)).body
 
     async def round(self, mirrored: tuple[MirrorStatus, ...] = ()) -> None:
         """Ask every peer once, several at a time; a peer that does not answer is asked in the next round.
@@ -127,18 +134,18 @@ class Gossip:
         limit = asyncio.Semaphore(AT_ONCE)
         now = self._clock.now()
         peers = [each.entity for each in self._directory.all() if each.mode_at(now) != "blocked"]
-        await asyncio.gather(*(self._within(limit, self._talk(each)) for each in peers if each != self._own))
+        await asyncio.gather(*(self._within(limit, partial(self._talk, each)) for each in peers if each != self._own))
         claims: dict[str, list[tuple[MirrorStatus, str]]] = {}
         for status in mirrored:
             claims.setdefault(status.peer, []).extend((status, origin) for origin in status.contradicted)
-        await asyncio.gather(*(self._within(limit, self._follow_up(each)) for each in claims.values()))
+        await asyncio.gather(*(self._within(limit, partial(self._follow_up, each)) for each in claims.values()))
 
-    async def _within(self, limit: asyncio.Semaphore, turn: Coroutine[None, None, None]) -> None:
+    async def _within(self, limit: asyncio.Semaphore, turn: Callable[[], Awaitable[None]]) -> None:
         """Let one peer have its turn; what it claims may be false, and it may take its time."""
         async with limit:
             with suppress(MeshError):
                 async with within(TURN_S, "the peer is too slow", code="peer-slow"):
-                    await turn
+                    await turn()
 
     async def _talk(self, peer: str) -> None:
         for each in await self.ask(peer):
@@ -166,7 +173,7 @@ class Gossip:
         kind: SetKind = msgspec.convert(status.kind, SetKind)
         path = heads_path(status.audience, kind, origin)
         try:
-            theirs = (await self._fetch(status.peer, path, "", limit=MAX_HEAD_BYTES, signed=True)).body.decode("ascii")
+            theirs = (await self._asked(status.peer, path, limit=MAX_HEAD_BYTES)).decode("ascii")
             head = open_head(theirs, self._key(origin), origin=origin, audience=status.audience, kind=kind)
             ours = await self._held(status.audience, kind, origin, head.seq)
             if ours and origin != self._own:

@@ -30,11 +30,21 @@ class Watch:
         self.looked_at = float("-inf")
         #: Until then the log, which was too slow or showed nothing, is asked in its own look only.
         self.rests_until = 0.0
+        self.failures = 0
         self.failure = ""
         #: Checkpoints that others showed, and since when the log owes their proof.
         self.doubts: Final[dict[Place, tuple[CheckpointNote, int]]] = {}
         #: Checkpoints that messages of the log's node referred to, and since when.
         self.said: Final[dict[tuple[int, str], int]] = {}
+
+    def failed(self, now: int, *, rest_s: float) -> None:
+        """Note that the log did not show what was asked of it: the second time in a row, it is left alone for a while.
+
+        One lost answer must not keep what others show from being compared.
+        """
+        self.failures += 1
+        if self.failures > 1:
+            self.failures, self.rests_until = 0, now + rest_s
 
     def doubt(self, found: CheckpointNote, now: int) -> None:
         """Remember a checkpoint that the log has to prove; of too many the first are kept."""

@@ -158,8 +158,9 @@ class LogWatch:
             raise
         except MeshError:
             watch.doubt(signed, now)
-            watch.rests_until = now + self.policy.poll_s
+            watch.failed(now, rest_s=self.policy.poll_s)
             raise
+        watch.failures = 0
 
     async def _compare(self, log: KnownLog, watch: Watch, signed: CheckpointNote) -> None:
         """Compare a checkpoint with the one held, after a sooner look for a larger one; if it stays ahead, doubt it."""

@@ -126,7 +126,12 @@ LINES: Final[dict[int, Line]] = {
     ),
     45: Line(
         "replay",
-        at(SIGNED, "a_request_counts_once_on_every_route", "word_of_a_new_set_counts_once")
+        at(
+            SIGNED,
+            "a_request_counts_once_on_every_route",
+            "word_of_a_new_set_counts_once",
+            "what_is_told_of_a_directory_counts_once_whatever_it_says",
+        )
         + at(
             INBOUND,
             "a_replay_has_no_second_effect_even_after_a_restart",

@@ -214,7 +214,7 @@ def bodies(route: Route) -> dict[str, object] | None:
         "siblings": {"side": "provider", "item": "AAAA"},
         "accept": {
             "choice": "A" * 1516,
-            "brief": {"wrapped": [{"key": "A" * 43, "sealed": "A" * 1558}], "box": "A" * 64},
+            "brief": {"wrapped": [{"key": "A" * 43, "sealed": "A" * 1558}], "box": "A" * 19_168},
         },
     }
     return said.get(route.path.rpartition("/")[2])

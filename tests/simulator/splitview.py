@@ -1,7 +1,8 @@
 """A consortium with one member that tells two stories: everybody else must find out, and be able to prove it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import cache
 from typing import Final
 
@@ -34,10 +35,11 @@ from .invariants import Violation
 from .loop import LoopClock, SteppedLoop
 from .lossy import RATES, Lines
 from .member import Member
+from .process import Life
 from .town import NAMES
 from .twofaced import LIES, TwoFaced, copied, publish
 
-#: Within so many rounds every honest member must hold the evidence.
+#: Within so many rounds through which its process lived, every honest member must hold the evidence.
 ROUNDS: Final = 2
 #: After so many rounds nobody waits for it any more.
 MOST_ROUNDS: Final = 6
@@ -90,6 +92,9 @@ class Consortium:
         self.bold: Final = self.dice.random() < 0.5
         #: After which round the first and the last honest member held the evidence; 0: never.
         self.first = self.last = 0
+        #: Rounds in which the process of each honest member ended before it held the evidence.
+        self._crashed: Final[Counter[str]] = Counter()
+        self._late: Final[list[str]] = []
         self._forked_at = 0
 
     @property
@@ -176,12 +181,21 @@ class Consortium:
         while number < MOST_ROUNDS and not self.last:
             number += 1
             await self._lie(number)
+            blind = {member.name: member.life for member in self.honest if not self.evidence(member)}
             await self.round(self.honest)
             found = [bool(self.evidence(member)) for member in self.honest]
+            self._note_late(number, blind)
             self.first = self.first or (number if any(found) else 0)
             self.last = number if all(found) else 0
             if self.lie is None and number == ROUNDS:
                 break
+
+    def _note_late(self, number: int, blind: Mapping[str, Life]) -> None:
+        """Note who should hold the evidence after this round: what was shown to a process that ended is forgotten."""
+        for member in self.honest:
+            self._crashed[member.name] += member.name in blind and member.life is not blind[member.name]
+            if not self.evidence(member) and number == ROUNDS + self._crashed[member.name]:
+                self._late.append(member.name)
 
     def _checkpoints(self) -> list[LogCheckpointRow]:
         return [row for row in self.liar.faces[0].rows(LogCheckpointRow) if isinstance(row, LogCheckpointRow)]
@@ -229,10 +243,10 @@ class Consortium:
 
     def check(self) -> Iterator[Violation]:
         """Yield what does not hold after the lie."""
-        if self.lie is not None and not 1 <= self.last <= ROUNDS:
-            blind = [member.name for member in self.honest if not self.evidence(member)]
-            missing = f", {', '.join(blind)} not at all" if blind else ""
-            yield Violation(rule=f"{self.lie}: all found it after {self.last or MOST_ROUNDS} rounds{missing}")
+        if self.lie is not None and (self._late or not self.last):
+            late = f", {', '.join(self._late)} too late" if self._late else ""
+            missing = "" if self.last else ", somebody not at all"
+            yield Violation(rule=f"{self.lie}: all found it after {self.last or MOST_ROUNDS} rounds{late}{missing}")
         for member in self.honest:
             yield from self._innocent(member)
             for row in self.evidence(member):
