@@ -194,7 +194,8 @@ class Consortium:
         """Note who should hold the evidence after this round: what was shown to a process that ended is forgotten."""
         for member in self.honest:
             self._crashed[member.name] += member.name in blind and member.life is not blind[member.name]
-            if not self.evidence(member) and number == ROUNDS + self._crashed[member.name]:
+            is_late = not self.evidence(member) and number >= ROUNDS + self._crashed[member.name]
+            if is_late and member.name not in self._late:
                 self._late.append(member.name)
 
     def _checkpoints(self) -> list[LogCheckpointRow]:
