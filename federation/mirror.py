@@ -179,7 +179,8 @@ class MirrorService:
         row = await self._held.row(source)
         if row and row.state == COMPLETE and row.seq >= nudge.seq:
             return
-        self._hasten(self._watch(source))
+        self._watch(source).nudge()
+        self._woken.set()
 
     def _hasten(self, watch: SourceWatch) -> None:
         watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)

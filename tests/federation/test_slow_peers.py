@@ -19,7 +19,7 @@ from protocol.commitments import Opening
 from protocol.devices import DeviceCertificate, Vouch, sign_device
 from protocol.encoding import b64, encode, sha256
 from protocol.errors import LimitError, UnavailableError
-from protocol.heads import HeadAnswer, SetHead, SetKind, sign_head
+from protocol.heads import HeadAnswer, Nudge, SetHead, SetKind, sign_head
 from protocol.keyentries import KeyEntry, encode_entry
 from protocol.pages import IncompleteError, snapshot
 from protocol.signing import SigningKey
@@ -234,3 +234,32 @@ async def test_a_poll_has_an_end_and_a_peer_that_took_long_rests(monkeypatch: py
     with pytest.raises(UnavailableError):
         await pair.mirror.look(slow)
     assert len(pair.begun) == 1
+
+
+async def test_a_nudge_during_a_poll_has_the_peer_asked_once_more_afterwards() -> None:
+    pair = Two()
+    slow = pair.birch_book.listed[1]
+    poll = asyncio.ensure_future(pair.mirror.poll(slow))
+    await asyncio.sleep(0)
+    await pair.mirror.nudged(SLOW, encode(Nudge(audience=PAIR, kind="offers", seq=9)))
+    pair.gate.set()
+    with pytest.raises(UnavailableError):
+        await poll
+    pair.begun.clear()
+    pair.clock.advance(1)
+    await pair.mirror.poll_due()
+    assert [path for path in pair.begun if PAIR in path] != []
+
+
+async def test_a_nudge_ends_no_rest() -> None:
+    pair = Two()
+    slow = pair.birch_book.listed[1]
+    pair.gate.set()
+    pair.mirror._watch(slow).asked_at = pair.clock.now() - 20
+    pair.mirror._watch(slow).ended(None)
+    for seconds, asked in ((79, False), (1, True)):
+        pair.begun.clear()
+        pair.clock.advance(seconds)
+        await pair.mirror.nudged(SLOW, encode(Nudge(audience=PAIR, kind="offers", seq=9)))
+        await pair.mirror.poll_due()
+        assert any(PAIR in path for path in pair.begun) is asked
