@@ -32,7 +32,7 @@ from node.sections import Config
 from node.services.peers import ExaminePeer, ListPeers
 from node.status import NodeStatus, ShowStatus
 from node.store.processes import Process
-from protocol.addresses import authority_of
+from protocol.addresses import host_of
 from protocol.errors import MeshError
 from protocol.peers import DOCUMENT_PATH
 
@@ -142,7 +142,7 @@ async def _check_ready(node: NodeAccess) -> Check:
 async def _check_name(node: NodeAccess, config: Config) -> list[Check]:
     """Return whether the host of the entity identifier names this node, where the node itself is at another one."""
     name, here = config.node.entity, config.api_base
-    if config.development.enabled or authority_of(here).partition(":")[0] == authority_of(name):
+    if config.development.enabled or host_of(here) == host_of(name):
         return []
     findings = await node.call("peer.doctor", ExaminePeer(address=name), tuple[Finding, ...])
     wrong = [one for one in findings if not one.ok and one.check in {"reachable", "document"}]

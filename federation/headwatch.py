@@ -127,7 +127,10 @@ class HeadWatch:
             watched = await rows.get(WatchedLogRow, log.origin)
             taken = await rows.find(TakenHeadRow, where(origin=log.entity), order="seq")
             listed = [await _listed(rows, each) for each in taken]
-            passed = [await _is_passed(rows, log.origin, each) for each in taken]
+            passed = [
+                found is None and await _is_passed(rows, log.origin, each)
+                for each, found in zip(taken, listed, strict=True)
+            ]
         problem, done = "", []
         for row, found, is_passed in zip(taken, listed, passed, strict=True):
             if found is not None and found.commitment == _commitment(row):
@@ -213,7 +216,10 @@ async def _listed(rows: Reader, row: TakenHeadRow) -> WatchedHeadRow | None:
     found = await rows.find(WatchedHeadRow, where(chain=row.chain, seq=row.seq))
     # Anybody may list anything under any chain in a log of their own.
     own = [each for each in found if is_log_of(row.origin, each.origin)]
-    return next((each for each in own if each.commitment != _commitment(row)), own[0] if own else None)
+    if not own:
+        return None
+    commitment = _commitment(row)
+    return next((each for each in own if each.commitment != commitment), own[0])
 
 
 async def _is_passed(rows: Reader, origin: str, row: TakenHeadRow) -> bool:

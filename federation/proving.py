@@ -5,7 +5,7 @@ Source: docs/protocol/20-identity.md §3.4, §5.4, §6, 22-members.md §5.3.
 
 from typing import Final
 
-from protocol.addresses import authority_of
+from protocol.addresses import authority_of, host_of
 from protocol.errors import MalformedError, UnverifiedError
 from protocol.keydirectory import DIRECTORY_PATH, verify_directory
 from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES, open_document
@@ -54,12 +54,8 @@ async def prove_host(calls: Calls, contact: Contact, entity: str, keyid: str) ->
 
     Raises: OtherHostError, MalformedError; as `Calls`.
     """
-    if contact.connect_to or _host(contact.api) == _host(entity):
+    if contact.connect_to or host_of(contact.api) == host_of(entity):
         return
     document = open_document(await served_document(calls, Contact(api=entity)))
     if (document.entity, VerifyKey.parse(document.keys.federation).keyid) != (entity, keyid):
         raise OtherHostError("the host of that entity identifier names another node or another federation key")
-
-
-def _host(api: str) -> str:
-    return authority_of(api).partition(":")[0]

@@ -308,8 +308,9 @@ class RegistryService:
             if fresh is None:
                 rows[at] = replace(row, body=b"")
                 continue
-            is_own = not _is_due(row, fresh, now) and _has_moved(row, fresh)
-            if force or _is_due(row, fresh, now) or (is_own and takes_own_changes):
+            is_due = _is_due(row, fresh, now)
+            is_own = not is_due and _has_moved(row, fresh)
+            if force or is_due or (is_own and takes_own_changes):
                 rows[at] = fresh
                 await tx.put(fresh)
                 count += 1

@@ -118,7 +118,6 @@ class Witnessing:
         """Make evidence of what the mirror and the inbox kept, and ask every peer what it saw."""
         await self.evidence.collect()
         await self.gossip.round(await self._mirror.status())
-        await self.evidence.collect()
 
     async def _settle_doubts(self) -> None:
         while True:

@@ -37,6 +37,11 @@ def authority_of(api: str) -> str:
     return parse_api(api).removeprefix("https://")
 
 
+def host_of(api: str) -> str:
+    """Return the host of an API base or entity identifier, without a port. Raises: MalformedError."""
+    return authority_of(api).partition(":")[0]
+
+
 def parse_loopback(text: str) -> tuple[str, int]:
     """Return host and port of a development address such as `127.0.0.1:8441`. Raises: MalformedError."""
     match = _LOOPBACK.fullmatch(text)

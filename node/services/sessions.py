@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from federation.inbox import ITEMS
 from federation.ports import Clock, Reader, Store, Writer, at_most, where
 from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow, ThreadRow
 from node.rows import BlobRow
@@ -71,7 +72,7 @@ class Sessions:
         self._mailboxes: Final = mailboxes
         self._clock: Final = clock
         self._pace: Final = Pace()
-        self._company: Final = Company(store, self._submit, fresh=(MailboxRow, OutboxRow))
+        self._company: Final = Company(store, self._submit, fresh=ITEMS)
 
     async def plan(self, tx: Writer, thread: ThreadRow, agreement: Agreement) -> SessionRow:
         """Return the session of a thread that is agreed now, open and stored."""
