@@ -285,7 +285,7 @@ async def _identity(base: Base) -> Identity:
         lost=restored,
     )
     if base.config.development.enabled and base.port:
-        identity.connect_to = f"127.0.0.1:{base.port}"
+        identity.connect_to = f"127.0.0.1:{base.config.public_port(base.port)}"
     return identity
 
 

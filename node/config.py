@@ -264,6 +264,8 @@ def _exposure(config: Config) -> Iterator[str]:
 
 
 def _development(config: Config) -> Iterator[str]:
+    if config.development.port and not config.development.enabled:
+        yield "[development] port works only with enabled = true"
     if config.development.connect_to and not config.development.enabled:
         yield "[development] connect_to works only with enabled = true"
     for entity, address in config.development.connect_to.items():

@@ -277,6 +277,9 @@ class DevelopmentSection(Section, frozen=True, kw_only=True):
     """For several nodes on one machine. Never in production."""
 
     enabled: Annotated[bool, doc("Pages at http://NAME.localhost:PORT, loopback peers, no TLS needed.")] = False
+    port: Annotated[
+        int, doc("Where a balancer before several processes takes connections; 0: there is none.", ge=0, le=65535)
+    ] = 0
     connect_to: Annotated[
         dict[str, str], doc("Peer entity to loopback HOST:PORT that is asked instead.", max_length=100)
     ] = msgspec.field(default_factory=dict)
@@ -331,8 +334,12 @@ class Config(Section, frozen=True, kw_only=True):
         """Port part of `listen`; 0 takes a free one."""
         return int(self.node.listen.rpartition(":")[2])
 
+    def public_port(self, port: int) -> int:
+        """Return the port that others on this machine use, given the one that is really listened on."""
+        return self.development.port or port
+
     def page_base(self, port: int) -> str:
         """Return the base URL of the pages people open, given the port that is really listened on."""
         if self.development.enabled:
-            return f"http://{self.name}.localhost:{port}"
+            return f"http://{self.name}.localhost:{self.public_port(port)}"
         return self.api_base

@@ -19,12 +19,13 @@ PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-
 
 
 class Hosts:
-    """The authorities of one node once its port is known."""
+    """The authorities of one node once the port that this process listens on is known."""
 
     def __init__(self, config: Config, port: int) -> None:
         self.api: Final = config.authority
-        self.page: Final = f"{config.name}.localhost:{port}" if config.development.enabled else self.api
-        self.local: Final = frozenset({f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"})
+        self.page: Final = config.page_base(port).partition("://")[2]
+        ports = {port, config.public_port(port)}
+        self.local: Final = frozenset(f"{host}:{one}" for host in ("127.0.0.1", "localhost", "[::1]") for one in ports)
         self.behind_proxy: Final = config.node.behind_proxy
 
     def check(self, request: web.Request, auth: Auth) -> None:

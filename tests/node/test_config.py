@@ -80,6 +80,12 @@ WRONG = [
         "[development] connect_to works only with enabled = true",
     ),
     (
+        "a balancer in production",
+        GOOD + "[development]\nport = 8440",
+        {},
+        "[development] port works only with enabled = true",
+    ),
+    (
         "connect_to elsewhere",
         GOOD + '[development]\nenabled = true\nconnect_to = { "https://b.example" = "192.0.2.1:1" }',
         {},

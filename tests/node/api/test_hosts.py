@@ -50,6 +50,17 @@ def test_a_proxy_that_adds_no_header_is_known_by_the_name_it_passes_on(host: str
     assert not hosts().is_local(request("127.0.0.1", Host=host))
 
 
+def test_behind_a_balancer_a_process_answers_to_both_ports_and_its_pages_to_the_balancers() -> None:
+    config = configuration.parse(render_settings(settings(development={"port": 8400})), {})
+    behind = Hosts(config, 8440)
+    assert behind.page == "aurora.localhost:8400"
+    assert [behind.is_local(request("127.0.0.1", Host=f"127.0.0.1:{port}")) for port in (8400, 8440, 8441)] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_the_socket_says_whose_address_it_is_unless_there_is_a_proxy() -> None:
     forged = request("192.0.2.1", X_Forwarded_For="198.51.100.7")
     assert hosts().client_address(forged) == "192.0.2.1"
