@@ -8,7 +8,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -78,12 +78,14 @@ def parse(text: str, environment: Mapping[str, str]) -> Config:
     return config
 
 
-def fields_of(section: type[Section]) -> dict[str, msgspec.structs.FieldInfo]:
+@cache
+def fields_of(section: type[Section]) -> Mapping[str, msgspec.structs.FieldInfo]:
     """Return the fields of a section by name."""
     return {field.name: field for field in msgspec.structs.fields(section)}
 
 
-def sections() -> dict[str, type[Section]]:
+@cache
+def sections() -> Mapping[str, type[Section]]:
     """Return the section types by name, in the order of the file."""
     return {field.name: field.type for field in msgspec.structs.fields(Config)}
 
@@ -110,7 +112,7 @@ def _overlay(tree: Tree, environment: Mapping[str, str]) -> Iterator[str]:
             yield f"{variable} must be written as in the file, such as 30, true or ['en', 'de']"
 
 
-def _names(section: str) -> dict[str, msgspec.structs.FieldInfo]:
+def _names(section: str) -> Mapping[str, msgspec.structs.FieldInfo]:
     return fields_of(sections()[section])
 
 

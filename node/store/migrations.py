@@ -1,4 +1,4 @@
-"""Numbered changes of the schema: plain SQL files, each run once, in one transaction, and recorded with its hash.
+"""Numbered changes of the schema: plain SQL files, each run once, whole, and recorded with its hash.
 
 A change expands: what programs before it say to the database still works. One that does not is a contraction, named
 `NNNN_contract_EEEE_topic.sql`: it may run once every connected program knows change EEEE, since when none says what it
@@ -10,11 +10,14 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from .errors import SchemaError
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 _FILE: Final = re.compile(r"([0-9]{4})_[a-z0-9_]+\.sql")
@@ -53,11 +56,14 @@ def migrate(connection: sqlite3.Connection, *, now: int, folder: Path = FOLDER) 
 
     Raises:
         SchemaError: the database knows a change that this program does not, or a change was edited after it ran.
-        sqlite3.Error: a change failed; the ones before it stay, nothing of it does.
+        sqlite3.Error: a change failed; the ones before it stay unless the database is new, nothing of it does.
     """
-    missing = pending(connection, load(folder))
+    known = load(folder)
+    missing = pending(connection, known)
     if missing:
-        _run(connection, missing, now=now)
+        # A new database is made whole or not at all, and waits for the disk once instead of once a change.
+        steps: list[tuple[Migration, ...]] = [missing] if missing == known else [(each,) for each in missing]
+        _run(connection, steps, now=now)
     return len(missing)
 
 
@@ -112,19 +118,24 @@ def _recorded(connection: sqlite3.Connection) -> dict[int, tuple[str, str]]:
     return {number: (name, sha256) for number, name, sha256 in rows}
 
 
-def _run(connection: sqlite3.Connection, missing: tuple[Migration, ...], *, now: int) -> None:
+def _run(connection: sqlite3.Connection, steps: list[tuple[Migration, ...]], *, now: int) -> None:
     # Imported only when there is something to do: a start with a current schema must stay quick.
     from sqlite_utils import Database
 
     database = Database(connection, recursive_triggers=False, execute_plugins=False)
-    for migration in missing:
+    for step in steps:
         with database.atomic():
-            for statement in statements(migration.text):
-                database.execute(statement)
-            database.execute(
-                "INSERT INTO migration (number, name, sha256, applied_at) VALUES (?, ?, ?, ?)",
-                (migration.number, migration.name, migration.sha256, now),
-            )
+            for migration in step:
+                _apply(database, migration, now=now)
+
+
+def _apply(database: "Database", migration: Migration, *, now: int) -> None:
+    for statement in statements(migration.text):
+        database.execute(statement)
+    database.execute(
+        "INSERT INTO migration (number, name, sha256, applied_at) VALUES (?, ?, ?, ?)",
+        (migration.number, migration.name, migration.sha256, now),
+    )
 
 
 def statements(text: str) -> Iterator[str]:

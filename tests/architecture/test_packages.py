@@ -14,6 +14,7 @@ from .house import PACKAGES, ROOT, python_files, tracked_files
 LONGEST_FILE = 420
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_other_installed_distribution_owns_a_name_of_ours(package: str) -> None:
     # An editable install declares no names, an ordinary one declares all four.

@@ -33,6 +33,7 @@ def test_every_pin_of_a_lock_is_followed_by_a_hash(name: str) -> None:
     assert all(HASH.match(lines[number + 1]) for number in pins)
 
 
+@pytest.mark.slow
 def test_no_tracked_file_names_a_path_of_one_machine() -> None:
     found = {name: hits for name, text in texts() if (hits := MACHINE_PATH.findall(text))}
     assert found == {}

@@ -127,12 +127,14 @@ async def test_a_head_that_comes_drop_by_drop_closes_the_connection(impatient: W
     assert await asyncio.wait_for(drip(impatient, head, b"X: canary\r\n"), 10) == b""
 
 
+@pytest.mark.slow
 async def test_a_body_that_comes_drop_by_drop_is_given_up(impatient: World) -> None:
     async with impatient.unchanged():
         answer = await asyncio.wait_for(drip(impatient, POST + b"Content-Length: 4096\r\n\r\n{", b" "), 10)
         assert refusal(parsed(answer)) == (408, "timeout")
 
 
+@pytest.mark.slow
 async def test_connections_that_say_nothing_give_their_places_back(impatient: World) -> None:
     cap = impatient.node.node.base.config.limits.connections
     idle = [await asyncio.open_connection("127.0.0.1", impatient.node.port) for _ in range(5 * cap)]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from .index import LINES
 from .known_tests import is_test, names_of
 
@@ -13,6 +15,7 @@ def test_every_attack_is_listed_and_tested_or_says_why_not() -> None:
     assert [number for number, line in LINES.items() if not line.tests and not line.remark] == []
 
 
+@pytest.mark.slow
 def test_every_test_of_the_index_exists() -> None:
     named = [(number, test) for number, line in LINES.items() for test in line.tests]
     assert [one for one in named if not is_test(one[1])] == []

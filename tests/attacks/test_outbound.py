@@ -228,6 +228,7 @@ async def test_a_ticket_does_not_lead_the_node_inside(
     assert asked == ["birch.example"]
 
 
+@pytest.mark.slow
 async def test_offers_of_a_peer_that_is_put_out_are_gone_at_once(tmp_path: Path) -> None:
     async with nodes(tmp_path, "aurora", "birch") as (aurora, birch):
         ana, offer = await listed(aurora.node, birch.node)

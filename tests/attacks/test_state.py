@@ -215,6 +215,7 @@ async def test_a_refused_item_leaves_nothing_but_the_nonce_of_its_request(world:
     assert after == before
 
 
+@pytest.mark.slow
 async def test_a_peer_that_contradicts_itself_fills_no_disk(world: World, thread: Mentee) -> None:
     for _ in range(40):
         outcome = await say(world, thread.thread, CANCEL, type="cancel", seq=2)

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.architecture.house import ROOT
 
 from .known_tests import is_test
@@ -30,6 +32,7 @@ def test_every_row_names_its_test() -> None:
     assert len(rows()) > 60
 
 
+@pytest.mark.slow
 def test_every_test_that_the_page_names_exists() -> None:
     named = NAMED.findall(PAGE.read_text(encoding="utf-8"))
     assert [f"{module}::{test}" for module, test in named if not is_test(f"tests/{module}.py::test_{test}")] == []

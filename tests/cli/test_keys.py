@@ -62,6 +62,7 @@ def test_an_unknown_role_is_named(directory: Path) -> None:
     assert keys(directory, "rotate", "recovery", "--yes").exit_code == 2
 
 
+@pytest.mark.slow
 def test_a_recovery_from_the_first_word_to_the_last(directory: Path, tmp_path: Path) -> None:
     before = publics(directory)
     offline = tmp_path / "offline"

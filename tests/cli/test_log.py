@@ -91,6 +91,7 @@ async def test_a_key_that_is_none_of_a_log_and_a_wrong_address_are_refused(node:
     await error(UnavailableError, "verify", f"http://127.0.0.1:{free_port()}")
 
 
+@pytest.mark.slow
 async def test_a_reader_waits_when_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
     async with running(tmp_path / "aurora", settings(limits={"address_per_minute": 2})) as node:

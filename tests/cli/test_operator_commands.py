@@ -195,6 +195,7 @@ def test_keys_open_to_others_stop_every_command(directory: str) -> None:
     assert (result.exit_code, "chmod 600" in result.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_backup_is_restored_as_the_next_generation(directory: str, tmp_path: Path) -> None:
     copy = str(tmp_path / "copy.db")
     assert run("status", "--dir", directory).exit_code == 0

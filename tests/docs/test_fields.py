@@ -1,11 +1,14 @@
 """The page of all fields says what the types say, and leaves no body out."""
 
+import pytest
+
 from tests.architecture.house import ROOT
 from tests.protocol.test_wires import every_wire
 
 from .fields import OWN, fields_page, listed, title
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_types_say_now() -> None:
     written = (ROOT / "docs" / "protocol" / "05-fields.md").read_text(encoding="utf-8")
     assert written == fields_page(), "run `python -m tests.docs`: docs/protocol/05-fields.md is not up to date"

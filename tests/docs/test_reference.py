@@ -13,6 +13,7 @@ from .reference import CALLERS, PAGES
 REFERENCE = ROOT / "docs" / "reference"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_a_reference_page_is_what_the_program_would_write_now(name: str) -> None:
     written = (REFERENCE / name).read_text(encoding="utf-8")

@@ -258,6 +258,7 @@ async def test_a_lie_ends_in_an_error_of_its_kind(
     assert "trust me" not in str(refusal.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [dripping, silent], ids=lambda script: script.__name__)
 async def test_who_is_too_slow_is_a_peer_that_is_away(
     impatient: PeerClient, clock: SteppedClock, script: Script

@@ -386,6 +386,7 @@ async def test_a_peer_cannot_change_its_keys_until_what_they_signed_is_forgotten
     await moves(aurora, birch)
 
 
+@pytest.mark.slow
 async def test_false_claims_of_a_peer_cost_one_short_turn_and_hide_nobody_elses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

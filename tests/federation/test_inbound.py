@@ -114,6 +114,7 @@ async def test_a_request_of_the_profile_has_its_effect(
     assert len((await birch.rows())["nonce"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [pytest.param(case, id=case["name"]) for case in CASES if "error" in case and case["name"] != NOT_ON_THE_WIRE],
@@ -304,6 +305,7 @@ async def test_forged_requests_do_not_use_up_the_tokens_of_a_peer(tmp_path: Path
         assert statuses == [200, 200, 429]
 
 
+@pytest.mark.slow
 async def test_who_names_the_key_of_a_peer_pays_before_its_body_is_read(tmp_path: Path, clock: SteppedClock) -> None:
     limits = msgspec.structs.replace(LIMITS, address_per_minute=2)
     async with station("birch", tmp_path, clock, limits=limits) as birch:

@@ -104,6 +104,7 @@ async def test_a_policy_names_further_logs_and_other_witnesses(town: Town) -> No
     ]
 
 
+@pytest.mark.slow
 async def test_of_many_peers_the_same_few_are_asked() -> None:
     town = await Town.of("aurora", *(f"n{number:02}" for number in range(20)))
     aurora = town.watchers[0]
@@ -125,6 +126,7 @@ async def test_of_many_peers_the_same_few_are_asked() -> None:
     assert [each.name for each in Witnesses(other, CLOCK, own=OWN, own_key=aurora.keys.witness).all()] == first
 
 
+@pytest.mark.slow
 async def test_a_registry_cannot_fill_the_places_of_witnesses_with_names_that_it_invents() -> None:
     invented = [f"m{number}" for number in range(40)]
     town = await Town.of("aurora", "birch", "cobalt", *invented)

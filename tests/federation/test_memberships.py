@@ -174,6 +174,7 @@ async def test_tickets_of_one_kind_are_not_taken_for_the_other(town: Town, guild
     assert await birch.memberships.memberships() == ()
 
 
+@pytest.mark.slow
 async def test_a_node_joins_sixteen_consortia_and_no_more(town: Town) -> None:
     birch = town.node("birch")
     for number in range(MAX_MEMBERSHIPS):

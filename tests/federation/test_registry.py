@@ -67,6 +67,7 @@ async def test_a_member_that_moves_is_stated_anew(town: Town, guild: Node) -> No
     assert (await statement(guild, birch)).api == "https://new.birch.example"
 
 
+@pytest.mark.slow
 async def test_members_that_keep_changing_cause_one_list_a_minute(town: Town, guild: Node) -> None:
     birch, cobalt = await town.members(guild, "birch", "cobalt")
     now, lists = town.clock.now(), []
@@ -86,6 +87,7 @@ async def test_members_that_keep_changing_cause_one_list_a_minute(town: Town, gu
     assert (await statement(guild, birch)).api == birch.own.document.api
 
 
+@pytest.mark.slow
 async def test_the_seven_that_are_active_longest_attest(town: Town, guild: Node) -> None:
     made = await town.members(guild, *(f"m{number}" for number in range(8)))
 

@@ -401,6 +401,7 @@ async def test_an_answer_that_is_no_answer_is_refused(pair: Pair) -> None:
     await refused(pair, MalformedError, "malformed")
 
 
+@pytest.mark.slow
 async def test_a_peer_that_is_away_is_asked_less_and_less_often_and_its_set_stays(pair: Pair) -> None:
     await pair.publish(offers(1))
     await pair.mirror.poll_due()

@@ -111,6 +111,7 @@ async def test_a_message_that_refers_to_a_tree_that_never_comes_hides_no_other_o
     assert await problem_of(birch, LOG) == "log-contradicts-message"
 
 
+@pytest.mark.slow
 async def test_a_log_that_never_answers_keeps_no_other_log_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logwatch, "LOOK_S", 1.0)
     monkeypatch.setattr(logwatch, "COMPARE_S", 1.0)

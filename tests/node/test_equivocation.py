@@ -48,6 +48,7 @@ async def look(node: Node) -> None:
         await node.witnessing.watch.poll(known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(2, 2), (2, 300)])
 async def test_a_forked_log_is_caught_by_gossip(three: Three, sizes: tuple[int, int]) -> None:
     aurora, birch, cobalt = three
@@ -65,6 +66,7 @@ async def test_a_forked_log_is_caught_by_gossip(three: Three, sizes: tuple[int, 
         assert {"evidence", "logs"} <= {alert.about for alert in alerts}
 
 
+@pytest.mark.slow
 async def test_a_log_that_no_longer_shows_what_a_peer_holds_is_reported(three: Three) -> None:
     aurora, birch, cobalt = three
     await tell_two_stories(aurora, birch, cobalt, (300, 2))

@@ -236,6 +236,7 @@ async def test_a_check_finds_a_flipped_bit_far_from_the_right_edge(node: Running
         await operations.call("log.check", CheckLog(), LogChecked)
 
 
+@pytest.mark.slow
 async def test_a_restored_node_goes_on_in_a_successor_that_its_document_names(tmp_path: Path) -> None:
     async with running(tmp_path / "aurora") as made:
         await made.node.log.announce()

@@ -232,6 +232,7 @@ def test_a_stop_at_any_step_of_a_rotation_leaves_the_old_key_or_the_new(
     assert publics(again)[FIELDS[role]] not in {publics(before)[FIELDS[role]], publics(stopped)[FIELDS[role]]}
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_step_of_a_recovery_leaves_all_old_keys_or_all_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+import pytest
+
 from node import config as configuration
 from node.app import Node, open_node
 from node.keys import load_keys
@@ -43,6 +45,7 @@ async def set_back(directory: Path) -> tuple[str, str]:
     return shown, load_keys(directory).witness.public.text
 
 
+@pytest.mark.slow
 async def test_a_restored_witness_never_signs_with_the_key_it_had(tmp_path: Path) -> None:
     directory = make_directory(tmp_path / "aurora")
     _, key = await set_back(directory)
@@ -54,6 +57,7 @@ async def test_a_restored_witness_never_signs_with_the_key_it_had(tmp_path: Path
         assert node.base.keys.witness.public.text == renewed
 
 
+@pytest.mark.slow
 async def test_peers_follow_to_the_document_of_a_restored_node(tmp_path: Path) -> None:
     directory = make_directory(tmp_path / "aurora")
     shown, _ = await set_back(directory)

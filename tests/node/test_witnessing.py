@@ -47,6 +47,7 @@ async def cosigned_by(aurora: Running, birch: Running) -> int:
     return signed.checkpoint.size if found else 0
 
 
+@pytest.mark.slow
 async def test_two_peers_witness_each_other_without_being_told(pair: tuple[Running, Running]) -> None:
     aurora, birch = pair
     for one, other in (pair, pair[::-1]):
@@ -78,6 +79,7 @@ async def test_a_witness_that_forgot_is_told_from_where_to_begin(pair: tuple[Run
     assert await cosigned_by(aurora, birch) == 12
 
 
+@pytest.mark.slow
 async def test_a_witness_that_is_away_is_asked_again_after_a_pause(tmp_path: Path) -> None:
     clock = SteppedClock()
     async with nodes(tmp_path, "aurora", "birch", clock=clock) as (aurora, birch):
@@ -170,6 +172,7 @@ async def test_a_log_goes_on_after_a_start_once_its_witness_answered(pair: tuple
     assert await cosigned_by(aurora, birch) == 10
 
 
+@pytest.mark.slow
 async def test_a_database_set_back_is_noticed_before_anything_is_signed(tmp_path: Path) -> None:
     async with nodes(tmp_path, "aurora", "birch") as (aurora, _):
         await aurora.node.witnessing.cosigner.collect()
@@ -218,6 +221,7 @@ async def test_a_larger_log_that_is_only_claimed_waits_for_an_administrator(pair
         await aurora.node.witnessing.override()
 
 
+@pytest.mark.slow
 async def test_a_witness_that_is_gone_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     clock = SteppedClock()
     async with nodes(tmp_path, "aurora", "birch", clock=clock) as (aurora, birch):
@@ -260,6 +264,7 @@ async def test_an_override_holds_over_a_restart_until_the_log_has_grown(pair: tu
         await grow(aurora.node)
 
 
+@pytest.mark.slow
 async def test_a_quorum_that_is_demanded_is_waited_for(tmp_path: Path) -> None:
     clock = SteppedClock()
     async with nodes(tmp_path, "aurora", "birch", clock=clock) as (aurora, birch):

@@ -169,6 +169,7 @@ def test_a_name_that_the_directory_has_not_synced_may_be_gone_or_back() -> None:
     assert surely == [{}] * 400
 
 
+@pytest.mark.slow
 async def test_an_image_with_a_stranger_in_it_is_refused(tmp_path: Path) -> None:
     """The check itself opens images as a node does: a file that is no database is a finding."""
     life = await lived(tmp_path, 2)

@@ -82,6 +82,7 @@ def test_any_bytes_are_read_or_refused_as_malformed(lines: list[bytes]) -> None:
 labels = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=20)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.sampled_from(["en", "de", "fr", "es"]), st.lists(labels, min_size=1, max_size=3, unique=True), min_size=1

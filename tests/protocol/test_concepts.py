@@ -94,6 +94,7 @@ def test_parents_and_children_are_sorted_known_and_never_the_concept_itself() ->
     assert "mm:x" not in vocabulary
 
 
+@pytest.mark.slow
 @given(vocabulary=graphs, topic=st.sampled_from(NAMES))
 def test_walking_up_ends_on_any_graph_and_never_comes_back(vocabulary: Vocabulary, topic: str) -> None:
     above = vocabulary.ancestors(topic)
@@ -105,6 +106,7 @@ def test_walking_up_ends_on_any_graph_and_never_comes_back(vocabulary: Vocabular
         assert all(vocabulary.level_of(each) == level for each in reached)
 
 
+@pytest.mark.slow
 @given(vocabulary=graphs, topic=st.sampled_from(NAMES))
 def test_a_topic_answers_itself_and_everything_it_generalizes_to_covers_it(vocabulary: Vocabulary, topic: str) -> None:
     relatives = vocabulary.relatives(topic)
@@ -114,6 +116,7 @@ def test_a_topic_answers_itself_and_everything_it_generalizes_to_covers_it(vocab
         assert all(relatives[each] == "general" for each in covering)
 
 
+@pytest.mark.slow
 @given(vocabulary=graphs, one=st.sampled_from(NAMES), other=st.sampled_from(NAMES))
 def test_being_near_goes_both_ways_unless_one_covers_the_other(vocabulary: Vocabulary, one: str, other: str) -> None:
     if vocabulary.fit(one, other) == "near":

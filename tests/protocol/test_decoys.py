@@ -28,6 +28,7 @@ def step(crowd: Crowd, people: dict[str, Person], at: int = NOW, policy: DecoyPo
     return advance(crowd, people, now=at, entropy=entropy(at % 2**31), policy=policy or DecoyPolicy())
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(st.integers(0, 40), max_size=40), min_size=1, max_size=6), st.integers(0, 40))
 def test_people_and_decoys_together_are_always_a_power_of_two(turns: list[set[int]], expected: int) -> None:
     crowd, size, policy = Crowd(), 0, DecoyPolicy(expected=expected)

@@ -121,6 +121,7 @@ def test_a_bulk_start_does_not_carry_along_what_known_mentors_add() -> None:
     assert "added" not in listed
 
 
+@pytest.mark.slow
 def test_a_listing_that_nobody_asks_for_ends_in_purge_rounds_only_and_by_chance() -> None:
     rounds = []
     for seed in range(200):
@@ -289,6 +290,7 @@ def test_keep_may_not_be_more_than_k_and_entropy_not_less_than_a_key() -> None:
         next_edition(Catalog(), (), lambda _: PEOPLE, policy=Policy(), now=START, entropy=b"short", audience="")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sets(st.integers(0, 5)), st.sets(st.integers(0, 15), min_size=4)), min_size=1, max_size=8))
 def test_no_listing_is_ever_shown_below_keep_and_none_enters_below_k(

@@ -33,6 +33,7 @@ EXAMPLES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(EXAMPLES)
 @settings(max_examples=40)
 def test_what_was_encoded_is_decoded_to_the_same_value_and_bytes(example: Example) -> None:
@@ -41,6 +42,7 @@ def test_what_was_encoded_is_decoded_to_the_same_value_and_bytes(example: Exampl
     assert encode(decode(data, Example)) == data
 
 
+@pytest.mark.slow
 @given(st.lists(EXAMPLES, max_size=5))
 @settings(max_examples=40)
 def test_many_are_decoded_to_what_each_is(examples: list[Example]) -> None:
@@ -71,6 +73,7 @@ def test_many_are_refused_as_the_first_of_them_that_is(bodies: tuple[bytes, ...]
     assert str(together.value) == str(each.value)
 
 
+@pytest.mark.slow
 @given(EXAMPLES)
 @settings(max_examples=40)
 def test_the_bytes_are_those_of_rfc_8785(example: Example) -> None:
@@ -91,6 +94,7 @@ def test_a_lone_surrogate_has_no_bytes() -> None:
         encode("\ud83d")
 
 
+@pytest.mark.slow
 @given(EXAMPLES, st.data())
 @settings(max_examples=40)
 def test_a_changed_byte_never_gives_a_second_spelling(example: Example, data: st.DataObject) -> None:

@@ -37,6 +37,7 @@ HEADER = EnvelopeHeader(
 )
 
 
+@pytest.mark.slow
 @given(HEADERS, st.binary(max_size=100))
 def test_an_envelope_is_parsed_as_it_was_rendered(header: EnvelopeHeader, ciphertext: bytes) -> None:
     envelope = Envelope(header=header, ciphertext=ciphertext)

@@ -92,6 +92,7 @@ def test_what_contradicts_nothing_is_not_made_into_a_bundle() -> None:
         make_bundle("two-heads", made.ENTITY, *heads)
 
 
+@pytest.mark.slow
 @given(place=st.integers(0, 10_000), value=st.integers(0, 255))
 def test_a_changed_byte_never_accuses_anybody_else(place: int, value: int) -> None:
     good = encode(made.bundle("two-checkpoints", *made.same_size()))

@@ -39,6 +39,7 @@ def take(headers: dict[str, str]) -> None:
     verify_request(parse_request(headers.items()), line(), b"x", key=CALLER.public, now=NOW)
 
 
+@pytest.mark.slow
 @given(target=TARGETS, body=st.binary(max_size=64), nonce=st.binary(min_size=16, max_size=16))
 def test_what_is_signed_verifies_in_both_directions(target: str, body: bytes, nonce: bytes) -> None:
     sent = sign_request(line(target), body, "application/json" if body else None, key=CALLER, now=NOW, nonce=nonce)

@@ -28,12 +28,14 @@ HOSTS = st.tuples(st.lists(LABELS, min_size=1, max_size=4), st.from_regex("[a-z]
 )
 
 
+@pytest.mark.slow
 @given(HOSTS)
 def test_an_entity_is_its_host_with_https(host: str) -> None:
     assert parse_entity(f"https://{host}") == f"https://{host}"
     assert entity_host(f"https://{host}") == host
 
 
+@pytest.mark.slow
 @given(HOSTS, st.data())
 def test_an_entity_with_one_more_character_is_another_one_or_none(host: str, data: st.DataObject) -> None:
     text = f"https://{host}"

@@ -5,6 +5,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from protocol.heads import ENTRY_PURPOSE
 
 from .pages import section, table
@@ -56,6 +58,7 @@ def listed(start: str, end: str = "") -> list[str]:
     return [row[0] for row in table(section("01-bytes", start, end))]
 
 
+@pytest.mark.slow
 def test_every_label_is_listed_once() -> None:
     used = (
         calls("label")

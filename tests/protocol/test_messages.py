@@ -65,6 +65,7 @@ def opened(item: bytes, *, by: Side = P, audience: str = NODES[C]) -> Message:
     return open_message(parse_item(item), KEYS[by].public, audience=audience)
 
 
+@pytest.mark.slow
 @given(HEADS)
 def test_every_head_survives_the_wire(head: MessageHead) -> None:
     assert decode(encode(head), MessageHead) == head

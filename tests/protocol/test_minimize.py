@@ -257,6 +257,7 @@ people = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(people, st.integers(2, 10), st.sampled_from(["do", "been-through"]))
 def test_no_cell_is_ever_desired_below_k_or_with_too_many_mentors(

@@ -50,6 +50,7 @@ def head_of(entries: list[Opening]) -> SetHead:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(openings, max_size=12), st.integers(0, 15), st.integers(0, 500), st.integers(1, 20))
 def test_a_page_is_what_was_encoded(entries: list[Opening], shard: int, number: int, more: int) -> None:
     of = min(number + more, 528)
@@ -57,6 +58,7 @@ def test_a_page_is_what_was_encoded(entries: list[Opening], shard: int, number: 
     assert decode_page(encode_page(page)) == page
 
 
+@pytest.mark.slow
 @given(st.lists(openings, max_size=20, unique=True), st.randoms())
 def test_the_root_does_not_depend_on_the_order_of_entries(entries: list[Opening], chance: object) -> None:
     shuffled = list(entries)
@@ -64,6 +66,7 @@ def test_the_root_does_not_depend_on_the_order_of_entries(entries: list[Opening]
     assert snapshot("offers", entries) == snapshot("offers", shuffled)
 
 
+@pytest.mark.slow
 @given(st.lists(openings, max_size=20, unique=True))
 def test_a_snapshot_opens_to_the_set_it_was_made_of(entries: list[Opening]) -> None:
     pages = [decode_page(data) for data in snapshot("offers", entries).pages]
@@ -83,6 +86,7 @@ def test_a_set_is_cut_into_full_pages(count: int) -> None:
     assert len(open_pages(head_of(some(count)), pages)) == count
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_page_with_any_byte_changed_never_shows_another_set(data: st.DataObject) -> None:

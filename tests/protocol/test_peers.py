@@ -121,6 +121,7 @@ def test_the_hash_of_a_code_is_kept_apart_from_other_hashes() -> None:
     assert code_hash("A" * 22) != code_hash("B" * 21 + "A")
 
 
+@pytest.mark.slow
 def test_the_words_are_short_and_hard_to_confuse() -> None:
     assert len(WORDS) == len(set(WORDS)) == 256
     assert all(4 <= len(word) <= 8 and word.isascii() and word.islower() for word in WORDS)

@@ -38,6 +38,7 @@ def test_a_program_makes_the_bytes_that_are_stored(program: Program) -> None:
         assert (FOLDER / name).read_bytes() == made, f"{name}: run python -m tests.vectors"
 
 
+@pytest.mark.slow
 def test_every_file_is_made_by_one_program_or_frozen_by_one() -> None:
     made = [name for program in programs() for name in (*program.files(), *frozen(program))]
     assert sorted(made) == stored()

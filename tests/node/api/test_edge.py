@@ -229,6 +229,7 @@ async def test_connections_over_the_cap_are_closed_and_the_others_served(node: R
         each.close()
 
 
+@pytest.mark.slow
 async def test_a_client_that_reads_nothing_is_cut_off(node: Running) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", node.port, limit=1)
 

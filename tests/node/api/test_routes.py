@@ -26,6 +26,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Running]:
         yield started
 
 
+@pytest.mark.slow
 def test_the_description_of_all_routes_is_valid_openapi() -> None:
     described = document(ALL_ROUTES)
     assert described["openapi"] == "3.1.0"

@@ -264,6 +264,7 @@ async def test_the_same_company_matches_by_the_same_messages(town: Town) -> None
     assert not town.network.delivered
 
 
+@pytest.mark.slow
 async def test_what_has_ended_does_not_count_as_open(town: Town) -> None:
     for _ in range(MAX_OPEN):
         mentee = town.mentee()
@@ -276,6 +277,7 @@ async def test_what_has_ended_does_not_count_as_open(town: Town) -> None:
         await town.mentee().quote()
 
 
+@pytest.mark.slow
 async def test_nobody_disturbs_mentors_by_withdrawing_without_end(town: Town) -> None:
     """Inside one company no quota stands between people."""
     consumer = town.aurora.exchanging.consumer

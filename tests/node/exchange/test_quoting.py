@@ -1,6 +1,7 @@
 """What a quote gives away: few people, always the same, nothing that only one mentor says, and not without end."""
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from federation.ports import where
@@ -32,6 +33,7 @@ def shown_keys(quote: Quote) -> set[str]:
     return {sealing_key_hash(SealingPublicKey.parse(key)) for one in quote.candidates for key in one.keys}
 
 
+@pytest.mark.slow
 async def test_asking_again_in_other_words_meets_the_same_few_people(town: Town) -> None:
     await more_mentors(town, 30)
     seen: set[str] = set()
@@ -84,6 +86,7 @@ async def _gets_a_quote(town: Town) -> bool:
     return mentee.read(result.item).head.type == "offer"
 
 
+@pytest.mark.slow
 async def test_quotes_that_are_never_taken_up_have_a_daily_limit(town: Town) -> None:
     asked = 0
     while await _gets_a_quote(town):

@@ -126,6 +126,7 @@ mentors = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(wanted=needs, pool=mentors)
 def test_nobody_who_breaks_a_constraint_is_ever_proposed(wanted: Need, pool: list[Any]) -> None:
     by_ref = {each.ref: each for each in pool}
@@ -142,6 +143,7 @@ def test_nobody_who_breaks_a_constraint_is_ever_proposed(wanted: Need, pool: lis
         assert found.held in facts.topics
 
 
+@pytest.mark.slow
 @given(wanted=needs, pool=mentors, order=st.randoms(use_true_random=False))
 def test_the_order_in_which_people_come_changes_nothing(wanted: Need, pool: list[Any], order: Random) -> None:
     shuffled = list(pool)
@@ -149,6 +151,7 @@ def test_the_order_in_which_people_come_changes_nothing(wanted: Need, pool: list
     assert choose(wanted, shuffled, VOCABULARY, thread=THREAD) == choose(wanted, pool, VOCABULARY, thread=THREAD)
 
 
+@pytest.mark.slow
 @given(wanted=needs, pool=mentors)
 def test_new_names_change_only_who_comes_first_among_equals(wanted: Need, pool: list[Any]) -> None:
     renamed = [

@@ -3,6 +3,7 @@
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,6 +121,7 @@ listings = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(listed=listings, order=st.randoms(use_true_random=False))
 def test_the_order_in_which_offers_come_changes_nothing(listed: list[MirroredOffer], order: Random) -> None:
     shuffled = list(listed)

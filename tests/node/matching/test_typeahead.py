@@ -125,6 +125,7 @@ words = st.sampled_from(["team", "talk", "board", "first", "führen", "größe"]
 vocabularies = st.lists(st.lists(words, min_size=1, max_size=4).map(" ".join), min_size=1, max_size=30, unique=True)
 
 
+@pytest.mark.slow
 @given(
     labels=vocabularies,
     typed=st.lists(

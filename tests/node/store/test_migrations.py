@@ -109,6 +109,7 @@ async def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
 
 def test_a_change_that_fails_leaves_nothing_and_the_ones_before_it_stay(tmp_path: Path) -> None:
     folder = own_only(tmp_path)
+    run(tmp_path / "node.db", folder)
     (folder / "0002_good.sql").write_text("CREATE TABLE good (id INTEGER) STRICT;\n")
     (folder / "0003_bad.sql").write_text("CREATE TABLE half (id INTEGER) STRICT;\nCREATE TABLE half (id INTEGER);\n")
     with pytest.raises(sqlite3.OperationalError, match="half"):
@@ -117,6 +118,14 @@ def test_a_change_that_fails_leaves_nothing_and_the_ones_before_it_stay(tmp_path
 
     (folder / "0003_bad.sql").write_text("CREATE TABLE whole (id INTEGER) STRICT;\n")
     assert run(tmp_path / "node.db", folder) == 1
+
+
+def test_a_change_that_fails_leaves_nothing_of_a_new_database(tmp_path: Path) -> None:
+    folder = own_only(tmp_path)
+    (folder / "0002_bad.sql").write_text("CREATE TABLE half (id INTEGER) STRICT;\nCREATE TABLE half (id INTEGER);\n")
+    with pytest.raises(sqlite3.OperationalError, match="half"):
+        run(tmp_path / "node.db", folder)
+    assert tables(tmp_path / "node.db") == set()
 
 
 @pytest.mark.parametrize("name", ["1_short.sql", "0003-dash.sql", "0003_Upper.sql"])

@@ -4,6 +4,8 @@ import re
 import sqlite3
 from contextlib import closing
 
+import pytest
+
 from federation.ports import at_most, is_in, where
 from node.store import statements
 from node.store.statements import split
@@ -29,6 +31,7 @@ def test_text_of_each_statement() -> None:
     assert 'ON CONFLICT ("id") DO UPDATE SET "name" = excluded."name", "code"' in statements.put(SampleRow)
 
 
+@pytest.mark.slow
 def test_lists_of_similar_length_share_one_text() -> None:
     counts = {split((is_in("id", range(length)),))[0][0].count for length in range(4097)}
     assert counts == {0, *(2**power for power in range(13))}

@@ -49,6 +49,7 @@ def test_a_signed_checkpoint_opens_as_what_it_was(size: int, root: bytes) -> Non
     assert open_checkpoint(parse_checkpoint(data), [LOG_KEY]).checkpoint == checkpoint
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_text_that_is_read_is_written_the_same(data: st.DataObject) -> None:
     text = list(CHECKPOINT.text)

@@ -35,6 +35,7 @@ TEXTS = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), inclu
 )
 
 
+@pytest.mark.slow
 @given(TEXTS, st.lists(LINES, min_size=1, max_size=16))
 def test_what_is_written_is_read_back(text: str, lines: list[SignatureLine]) -> None:
     note = Note(text=text, signatures=tuple(lines))

@@ -59,6 +59,7 @@ def fulfilled(policy: Policy, name: str, by: set[str]) -> bool:
     return votes > 0 if group.rule == "any" else votes == len(group.members)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(policies(), st.data())
 def test_a_policy_says_the_same_in_its_canonical_form(policy: Policy, data: st.DataObject) -> None:

@@ -59,6 +59,7 @@ def test_what_is_not_there_has_no_proof() -> None:
             consistency_ranges(old, new)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 100), max_size=5))
 def test_a_frontier_has_the_root_however_the_leaves_came(parts: list[int]) -> None:
     frontier, size = EMPTY, 0

@@ -99,6 +99,7 @@ def entries(mirror: Stored, size: int) -> list[bytes]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, MOST), st.data())
 def test_an_inclusion_proof_needs_only_the_tiles_on_its_way(size: int, data: st.DataObject) -> None:

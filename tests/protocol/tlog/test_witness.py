@@ -54,6 +54,7 @@ def keys() -> list[LogKey]:
     return [LogKey(name=ORIGIN, key=KEY.public)]
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100), st.booleans()), max_size=12))
 def test_what_a_witness_holds_only_ever_grows_along_one_history(asked: list[tuple[int, int, bool]]) -> None:
