@@ -9,13 +9,14 @@ from typing import Final
 
 import pytest
 
+from cli.demo.cluster import unprivileged
 from node.store.errors import DiskFullError
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from protocol.errors import UnavailableError
 from tests.contracts.sample_store import open_sample_database
 from tests.contracts.store import SampleRow, fill, stored
-from tests.postgres import Cluster, OwnCluster, script, unprivileged
+from tests.postgres import Cluster, OwnCluster, script
 
 pytestmark = pytest.mark.slow
 
