@@ -44,7 +44,8 @@ def to_give(state: ClientState) -> list[str]:
 def with_token(state: ClientState, thread: str, *, now: int) -> tuple[ClientState, ContactToken]:
     """Return the state with a token for the mentee of `thread`, made now unless it was before."""
     session = state.session(thread)
-    if not session.token:
+    # One that a clock which was ahead made too long is made anew: no node would take it.
+    if not session.token or session.token_until > now + LIFE_S:
         session = replace(session, token=fresh_id(), token_until=now + LIFE_S)
         state = state.with_session(session)
     return state, ContactToken(token=session.token, until=session.token_until)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from federation.knownlogs import KnownLog
 from federation.logtree import prefix
 from protocol.e2ee.frames import Checkpoints
-from protocol.errors import LimitError, MalformedError, MissingError, UnavailableError, UnverifiedError
+from protocol.errors import MalformedError, MeshError, MissingError, UnverifiedError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logleaves import is_log_of
 from protocol.peers import log_key
@@ -23,7 +23,7 @@ from protocol.tlog.proof import parse_log_proof
 
 from .check_records import ToldLog
 from .core import Core
-from .pins import ChangedKeyError, document_of, name_of
+from .pins import document_of, name_of
 from .proofs import kept
 from .records import ThreadRecord
 from .state import ClientState
@@ -96,7 +96,7 @@ class LogStories:
                 continue
             try:
                 events += await self._compare(told)
-            except (UnavailableError, MissingError, LimitError, ChangedKeyError):
+            except MeshError:  # whatever somebody else's log answers in place of a tile
                 if now < told.at + KEEP_S:
                     self._core.vault.update(partial(_later, told=told, at=now + AGAIN_S))
                     continue  # the log does not answer now

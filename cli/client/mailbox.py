@@ -5,11 +5,11 @@ program that ends in the middle goes on where it was. Source: docs/protocol/41-e
 """
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from node.api.exchange import Entry
@@ -29,6 +29,7 @@ from .files import sweep_files
 from .giving import give_tokens
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
 from .mentoring import Mentoring
+from .parking import PARKED_S, is_behind, parked
 from .pins import UnknownSenderError
 from .records import Outgoing, ParkedRecord, ThreadRecord
 from .rejoining import asked_in, wants_in
@@ -36,13 +37,19 @@ from .requesting import Requesting
 from .session import sent
 from .siblings import Siblings, leaves
 from .state import ClientState
-from .views import Event
+from .views import Event, Problem
 
 #: An entry is looked at so often, each time with something more: a document, a proof.
 TURNS: Final = 3
-#: An entry waits so long for its sender's keys to be listed.
-PARKED_S: Final = 3600
-MAX_PARKED: Final = 64
+
+
+class SessionOverError(RefusedError):
+    """The own node takes nothing more for a session, and forgets what came; what was to be sent is dropped."""
+
+    code = "session-over"
+
+    def __init__(self) -> None:
+        super().__init__("this session is over at your node: what was still to be sent here was not sent")
 
 
 class Storing(Protocol):
@@ -65,30 +72,54 @@ class MailboxLoop:
         self._checks: Final = checks
         # Two turns at once would both ask the next person after one no.
         self._settling: Final = asyncio.Lock()
+        #: What is stored and was not told yet.
+        self._untold: Final[list[Event]] = []
+        #: Sentences of what does not succeed, each told once.
+        self._failing: Final[set[str]] = set()
 
     async def turn(self, *, wait_s: float = 0) -> tuple[Event, ...]:
-        """Return what happened; waits at most `wait_s` for the first entry if nothing else is to be done."""
-        if events := await self.settle():
-            return tuple(events)
-        box = await self._core.api().mailbox(self._core.state().mailbox_after, wait_s=wait_s)
-        if not box.entries:
-            return ()
+        """Return what happened; waits at most `wait_s` for the first entry if nothing else is to be done.
+
+        What was stored is told, whatever fails behind it: that fails again at the next turn.
+        """
+        try:
+            await self._turn(wait_s)
+        except MeshError:
+            if not self._untold:
+                raise
+        told = tuple(self._untold)
+        self._untold.clear()
+        return told
+
+    async def _turn(self, wait_s: float) -> None:
+        failed = await self._settle()
+        if self._untold:
+            return
+        box = await self._core.api().mailbox(self._core.state().mailbox_after, wait_s=0 if failed else wait_s)
+        self._tell_failures(failed)
         for entry in box.entries:
-            events += await self._take(entry)
-        # What was taken in is stored and must be told; what fails from here on is done at the next turn.
-        with suppress(UnavailableError):
+            self._untold.extend(await self._take(entry))
+        if box.entries:
             await self._core.api().acknowledge(box.entries[-1].cursor)
-            events += await self.settle()
-        return tuple(events)
+            self._tell_failures(await self._settle())
+
+    def _tell_failures(self, failed: Iterable[MeshError]) -> None:
+        """Tell each thing that does not succeed, once: it is tried again at every turn, and holds nothing else up."""
+        for error in failed:
+            if str(error) not in self._failing:
+                self._failing.add(str(error))
+                self._untold.append(Problem(thread="", code=error.code, sentence=str(error)))
 
     async def _take(self, entry: Entry) -> list[Event]:
         """Store one entry and what it says; what needs a document or a proof first is looked at again with it."""
-        if any(one.thread == entry.thread for one in self._core.state().parked):
-            return self._core.vault.change(partial(_parked, entry, now=self._core.now()))
-        try:
-            return await self._with_proofs(entry, self._stored, patience_s=PATIENCE_S)
-        except NotListedYetError:
-            return self._core.vault.change(partial(_parked, entry, now=self._core.now()))
+        state = self._core.state()
+        if not is_behind(state, entry.thread):
+            try:
+                # Where something waits already, whoever is not listed either holds up nobody else.
+                return await self._with_proofs(entry, self._stored, patience_s=0 if state.parked else PATIENCE_S)
+            except NotListedYetError:
+                pass
+        return self._core.vault.change(partial(parked, entry, now=self._core.now()))
 
     async def _with_proofs(self, entry: Entry, store: "Storing", *, patience_s: float) -> list[Event]:
         """Return what an entry says, asking for what it takes to understand it. Raises: NotListedYetError."""
@@ -121,45 +152,73 @@ class MailboxLoop:
         except Exception as error:  # noqa: BLE001 -- an entry is a request of its own: those behind it are read on
             return state, [mistake_of(entry, error)]
 
-    async def _unpark(self) -> list[Event]:
+    async def _unpark(self) -> None:
         """Take in what waited for keys to be listed, in order; what waited too long is told and let go."""
-        events: list[Event] = []
         waits: set[str] = set()
         for one in self._core.state().parked:
-            if one.thread in waits:
+            if one.thread in waits and not one.aside:
                 continue
             late = one.since + PARKED_S <= self._core.now()
             entry = decode_loose(one.entry, Entry, what="parked entry")
             try:
-                events += await self._with_proofs(entry, partial(self._unparked, one), patience_s=0)
+                self._untold.extend(await self._with_proofs(entry, partial(self._unparked, one), patience_s=0))
             except NotListedYetError:
-                waits.add(one.thread)
+                if not one.aside:
+                    waits.add(one.thread)
                 if late:
-                    events += self._core.vault.change(partial(self._unparked, one, entry, last=True))
-        return events
+                    self._untold.extend(self._core.vault.change(partial(self._unparked, one, entry, last=True)))
 
     def _unparked(self, one: ParkedRecord, entry: Entry, state: ClientState, *, last: bool) -> Step:
+        if one not in state.parked:
+            return state, []  # another program of this person was quicker
         after, events = self._understood(entry, state, last=last)
         return replace(after, parked=tuple(each for each in after.parked if each != one)), events
 
     # What follows
 
-    async def settle(self) -> list[Event]:
-        """Send what is stored and was not sent, ask the next person after a no, and let go of what is over."""
+    async def _settle(self) -> list[MeshError]:
+        """Send what is stored and was not sent, ask the next person after a no, and let go of what is over.
+
+        Return what did not succeed: one thing that fails keeps nothing else from being done.
+        Raises: UnavailableError: the node or the disk is away, and so would be all the rest.
+        """
+        failed: list[MeshError] = []
         async with self._settling:
             self.tidy()  # whatever else fails, words whose time is over go
-            events = await self._unpark()
-            await self._mentoring.decline_blocked()
-            await self._requesting.unfinished()
-            await self._cancel()
-            await give_tokens(self._core)
-            await self._come_back()
-            for thread in list(self._core.state().sessions):
-                await self._turn_of(thread)
-            await self._siblings.turn()
-            events += await self._requesting.go_on()
+            for step in (
+                self._unpark,
+                self._mentoring.decline_blocked,
+                self._requesting.unfinished,
+                self._cancel,
+                partial(give_tokens, self._core),
+                self._come_back,
+                self._turns,
+                self._siblings.turn,
+                self._go_on,
+            ):
+                try:
+                    await step()
+                except UnavailableError:
+                    raise
+                except MeshError as error:
+                    failed.append(error)
             self.tidy()
-        return events
+        return failed
+
+    async def _go_on(self) -> None:
+        self._untold.extend(await self._requesting.go_on())
+
+    async def _turns(self) -> None:
+        failed: MeshError | None = None
+        for thread in list(self._core.state().sessions):
+            try:
+                await self._turn_of(thread)
+            except UnavailableError:
+                raise
+            except MeshError as error:
+                failed = error
+        if failed:
+            raise failed
 
     async def _come_back(self) -> None:
         """Ask to be let into sessions of before, once others can look up this device and none that was lost."""
@@ -226,16 +285,9 @@ class MailboxLoop:
             if error.code == STALE:
                 self._core.vault.update(partial(too_old, self._core, thread=record.thread, envelope=outgoing.id))
                 return False  # the changes that it came after are in the mailbox
-            return True  # the session is over at the node: nobody waits for this any more
+            if error.code != SessionOverError.code and not isinstance(error, MissingError):
+                raise  # of this device, not of the session: what waits goes on waiting
+            if outgoing.kind == "message":
+                self._core.vault.update(partial(sent, thread=record.thread, outgoing=outgoing))
+                raise SessionOverError from None
         return True
-
-
-def _parked(entry: Entry, state: ClientState, *, now: int) -> Step:
-    """Return the state with an entry put aside until its sender's keys are listed."""
-    if entry.cursor <= state.mailbox_after:
-        return state, []
-    state = replace(state, mailbox_after=entry.cursor)
-    if len(state.parked) >= MAX_PARKED:
-        return state, [problem_of(entry, NotListedYetError("too much waits for keys that are not listed"))]
-    record = ParkedRecord(thread=entry.thread, entry=msgspec.json.encode(entry), since=now)
-    return replace(state, parked=(*state.parked, record)), []

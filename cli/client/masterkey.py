@@ -4,6 +4,7 @@ Stored step by step, so that a program that ends in the middle goes on at the ne
 Source: docs/protocol/49-recovery.md §10.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -26,7 +27,7 @@ from .agreeing import AGREED
 from .core import ENGINE, Core, fresh_secret
 from .kept_records import ArchiveRecord, ChangingRecord
 from .kept_views import MasterKeyChanged
-from .mailbox import MailboxLoop
+from .mailbox import MailboxLoop, SessionOverError
 from .mentoring import SAID_YES
 from .records import SealingRecord
 from .session import with_frame
@@ -91,7 +92,8 @@ class MasterKeys:
         ]
         for thread in open_:
             self._core.vault.update(partial(_with_told, core=self._core, thread=thread, changing=changing))
-            await self._loop.flush(thread)
+            with suppress(SessionOverError):  # nobody is there to be told
+                await self._loop.flush(thread)
         return len(open_)
 
     async def _enrol(self, changing: ChangingRecord) -> None:

@@ -99,11 +99,15 @@ class ProvenRecord(Record, frozen=True, kw_only=True):
 
 
 class ParkedRecord(Record, frozen=True, kw_only=True):
-    """A mailbox entry that cannot be used before somebody's keys are listed; `entry` is its JSON."""
+    """A mailbox entry that cannot be used before somebody's keys are listed; `entry` is its JSON.
+
+    `aside`: what comes later of the thread does not wait for it.
+    """
 
     thread: str
     entry: bytes
     since: int
+    aside: bool = False
 
 
 class ThreadRecord(Record, frozen=True, kw_only=True):

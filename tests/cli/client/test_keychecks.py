@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cli.client import mailbox
 from cli.client.api import NodeApi
 from cli.client.keychecks import UnprovenError, circle_of, require_listed
-from cli.client.mailbox import PARKED_S
+from cli.client.parking import PARKED_S
 from cli.client.person import Person
 from cli.client.pins import document_of
 from cli.client.render import session_lines, unwitnessed, waiting_lines

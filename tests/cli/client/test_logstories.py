@@ -13,7 +13,7 @@ from cli.client.session import view, with_frame
 from cli.client.unlock import create_vault
 from cli.client.views import Alarm, Arrived, Event
 from protocol.e2ee.frames import Checkpoints
-from protocol.errors import UnavailableError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MeshError, RefusedError, UnavailableError, UnverifiedError
 from protocol.evidence import open_bundle
 from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, sign_checkpoint
@@ -47,6 +47,7 @@ class World:
         self.entries = ENTRIES
         self.size = 0
         self.away = False
+        self.refuses: MeshError | None = None
         vault = create_vault(folder, self.pair.mentee, passphrase=PASSPHRASE, cost=QUICK)
         self.core = Core(vault, Http(), lambda: self.now)
         self.stories = LogStories(self.core, self._fetch)
@@ -55,6 +56,8 @@ class World:
         assert entity == self.cobalt.entity
         if self.away:
             raise UnavailableError("away")
+        if self.refuses:
+            raise self.refuses
         assert path == f"/log/tile/0/000.p/{self.size}"
         return encode_tile([leaf_hash(each) for each in self.entries[: self.size]])[:limit]
 
@@ -217,3 +220,13 @@ def test_what_was_told_before_waits_once() -> None:
         pair.keep(with_frame(pair.core, pair.mentor, pair.thread, told), by_mentor=True)
         deliver(pair, pair.outgoing(by_mentor=True))
     assert len(pair.mentee.told_logs) == 1
+
+
+@pytest.mark.parametrize("error", [RefusedError, UnverifiedError, MalformedError, LimitError])
+async def test_a_log_that_refuses_to_be_read_keeps_nothing_else_from_being_done(
+    world: World, error: type[MeshError]
+) -> None:
+    world.refuses = error("no")
+    world.saw(note(world.cobalt, ENTRIES, 7))
+    world.hears(note(world.cobalt, ENTRIES, 9))
+    assert all(isinstance(one, Alarm) for one in await world.settled())
