@@ -63,6 +63,8 @@ WHOLE: Final = frozenset(
 FILE_ONLY: Final = {
     "test_looking_for_a_member_takes_the_same_steps_as_for_nobody": "counts the statements on its connection",
     "test_a_restored_node_goes_on_in_a_successor_that_its_document_names": "restores the file",
+    "test_a_database_set_back_is_noticed_before_anything_is_signed": "sets the file back",
+    "test_a_larger_log_that_is_only_claimed_waits_for_an_administrator": "sets the file back",
     "test_a_full_disk_is_507_while_reading_goes_on_and_ends_without_a_restart": "bounds the pages of the file",
     "test_fifty_acceptances_at_once_take_the_one_place_once": "fifty on a busy machine outlast the wait for a session",
 }

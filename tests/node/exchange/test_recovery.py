@@ -1,6 +1,7 @@
 """A node that was restored from a backup: nothing is said twice in two ways, what can come again does."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import pytest
@@ -15,8 +16,8 @@ from protocol.encoding import decode, encode
 from protocol.errors import MalformedError
 from protocol.handshake import Side
 from protocol.session import SessionState
+from tests.contracts.test_every_table import KINDS
 from tests.fakes.entropy import SeededEntropy
-from tests.fakes.memory_store import MemoryStore, Table
 
 from .conftest import Town
 from .people import agree, waiting_request
@@ -24,7 +25,7 @@ from .test_agreement import requested, states
 from .test_sessions import agreed, sent, shown, submit
 from .world import TestNode, settle
 
-Backup = dict[type[Row], Table]
+Backup = Mapping[type[Row], list[Row]]
 
 
 @pytest.fixture
@@ -47,15 +48,19 @@ async def two(town: Town) -> Town:
     return town
 
 
-def backup(node: TestNode) -> Backup:
-    assert isinstance(node.store, MemoryStore)
-    return {kind: dict(rows) for kind, rows in node.store.tables.items()}
+async def backup(node: TestNode) -> Backup:
+    async with node.store.read() as tx:
+        return {kind: await tx.find(kind) for kind in KINDS}
 
 
 async def restore(node: TestNode, held: Backup, *, generation: int = 2) -> None:
-    store, entropy = MemoryStore(held), SeededEntropy(99)
-    node.restart(store, entropy)
-    await begin(store, entropy, entity=node.entity, generation=generation)
+    async with node.store.write() as tx:
+        for kind, rows in held.items():
+            await tx.delete(kind)
+            await tx.put(*rows)
+    entropy = SeededEntropy(99)
+    node.restart(node.store, entropy)
+    await begin(node.store, entropy, entity=node.entity, generation=generation)
 
 
 async def come_back(node: TestNode, peer: TestNode) -> None:
@@ -90,7 +95,7 @@ async def test_both_sides_know_what_the_receiver_holds(two: Town) -> None:
 async def test_a_message_that_a_restored_node_has_lost_comes_again(two: Town) -> None:
     mentee = two.mentee()
     quote = await mentee.quote()
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     await mentee.accept(quote)
     await settle(two.aurora, two.cobalt)
     await restore(two.cobalt, held)
@@ -106,7 +111,7 @@ async def test_a_message_that_a_restored_node_has_lost_comes_again(two: Town) ->
 
 async def test_a_thread_whose_own_words_are_lost_ends_on_both_sides(two: Town) -> None:
     mentee = await requested(two)
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     await agree(two.ben, two.aurora, slot=(await waiting_request(two.ben)).held[0])
     await settle(two.aurora, two.cobalt)
     await restore(two.cobalt, held)
@@ -122,7 +127,7 @@ async def test_a_thread_whose_own_words_are_lost_ends_on_both_sides(two: Town) -
 
 
 async def test_a_mentee_whose_thread_is_unknown_to_the_restored_node_is_told(two: Town) -> None:
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     mentee = await requested(two)
     await restore(two.cobalt, held)
     await come_back(two.cobalt, two.aurora)
@@ -135,7 +140,7 @@ async def test_a_mentee_whose_thread_is_unknown_to_the_restored_node_is_told(two
 
 async def test_nothing_is_said_or_heard_in_a_thread_before_it_was_compared(two: Town) -> None:
     mentee = await requested(two)
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     await agree(two.ben, two.aurora, slot=(await waiting_request(two.ben)).held[0])
     await settle(two.aurora, two.cobalt)
     await restore(two.cobalt, held)
@@ -152,7 +157,7 @@ async def test_nothing_is_said_or_heard_in_a_thread_before_it_was_compared(two: 
 
 async def test_numbers_of_sessions_and_mailboxes_are_not_given_twice(two: Town) -> None:
     thread = (await agreed(two)).thread
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     for text in (b"one", b"two"):
         await submit(two.ben, thread, Side.PROVIDER, sent(two.cobalt, text))
     await settle(two.aurora, two.cobalt)
@@ -172,7 +177,7 @@ async def test_numbers_of_sessions_and_mailboxes_are_not_given_twice(two: Town) 
 
 async def test_what_a_peer_has_lost_is_counted_once(two: Town) -> None:
     await requested(two)
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     thread = (await states_after_more(two))[0]
     assert thread
     await restore(two.cobalt, held)
@@ -196,7 +201,7 @@ async def states_after_more(town: Town) -> list[str]:
 
 async def test_files_put_back_by_hand_are_noticed_by_what_the_peer_was_told(two: Town) -> None:
     mentee = await requested(two)
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     await states_after_more(two)
     await restore(two.cobalt, held, generation=1)
     async with two.cobalt.store.read() as tx:
@@ -207,8 +212,8 @@ async def test_files_put_back_by_hand_are_noticed_by_what_the_peer_was_told(two:
     assert before == []
 
 
-async def turns() -> None:
-    for _ in range(200):
+async def until(reached: Callable[[], Awaitable[bool]]) -> None:
+    while not await reached():  # noqa: ASYNC110 -- there is no event
         await asyncio.sleep(0)
 
 
@@ -216,29 +221,37 @@ async def test_a_node_that_is_back_ends_the_pause_of_its_peers(two: Town) -> Non
     mentee = two.mentee()
     quote = await mentee.quote()
     two.network.down.add(two.cobalt.entity)
+
+    async def pausing() -> bool:
+        found = two.aurora.exchanging.outbox.status.get(two.cobalt.entity)
+        return found is not None and found.pausing
+
+    async def accepted() -> bool:
+        return (await states(two, mentee.thread))[1] == "ACCEPTED"
+
     job = asyncio.create_task(two.aurora.exchanging.outbox.run())
-    await mentee.accept(quote)
-    await turns()
-    assert two.aurora.exchanging.outbox.status[two.cobalt.entity].pausing
-    two.network.down.clear()
-    await two.cobalt.exchanging.returning.announce(two.aurora.entity)
-    two.aurora.exchanging.outbox.back(two.cobalt.entity)
-    await two.clock.elapse(1)
-    await turns()
-    assert (await states(two, mentee.thread))[1] == "ACCEPTED"
-    job.cancel()
-    with suppress(asyncio.CancelledError):
-        await job
+    try:
+        await mentee.accept(quote)
+        await until(pausing)
+        two.network.down.clear()
+        await two.cobalt.exchanging.returning.announce(two.aurora.entity)
+        two.aurora.exchanging.outbox.back(two.cobalt.entity)
+        await two.clock.elapse(1)
+        await until(accepted)
+    finally:
+        job.cancel()
+        with suppress(asyncio.CancelledError):
+            await job
 
 
 async def test_many_threads_are_compared_in_portions(two: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "MAX_HEADS", 2)
-    held = backup(two.cobalt)
+    held = await backup(two.cobalt)
     mentees = []
     for _ in range(5):
         mentees.append(mentee := two.mentee())
         await mentee.quote()
-    unknown = backup(two.cobalt)
+    unknown = await backup(two.cobalt)
     await restore(two.cobalt, unknown)
     two.network.delivered.clear()
     await come_back(two.cobalt, two.aurora)
@@ -254,7 +267,7 @@ async def test_an_answer_that_goes_back_is_refused(two: Town, monkeypatch: pytes
     monkeypatch.setattr(recovery, "MAX_HEADS", 1)
     for _ in range(3):
         await two.mentee().quote()
-    await restore(two.cobalt, backup(two.cobalt))
+    await restore(two.cobalt, await backup(two.cobalt))
 
     def tampered(answer: bytes) -> bytes:
         return answer if b"cursor" in answer else encode(HeadsAnswer(upto="A" * 22))
