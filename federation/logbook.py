@@ -21,6 +21,7 @@ from protocol.tlog.tiles import HEIGHT, WIDTH, Bundle, Tile, encode_bundle, pars
 
 from .ports import Reader, Store, at_least, below, where
 from .rows import CosignatureRow, LogCheckpointRow, LogEntryRow, LogTileRow
+from .tilememory import TileMemory
 
 FIRST_LOG: Final = 1
 
@@ -81,6 +82,7 @@ class Logbook:
 
     def __init__(self, store: Store) -> None:
         self._store: Final = store
+        self._memory: Final = TileMemory()
 
     async def checkpoint(self, log: int) -> bytes:
         """Return the newest signed checkpoint of a log, with the cosignatures it has. Raises: MissingError."""
@@ -93,9 +95,18 @@ class Logbook:
     async def resource(self, log: int, path: str) -> bytes:
         """Return the tile or bundle at `path` below the log's prefix, such as `tile/0/000.p/12`.
 
+        What was read lately is given while the store is away, too.
+
         Raises: MalformedError: TilePathError; MissingError: the newest checkpoint does not cover all of it.
         """
         name = parse_tile_path(path)
+        data = self._memory.get((log, name))
+        if data is None:
+            data = await self._read(log, name)
+            self._memory.put((log, name), data)
+        return data
+
+    async def _read(self, log: int, name: Tile | Bundle) -> bytes:
         async with self._store.read() as rows:
             row = await newest_row(rows, log)
             level = name.level if isinstance(name, Tile) else 0
