@@ -7,6 +7,7 @@ server stands elsewhere, and its user must be allowed to create schemas.
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,19 @@ class OwnCluster(OwnServer, Cluster):
         settings = SETTINGS | ({"fsync": "on", "full_page_writes": "on"} if durable else {})
         OwnServer.__init__(self, programs, folder, settings)
         Cluster.__init__(self, self.url)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let the server do nothing at all while inside, as if it hung: connections stay, and nobody answers."""
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that it has no more children afterwards
+        children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        for pid in children:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in (*children, self.pid):
+                os.kill(pid, signal.SIGCONT)
 
 
 async def script(url: str, text: str) -> None:

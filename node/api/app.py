@@ -116,6 +116,7 @@ def _add_peers(app: web.Application, node: Node) -> None:
         clock=base.clock,
         entropy=base.entropy,
         batch_bytes=base.config.limits.batch_bytes,
+        away_s=lambda: base.store.away_s,
     )
     app[FEDERATION] = federation
     base.on_new_keys(lambda keys: federation.rekey(keys.http))

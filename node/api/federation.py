@@ -4,6 +4,7 @@
 route finds who asked, and the body, with `asked_by(request)`.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -46,6 +47,8 @@ from .routes import JSON, Handler, Route, route_of
 
 #: How long others may keep our documents, in seconds; also the least time between two looks at them.
 DOCUMENT_AGE_S: Final = 60
+#: So long after the database went away a process still says what it knew: others may have taken other keys since.
+BELIEVED_S: Final = 600
 #: A JSON body of a peer; other media types may be as large as a batch.
 JSON_BYTES: Final = 64 * 1024
 
@@ -66,8 +69,9 @@ class Federation:
         clock: Clock,
         entropy: Entropy,
         batch_bytes: int,
+        away_s: Callable[[], int],
     ) -> None:
-        """Take the parts; `key` is the node's `http` key."""
+        """Take the parts; `key` is the node's `http` key, `away_s` says for how long the database has been away."""
         self.authenticator: Final = authenticator
         self.peering: Final = peering
         self.own: Final = own
@@ -76,6 +80,12 @@ class Federation:
         self.clock: Final = clock
         self.entropy: Final = entropy
         self.batch_bytes: Final = batch_bytes
+        self._away_s: Final = away_s
+
+    def require_fresh(self) -> None:
+        """Return if the process may say who the node is. Raises: UnavailableError: it may be wrong by now."""
+        if self._away_s() > BELIEVED_S:
+            raise UnavailableError("this process has not reached its database for too long to say who the node is")
 
     def rekey(self, key: SigningKey) -> None:
         """Sign answers with this `http` key from now on."""
@@ -149,6 +159,7 @@ async def node_document(request: web.Request) -> web.Response:
     """Give our node document, a JWS; 304 when the asker has it."""
     federation = request.app[FEDERATION]
     federation.authenticator.meet_stranger(_address(request))
+    federation.require_fresh()
     text = federation.own.text.encode("ascii")
     etag = f'"{b64(sha256(text))}"'
     headers = {"ETag": etag, "Cache-Control": f"public, max-age={DOCUMENT_AGE_S}"}
@@ -161,6 +172,7 @@ async def key_directory(request: web.Request) -> web.Response:
     """Give our transport key in the form that Web Bot Auth readers know, signed by itself."""
     federation = request.app[FEDERATION]
     federation.authenticator.meet_stranger(_address(request))
+    federation.require_fresh()
     headers = sign_directory(
         request.app[HOSTS].api,
         key=federation.key,

@@ -47,6 +47,11 @@ class NodeStore(Store, Protocol):
         """Return once another process has the database, which then serves the node; perhaps never."""
         ...
 
+    @property
+    def away_s(self) -> int:
+        """Return for how many seconds `lost` has not heard of the database; 0: it is there."""
+        ...
+
     async def size_bytes(self) -> int:
         """Return what the rows and their indexes take."""
         ...

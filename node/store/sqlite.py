@@ -120,6 +120,11 @@ class SqliteStore:
         """Never return: the lock of the directory ends with this process."""
         await asyncio.get_running_loop().create_future()
 
+    @property
+    def away_s(self) -> int:
+        """Return 0: a file is there."""
+        return 0
+
     async def size_bytes(self) -> int:
         """Return what the database file and the files beside it take."""
         return sum(file.stat().st_size for file in self._path.parent.glob(f"{self._path.name}*"))

@@ -185,6 +185,7 @@ class Station:
             clock=self.clock,
             entropy=self.entropy,
             batch_bytes=LIMITS.batch_bytes,
+            away_s=lambda: 0,
         )
         self._runner: Runner | None = None
 

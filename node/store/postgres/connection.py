@@ -15,6 +15,8 @@ T = TypeVar("T")
 Cells = Sequence[Value]
 
 CONNECT_S: Final = 5.0
+#: Whoever waits longer for an answer has the server asked whether it is there.
+DOUBT_S: Final = 2.0
 #: A session that says nothing for longer is given up; the server's own limits below come first.
 SILENCE_S: Final = 60.0
 
@@ -63,13 +65,18 @@ class Connection(Protocol):
     def close(self, *, timeout: float) -> Coroutine[Any, Any, None]: ...  # noqa: D102
 
 
-async def finished(work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; being cancelled waits for its end, because the session is busy until then."""
+async def finished(work: Coroutine[Any, Any, T], doubt: Callable[[], None] | None = None) -> T:
+    """Return what `work` returns; being cancelled waits for its end, because the session is busy until then.
+
+    `doubt` is called whenever it takes long.
+    """
     task = asyncio.create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait({task})
+            done, _ = await asyncio.wait({task}, timeout=DOUBT_S if doubt else None)
+            if doubt and not done:
+                doubt()
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
@@ -82,11 +89,15 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
 class Session:
     """One session; a question to it runs to its end, and the next one waits for that.
 
+    Args:
+        doubt: called whenever an answer takes long.
+
     Raises, all methods: one of `errors.FAILURES`.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, doubt: Callable[[], None] | None = None) -> None:
         self._connection = connection
+        self._doubt = doubt
         self._turn = asyncio.Lock()
 
     @property
@@ -127,7 +138,7 @@ class Session:
     async def _ask(self, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with self._turn:
             try:
-                return await finished(question())
+                return await finished(question(), self._doubt)
             except TimeoutError:
                 self.drop()  # nobody knows what it is doing
                 raise
@@ -165,9 +176,9 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         """Return no secret."""
         return "Server(…)"
 
-    async def session(self, *, patient: bool = False) -> Session:
+    async def session(self, *, patient: bool = False, doubt: Callable[[], None] | None = None) -> Session:
         """Return a new session with a server that takes writes. Raises: one of `errors.FAILURES`."""
-        return Session(await finished(self._connected(PATIENT if patient else {})))
+        return Session(await finished(self._connected(PATIENT if patient else {})), doubt)
 
     async def _connected(self, more: dict[str, str]) -> Connection:
         try:

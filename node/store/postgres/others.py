@@ -15,7 +15,8 @@ from node.store.processes import Changed as Heard
 from node.store.processes import Process
 
 from .commits import LOCK_CLASS, Commits
-from .connection import Server, Session
+from .connection import Session
+from .door import Door
 from .errors import FAILURES
 from .news import parse_news, render_hint
 
@@ -48,9 +49,9 @@ class Others:
     """
 
     def __init__(
-        self, server: Server, clock: Clock, commits: Commits, *, channel: str, fail: Callable[[Exception], NoReturn]
+        self, door: Door, clock: Clock, commits: Commits, *, channel: str, fail: Callable[[Exception], NoReturn]
     ) -> None:
-        self._server: Final = server
+        self._door: Final = door
         self._clock: Final = clock
         self._commits: Final = commits
         self._channel: Final = channel
@@ -181,7 +182,7 @@ class Others:
             self._session.drop()
         self._session = None
         self._claims.clear()
-        session = await self._server.session()
+        session = await self._door.session()
         try:
             await session.listen(self._channel, lambda pid, text: self._hear(session, pid, text))
         except BaseException:

@@ -8,7 +8,8 @@ from typing import Final, NoReturn
 
 from protocol.errors import UnavailableError
 
-from .connection import Server, Session
+from .connection import Session
+from .door import Door
 from .errors import FAILURES
 
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -23,8 +24,8 @@ class Readers:
         fail: raises what a caller learns about an exception of the database.
     """
 
-    def __init__(self, server: Server, *, most: int, fail: Callable[[Exception], NoReturn]) -> None:
-        self._server: Final = server
+    def __init__(self, door: Door, *, most: int, fail: Callable[[Exception], NoReturn]) -> None:
+        self._door: Final = door
         self._fail: Final = fail
         self._free: Final = asyncio.Semaphore(most)
         self._idle: Final[list[Session]] = []
@@ -73,7 +74,7 @@ class Readers:
                 session.drop()
                 raise
         try:
-            session = await self._server.session()
+            session = await self._door.session()
         except FAILURES as error:
             self._fail(error)
         try:

@@ -10,6 +10,7 @@ from node.store.copying import Cells
 
 from .connection import Server, Session
 from .dialect import numbered
+from .door import Door
 from .errors import FAILURES, raise_explained
 
 #: As many portions of files travel at once; others wait their turn.
@@ -20,7 +21,7 @@ class Spare:
     """At most `SESSIONS` sessions, opened when they are needed; each statement is a transaction of its own."""
 
     def __init__(self, server: Server, *, clock: Clock) -> None:
-        self._server: Final = server
+        self._door: Final = Door(server)
         self._clock: Final = clock
         self._free: Final = asyncio.Semaphore(SESSIONS)
         self._idle: Final[list[Session]] = []
@@ -53,7 +54,7 @@ class Spare:
             session = self._idle.pop()
             if not session.lost:
                 return session
-        return await self._server.session()
+        return await self._door.session()
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,3 +62,4 @@ class Spare:
     async def __aexit__(self, *_: object) -> None:
         while self._idle:
             await self._idle.pop().close()
+        await self._door.close()

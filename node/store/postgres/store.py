@@ -15,6 +15,7 @@ from protocol.errors import MeshError
 from . import schema
 from .commits import LOCK_CLASS, Commits
 from .connection import Server, Session
+from .door import Door
 from .errors import FAILURES, raise_explained
 from .others import Others, channel_of
 from .readers import Readers
@@ -51,7 +52,7 @@ class PostgresStore:
 
     def __init__(
         self,
-        server: Server,
+        door: Door,
         clock: Clock,
         writer: Session,
         *,
@@ -60,13 +61,14 @@ class PostgresStore:
         sessions: int,
         channel: str,
     ) -> None:
-        self._server = server
+        self._door = door
         self._clock = clock
         self._alone = not channel
+        self._away_since: int | None = None
         self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise, channel=channel)
-        others = Others(server, clock, self._commits, channel=channel, fail=self._raise)
+        others = Others(door, clock, self._commits, channel=channel, fail=self._raise)
         self._others: Final = None if self._alone else others
-        self._readers = Readers(server, most=sessions, fail=self._raise)
+        self._readers = Readers(door, most=sessions, fail=self._raise)
         self._closed = False
         self._asked = 0
         self.meta = meta
@@ -98,14 +100,15 @@ class PostgresStore:
         """
         if not 0 <= window_s <= 0.005:
             raise ValueError("a commit waits 0 to 0.005 seconds for company")
+        door = Door(server)
         try:
-            writer = await server.session()
+            writer = await door.session()
             try:
                 await schema.check_server(writer)
                 await own(writer, alone=alone)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
                 channel = "" if alone else await channel_of(writer)
-                store = cls(server, clock, writer, meta=meta, window_s=window_s, sessions=sessions, channel=channel)
+                store = cls(door, clock, writer, meta=meta, window_s=window_s, sessions=sessions, channel=channel)
                 if store.others is not None:
                     await store.others.open()
             except BaseException:
@@ -208,7 +211,7 @@ class PostgresStore:
         Their bytes stay in its files and its write-ahead log until PostgreSQL uses the room again.
         """
         try:
-            session = await self._server.session(patient=True)
+            session = await self._door.server.session(patient=True)
             try:
                 await session.script("VACUUM")
             finally:
@@ -225,6 +228,7 @@ class PostgresStore:
             await self.others.close()
         await self._readers.close()
         await self._commits.close()
+        await self._door.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -242,12 +246,20 @@ class PostgresStore:
             except TakenOverError:
                 return
             except MeshError:
-                continue  # the database is away: who has it when it is back decides
+                # The database is away: who has it when it is back decides.
+                self._away_since = self._away_since or self._clock.now()
+            else:
+                self._away_since = None
+
+    @property
+    def away_s(self) -> int:
+        """Return for how many seconds `lost` has not heard of the database; 0: it is there."""
+        return 0 if self._away_since is None else self._clock.now() - self._away_since
 
     async def _writer(self) -> Session:
         """Return a new writing session. Raises: TakenOverError: another process has the database by now."""
         try:
-            return await own(await self._server.session(), alone=self._alone)
+            return await own(await self._door.session(), alone=self._alone)
         except DatabaseInUseError:
             # Of no peer's or person's making, so they must ask again and not take it for a no.
             later = self._clock.now() + RETRY_S

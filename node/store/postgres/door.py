@@ -1,0 +1,74 @@
+"""The way to the server: when it has stopped answering, everybody who waits is told, and nobody waits anew.
+
+A server that is gone refuses at once. One that hangs, or stands behind a line that is dead without a word, says nothing
+at all: then whoever waits for an answer has it asked whether it still takes anybody in.
+"""
+
+import asyncio
+import weakref
+from typing import Final
+
+from .connection import Server, Session
+from .errors import FAILURES
+
+#: So long nobody asks a server again that has just not answered; who comes meanwhile is told at once.
+PAUSE_S: Final = 1.0
+
+
+class SilentError(OSError):
+    """The server did not answer a moment ago, and is not asked now."""
+
+
+class Door:
+    """Opens the sessions of one process, and ends them all when the server turns out to hang."""
+
+    def __init__(self, server: Server) -> None:
+        self.server: Final = server
+        self._open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+        self._silent = False
+        self._asking = False
+        self._again_at = 0.0
+        self._look: asyncio.Task[None] | None = None
+
+    async def session(self) -> Session:
+        """Return a new session. Raises: one of `errors.FAILURES`; SilentError at once for all but one at a time."""
+        if self._silent and (self._asking or asyncio.get_running_loop().time() < self._again_at):
+            raise SilentError
+        self._asking = True
+        try:
+            session = await self.server.session(doubt=self._doubt)
+        except TimeoutError:
+            self._fall_silent()
+            raise
+        finally:
+            self._asking = False
+        self._silent = False
+        self._open.add(session)
+        return session
+
+    async def close(self) -> None:
+        """Wait for a look that is under way."""
+        if self._look is not None:
+            await asyncio.wait({self._look})
+
+    def _doubt(self) -> None:
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._looked(), name="look whether the database answers")
+
+    async def _looked(self) -> None:
+        """End all sessions if the server takes nobody in; whatever it says otherwise, it is there."""
+        try:
+            session = await self.server.session()
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                self._fall_silent()
+            for each in list(self._open):
+                each.drop()
+        except FAILURES:
+            return
+        else:
+            session.drop()
+
+    def _fall_silent(self) -> None:
+        self._silent = True
+        self._again_at = asyncio.get_running_loop().time() + PAUSE_S
