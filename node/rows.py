@@ -10,49 +10,9 @@ from federation.ports import Row
 from .rows_files import BlobPieceRow as BlobPieceRow  # noqa: PLC0414 -- all tables are found here
 from .rows_files import BlobRow as BlobRow  # noqa: PLC0414
 from .rows_reports import ReportRow as ReportRow  # noqa: PLC0414
-
-# Store
-
-
-class MetaRow(Row, frozen=True, kw_only=True):
-    """The one row about the database itself.
-
-    `generation` grows and `restored_at` is set each time the database comes back from a backup: what peers sent
-    before `restored_at` may have been forgotten, so requests signed before it are refused.
-    """
-
-    table = "meta"
-    key = ("id",)
-    purpose: ClassVar = {
-        "id": "always 1: there is one row",
-        "generation": "operation: tell a restored database from the one it was copied from",
-        "created_at": "operation: age of the database",
-        "restored_at": "security: refuse requests whose nonces a restore has forgotten",
-    }
-
-    id: int = 1
-    generation: int
-    created_at: int
-    restored_at: int | None = None
-
-
-class MigrationRow(Row, frozen=True, kw_only=True):
-    """One change of the schema that this database has been through."""
-
-    table = "migration"
-    key = ("number",)
-    purpose: ClassVar = {
-        "number": "operation: which change of the schema",
-        "name": "operation: file name of the change",
-        "sha256": "operation: detect a change that was edited after it ran",
-        "applied_at": "operation: when the change ran",
-    }
-
-    number: int
-    name: str
-    sha256: str
-    applied_at: int
-
+from .rows_store import LastCommitRow as LastCommitRow  # noqa: PLC0414
+from .rows_store import MetaRow as MetaRow  # noqa: PLC0414
+from .rows_store import MigrationRow as MigrationRow  # noqa: PLC0414
 
 # People
 

@@ -78,6 +78,16 @@ class OwnCluster(OwnServer, Cluster):
             for pid in (*children, self.pid):
                 os.kill(pid, signal.SIGCONT)
 
+    def crash(self) -> None:
+        """Stop the server as a crash does: what it had in memory alone is gone."""
+        os.kill(self.pid, signal.SIGQUIT)
+        self.stop()
+
+    async def configure(self, setting: str) -> None:
+        """Let the server that runs go on with a setting, once it has taken it over."""
+        await self.script(f"ALTER SYSTEM SET {setting}")
+        await self.script("SELECT pg_reload_conf()")
+
 
 async def script(url: str, text: str) -> None:
     connection = await asyncpg.connect(url)

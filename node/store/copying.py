@@ -24,7 +24,7 @@ Cells = Sequence[Value]
 PORTION: Final = 1000
 PORTION_BYTES: Final = 16 * 1024 * 1024
 #: Tables about the database itself, which are not carried over.
-OWN: Final = frozenset({"meta", "migration"})
+OWN: Final = frozenset({"meta", "migration", "last_commit"})
 #: Bytes of files, which may stand elsewhere than in a database: see `node.store.file_copying`.
 FILES: Final = "blob_piece"
 

@@ -17,7 +17,7 @@ def sample_folder(directory: Path) -> Path:
     if not folder.exists():
         folder.mkdir()
         (folder / "0001_store.sql").write_bytes((FOLDER / "0001_store.sql").read_bytes())
-        (folder / "0002_samples.sql").write_text(SAMPLES)
+        (folder / "0002_samples.sql").write_text((FOLDER / "0260_last_commit.sql").read_text() + SAMPLES)
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from federation.ports import Condition, Reader, Row, Store, Value, Writer, above, at_least, at_most, below, is_in, where
 from federation.shapes import Column, shape
-from node.rows import MetaRow, MigrationRow
+from node.rows import LastCommitRow, MetaRow, MigrationRow
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from node.store.sqlite import SqliteStore
@@ -30,8 +30,8 @@ VALUES: Final[dict[type, tuple[Value, ...]]] = {
     bool: (False, True),
     float: (0.0, 0.5),
 }
-#: What these two tables hold is the SQLite store's own business.
-KINDS: Final = [kind for kind in ROWS if kind not in {MetaRow, MigrationRow}]
+#: What these tables hold is the stores' own business.
+KINDS: Final = [kind for kind in ROWS if kind not in {LastCommitRow, MetaRow, MigrationRow}]
 
 
 def _likeness(kind: type[Row]) -> tuple[object, ...]:

@@ -25,13 +25,19 @@ MOST: Final = 60
 #: First key of our advisory locks; the second one is the schema, so that nodes may share a database.
 LOCK_CLASS: Final = 0x4D4D
 
-_BEGIN: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema())); "
-    "SAVEPOINT part"
+_TAKE_TURN: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
 )
-_NUMBER: Final = "SELECT pg_current_xact_id_if_assigned()::text"
-_NUMBER_AND_TELL: Final = f"{_NUMBER}, pg_notify($1, $2)::text"
-_FATE: Final = "SELECT pg_xact_status($1::text::xid8)"
+_BEGIN: Final = f"{_TAKE_TURN}; SAVEPOINT part"
+# The number of a transaction will not do: after a crash, or on a new primary, the server may give it again.
+_MARK: Final = (
+    "INSERT INTO last_commit (process, number, at) VALUES ($1, $2, extract(epoch FROM now())::bigint) "
+    "ON CONFLICT (process) DO UPDATE SET number = excluded.number, at = excluded.at"
+)
+_MARK_AND_TELL: Final = f"WITH mark AS ({_MARK} RETURNING 1) SELECT pg_notify($3, $4)::text FROM mark"  # noqa: S608
+_MARKED: Final = "SELECT number FROM last_commit WHERE process = $1"
+_FORGET: Final = "DELETE FROM last_commit WHERE at < extract(epoch FROM now())::bigint - 86400"
+_NAME: Final = "SELECT gen_random_uuid()::text"
 #: Seconds before each question about the fate of a commit.
 _ASK_AFTER: Final = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 
@@ -41,6 +47,7 @@ class Commits(Line):
 
     Args:
         connect: opens the session; may raise what `fail` takes, or a MeshError.
+        process: what `last_commit` calls this process.
         channel: where other processes hear of each commit; empty: there are none.
     """
 
@@ -51,6 +58,7 @@ class Commits(Line):
         *,
         window_s: float,
         fail: Callable[[Exception], NoReturn],
+        process: str,
         channel: str = "",
     ) -> None:
         super().__init__(window_s=window_s, fail=fail)
@@ -59,6 +67,8 @@ class Commits(Line):
         self.in_doubt = False
         self._connect = connect
         self._channel = channel
+        self._process = process
+        self._number = 0
         self._touched: dict[type[Row], set[str] | None] = {}
         #: Whether nothing has been written since the savepoint `part`.
         self._clean = False
@@ -187,32 +197,50 @@ class Commits(Line):
 
         Raises: one of FAILURES: it is undone. CommitUnknownError: nobody can tell.
         """
-        number = await self._told()
+        if self._touched:
+            await self._mark()
         try:
-            said = await self.session.script("COMMIT")
+            said = await self.session.commit()
         except FAILURES:
-            if not (self.session.lost and isinstance(number, str) and await self._was_kept(number)):
+            if not (self.session.lost and self._touched and await self._was_kept()):
                 raise
         else:
             if said != "COMMIT":
                 raise AssertionError("a transaction with a failed statement came to its commit")
 
-    async def _told(self) -> object:
-        """Return the number of the open transaction; others hear what it changed once it is committed."""
-        if self._channel and self._touched:
-            said = self._channel, render_change(self._touched)
-            return (await self.session.rows(_NUMBER_AND_TELL, said))[0][0]
-        return (await self.session.rows(_NUMBER))[0][0]
+    async def _mark(self) -> None:
+        """Leave in the transaction by what it is known later; others hear what it changed once it is committed."""
+        self._number += 1
+        mark = self._process, self._number
+        if self._channel:
+            await self.session.rows(_MARK_AND_TELL, (*mark, self._channel, render_change(self._touched)))
+        else:
+            await self.session.run(_MARK, mark)
 
-    async def _was_kept(self, number: str) -> bool:
-        """Return whether the transaction of this number is durable. Raises: CommitUnknownError."""
+    async def _was_kept(self) -> bool:
+        """Return whether the transaction that was marked last is durable. Raises: CommitUnknownError."""
         for wait_s in _ASK_AFTER:
             await asyncio.sleep(wait_s)
             try:
                 self.session = await self._connect()
-                ((fate,),) = await self.session.rows(_FATE, (number,))
+                return await self._is_marked()
             except (*FAILURES, MeshError):
-                continue
-            if fate in {"committed", "aborted"}:
-                return fate == "committed"
+                self.session.drop()
         raise CommitUnknownError
+
+    async def _is_marked(self) -> bool:
+        """Return whether the database holds the last mark, in turn: behind the old session, if that still lives."""
+        await self.session.script(_TAKE_TURN)
+        found = await self.session.rows(_MARKED, (self._process,))
+        await self.session.script("ROLLBACK")
+        return found == [(self._number,)]
+
+
+async def new_process(session: Session) -> str:
+    """Return what `last_commit` calls a process that starts; those of long ago are forgotten.
+
+    Raises: one of FAILURES.
+    """
+    await session.script(_FORGET)
+    ((name,),) = await session.rows(_NAME)
+    return str(name)

@@ -19,6 +19,7 @@ CONNECT_S: Final = 5.0
 DOUBT_S: Final = 2.0
 #: A session that says nothing for longer is given up; the server's own limits below come first.
 SILENCE_S: Final = 60.0
+_NEVER_S: Final = 1e6
 
 #: Of every session. A holder of locks that hangs, or whose machine is gone, loses them within these times.
 SETTINGS: Final = {
@@ -50,7 +51,9 @@ def program_key(newest: object) -> str:
 class Connection(Protocol):
     """What we use of an asyncpg connection."""
 
-    def execute(self, query: str, *args: Value) -> Coroutine[Any, Any, str]: ...  # noqa: D102 -- asyncpg's own
+    def execute(  # noqa: D102 -- asyncpg's own
+        self, query: str, *args: Value, timeout: float | None = None
+    ) -> Coroutine[Any, Any, str]: ...
     def executemany(self, command: str, args: Iterable[Cells]) -> Coroutine[Any, Any, None]: ...  # noqa: D102
     def fetch(self, query: str, *args: Value) -> Coroutine[Any, Any, Sequence[Cells]]: ...  # noqa: D102
     def copy_records_to_table(  # noqa: D102
@@ -99,16 +102,13 @@ class Session:
         self._connection = connection
         self._doubt = doubt
         self._turn = asyncio.Lock()
+        #: The server's number of this session, also once it is lost.
+        self.pid: Final = connection.get_server_pid()
 
     @property
     def lost(self) -> bool:
         """Whether the connection is gone."""
         return self._connection.is_closed()
-
-    @property
-    def pid(self) -> int:
-        """The server's number of this session."""
-        return self._connection.get_server_pid()
 
     async def listen(self, channel: str, heard: Callable[[int, str], None]) -> None:
         """Have `heard` called with session and text of whatever is told on `channel` from now on."""
@@ -117,6 +117,19 @@ class Session:
     async def script(self, text: str) -> str:
         """Run statements without values and return what the server says of the last one, such as `COMMIT`."""
         return await self._ask(lambda: self._connection.execute(text))
+
+    async def commit(self) -> str:
+        """Return what the server says of `COMMIT`; after a long silence the session is lost.
+
+        The server is never asked to give up: one that waits for its replicas would then commit without them.
+        """
+        return await self._ask(self._committed)
+
+    async def _committed(self) -> str:
+        asked = asyncio.create_task(self._connection.execute("COMMIT", timeout=_NEVER_S))
+        if not (await asyncio.wait({asked}, timeout=SILENCE_S))[0]:
+            self.drop()
+        return await asked
 
     async def run(self, text: str, values: Cells) -> int:
         """Run one statement and return how many rows it changed."""

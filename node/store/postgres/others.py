@@ -192,7 +192,7 @@ class Others:
         self._missed()
 
     def _hear(self, session: Session, pid: int, text: str) -> None:
-        if pid in {session.pid, self._commits.session.pid}:
+        if pid in {each.pid for each in (session, self._commits.session) if not each.lost}:
             return
         news = parse_news(text)
         if news is None:

@@ -13,7 +13,7 @@ from node.store.figures import StoreFigures
 from protocol.errors import MeshError
 
 from . import schema
-from .commits import LOCK_CLASS, Commits
+from .commits import LOCK_CLASS, Commits, new_process
 from .connection import Server, Session
 from .door import Door
 from .errors import FAILURES, raise_explained
@@ -59,13 +59,16 @@ class PostgresStore:
         meta: MetaRow,
         window_s: float,
         sessions: int,
+        process: str,
         channel: str,
     ) -> None:
         self._door = door
         self._clock = clock
         self._alone = not channel
         self._away_since: int | None = None
-        self._commits = Commits(writer, self._writer, window_s=window_s, fail=self._raise, channel=channel)
+        self._commits = Commits(
+            writer, self._writer, window_s=window_s, fail=self._raise, process=process, channel=channel
+        )
         others = Others(door, clock, self._commits, channel=channel, fail=self._raise)
         self._others: Final = None if self._alone else others
         self._readers = Readers(door, most=sessions, fail=self._raise)
@@ -108,7 +111,16 @@ class PostgresStore:
                 await own(writer, alone=alone)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
                 channel = "" if alone else await channel_of(writer)
-                store = cls(door, clock, writer, meta=meta, window_s=window_s, sessions=sessions, channel=channel)
+                store = cls(
+                    door,
+                    clock,
+                    writer,
+                    meta=meta,
+                    window_s=window_s,
+                    sessions=sessions,
+                    process=await new_process(writer),
+                    channel=channel,
+                )
                 if store.others is not None:
                     await store.others.open()
             except BaseException:

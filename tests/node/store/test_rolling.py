@@ -13,7 +13,7 @@ import pytest
 from federation.ports import Value
 from node.sections import StoreSection
 from node.store import migrations
-from node.store.copying import Table, _names, _table
+from node.store.copying import OWN, Table, _names, _table
 from node.store.errors import SchemaError
 from node.store.migrations import Migration, load, needs, statements
 from node.store.places import place_of
@@ -41,7 +41,7 @@ class Version:
     def __init__(self, connection: sqlite3.Connection) -> None:
         named = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
         names = [name for (name,) in connection.execute(named)]
-        self.tables: Final = [_table(connection, name) for name in names if name not in {"migration", "meta", *GONE}]
+        self.tables: Final = [_table(connection, name) for name in names if name not in OWN | GONE]
         kinds = "SELECT name, type FROM pragma_table_info(?)"
         self._types: Final = {name: dict(connection.execute(kinds, (name,)).fetchall()) for name in names}
 

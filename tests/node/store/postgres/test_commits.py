@@ -8,13 +8,14 @@ import asyncpg
 import pytest
 
 from node.store.errors import DatabaseInUseError, TakenOverError
-from node.store.postgres import commits
+from node.store.postgres import commits, connection
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from protocol.errors import ConflictError, MalformedError, UnavailableError
 from tests.contracts.sample_store import open_sample_database
 from tests.contracts.store import PairRow, SampleRow, fill, stored
 from tests.fakes.clock import SteppedClock
+from tests.postgres import Cluster, OwnCluster
 
 pytestmark = pytest.mark.slow
 
@@ -125,17 +126,19 @@ class Line:
 
     def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, *, heard: bool) -> None:
         self._session = store._commits.session
-        self._script = self._session.script
+        self._commit = self._session.commit
         self._heard = heard
-        monkeypatch.setattr(self._session, "script", self.script)
+        monkeypatch.setattr(self._session, "commit", self.commit)
 
-    async def script(self, text: str) -> str:
-        if text != "COMMIT":
-            return await self._script(text)
+    async def commit(self) -> str:
         if self._heard:
-            await self._script(text)
+            await self._commit()
+        await self.meanwhile()
         self._session.drop()
         raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    async def meanwhile(self) -> None:
+        """Do nothing before the line breaks."""
 
 
 async def test_a_commit_that_was_heard_before_the_line_broke_counts(
@@ -173,3 +176,54 @@ async def test_a_commit_whose_fate_nobody_can_tell_says_so(
     with pytest.raises(UnavailableError, match="whether the change was kept") as caught:
         await fill(store, SampleRow(id=1))
     assert caught.value.code == "commit-unknown"
+
+
+class Crash(Line):
+    """The server crashes before it has heard, and another process writes first once it is back."""
+
+    def __init__(
+        self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch, *, server: OwnCluster, other: PostgresStore
+    ) -> None:
+        super().__init__(store, monkeypatch, heard=False)
+        self._server = server
+        self._other = other
+
+    async def meanwhile(self) -> None:
+        await asyncio.to_thread(self._server.crash)
+        await asyncio.to_thread(self._server.start)
+        await fill(self._other, SampleRow(id=2))
+
+
+async def test_a_commit_that_a_crash_of_the_server_undid_fails_although_its_number_was_given_again(
+    server: Server, tmp_path: Path, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction that had not reached the disk is unknown to the server, which gives its number to the next one."""
+    if not isinstance(postgres, OwnCluster):
+        pytest.skip("the server is not ours to stop")
+    async with (
+        await open_sample_database(server, tmp_path, alone=False) as one,
+        await open_sample_database(server, tmp_path, alone=False) as other,
+    ):
+        await fill(one, PairRow(first="before", second=1))
+        Crash(one, monkeypatch, server=postgres, other=other)
+        with pytest.raises(UnavailableError):
+            await fill(one, SampleRow(id=1))
+        assert [row.id for row in await stored(other)] == [2]
+
+
+async def test_a_commit_that_waits_for_a_replica_is_never_told_to_do_without_it(
+    store: PostgresStore, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is told to give up waiting commits by itself, and the next primary does not have it."""
+    if not isinstance(postgres, OwnCluster):
+        pytest.skip("the server is not ours to configure")
+    monkeypatch.setattr(connection, "SILENCE_S", 0.2)
+    monkeypatch.setattr(commits, "_ASK_AFTER", (0.0,))
+    await fill(store, PairRow(first="before", second=1))
+    await postgres.configure("synchronous_standby_names = 'away'")
+    try:
+        with pytest.raises(UnavailableError) as caught:
+            await fill(store, SampleRow(id=1))
+        assert caught.value.code == "commit-unknown"
+    finally:
+        await postgres.configure("synchronous_standby_names = ''")

@@ -124,6 +124,18 @@ async def test_while_nobody_listens_everything_may_have_changed(server: Server, 
         assert one.changes(SampleRow) == again
 
 
+async def test_what_others_commit_is_heard_while_the_own_writing_session_is_lost(
+    server: Server, tmp_path: Path
+) -> None:
+    async with pair(server, tmp_path) as (one, other):
+        heard: list[object] = []
+        others(one).watch(heard.append)
+        one._commits.session.drop()
+        await fill(other, SampleRow(id=1))
+        await barrier(one)
+        assert heard == [{"sample": None}]
+
+
 async def test_a_line_that_broke_is_noticed_and_mended(server: Server, tmp_path: Path) -> None:
     async with pair(server, tmp_path) as (one, _):
         clock = one._clock
