@@ -8,19 +8,20 @@ Source: docs/protocol/21-transport.md §7.
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol, cast
 
 import msgspec
 
 from protocol.errors import ConflictError, LimitError, MeshError, MissingError, RefusedError, UnverifiedError
 from protocol.httpsig import MAX_LIFETIME_S, Asked, MessageSignature, RequestLine, parse_request, verify_request
+from protocol.tickets import Mode
 
 from .directory import Action, Peer, PeerDirectory
 from .limits import Buckets, address_key
 from .ports import Clock, Store, Writer, below
-from .rows import NonceRow, PeerRow
+from .rows import FrozenRow, NonceRow, PeerRow
 
 SAFE_METHODS: Final = frozenset({"GET"})
 #: Rows of spent nonces stay this long after the signature expired, should the clock be set back.
@@ -64,6 +65,14 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     charged: bool
 
 
+class Require(Protocol):
+    """Tells whether a peer may do something at the moment; by its row, where that was read, and not by memory alone."""
+
+    def __call__(self, action: Action, row: PeerRow | None = None, *, frozen: bool = False) -> None:
+        """Return if it may. Raises: UnknownPeerError, BlockedPeerError, FrozenPeerError, PeerModeError."""
+        ...
+
+
 class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     """A request that a peer signed, with its body; `asked` is what the answer refers to.
 
@@ -73,7 +82,7 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     peer: Peer
-    require: Callable[[Action], None]
+    require: Require
     keyid: str
     nonce: str
     expires: int
@@ -86,10 +95,11 @@ class Authenticated(msgspec.Struct, frozen=True, kw_only=True):
         Raises: ReplayedError: it was spent before. UnknownPeerError: the peer has changed its key since, or is none.
         BlockedPeerError, FrozenPeerError, PeerModeError: it was let do this when it asked, and is not any more.
         """
-        self.require(action)
         row = await tx.get(PeerRow, self.peer.entity)
         if row is None or row.keyid != self.keyid:
             raise UnknownPeerError("the peer has another key by now: sign the request anew")
+        frozen = action != "continue" and await tx.get(FrozenRow, self.peer.entity) is not None
+        self.require(action, row, frozen=frozen)
         try:
             await tx.insert(NonceRow(keyid=self.keyid, nonce=self.nonce, expires_at=self.expires + NONCE_MARGIN_S))
         except ConflictError:
@@ -199,13 +209,19 @@ class Authenticator:
         pair = (authenticated.keyid, authenticated.nonce)
         self._nonces.spend(pair, until=authenticated.expires, now=self._clock.now())
 
-    def _require(self, entity: str, action: Action) -> None:
-        """Return if this peer may do this at the moment, whatever it was a while ago."""
+    def _require(self, entity: str, action: Action, row: PeerRow | None = None, *, frozen: bool = False) -> None:
+        """Return if this peer may do this at the moment, whatever it was a while ago.
+
+        `row` and `frozen` are what the database says, which may know what another process did a moment ago.
+        """
         now = self._clock.now()
         try:
             peer = self._directory.get(entity)
         except MissingError:
             raise UnknownPeerError("this node is no peer of that organization any more") from None
+        if row is not None:
+            mode = cast("Mode", row.mode)
+            peer = msgspec.structs.replace(peer, mode=mode, mode_until=row.mode_until, frozen=frozen or peer.frozen)
         if peer.mode_at(now) == "blocked":
             raise BlockedPeerError("the peer was suspended or blocked meanwhile")
         peer.require(action, now=now)

@@ -1,6 +1,6 @@
 """The node's own document: signed once, and again only when it says something else."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -76,11 +76,26 @@ def draft(
     return replace(document, **earlier)
 
 
-async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int, lost: bool = False) -> Own:
+async def _nobody() -> bool:
+    return False
+
+
+async def issue(
+    store: Store,
+    said: NodeDocument,
+    key: SigningKey,
+    *,
+    now: int,
+    lost: bool = False,
+    beside: Callable[[], Awaitable[bool]] = _nobody,
+) -> Own:
     """Return the signed document that says what the draft `said` says: the stored one, or the next in number.
 
     `key` is the federation key. The log named is the one that grows: the first or a successor. The profile's version
     grows when the profile changes. `lost`: the database was restored, and peers may know documents that it does not.
+    `beside` tells, in the transaction, whether other processes serve the node, whose keys must be the same then.
+
+    Raises: RefusedError: they are not; this process would undo what the others say.
     """
     async with store.write() as tx:
         said = _with_log(said, await current_log(tx))
@@ -89,23 +104,16 @@ async def issue(store: Store, said: NodeDocument, key: SigningKey, *, now: int, 
             document = replace(said, issued_at=now)
         else:
             known = open_document(row.document.decode("ascii"))
+            if known.keys != said.keys and await beside():
+                raise RefusedError(
+                    "the keys are not those of the processes that serve this node: copy their folder `keys`"
+                )
             document = _next(_beyond(known) if lost else known, said, now)
             if encode(document) == encode(known):
                 return Own(document=known, text=row.document.decode("ascii"))
         text = sign_document(document, key)
         await tx.put(OwnDocumentRow(entity=said.entity, document=text.encode("ascii")))
     return Own(document=document, text=text)
-
-
-async def require_same_keys(store: Store, said: NodeDocument) -> None:
-    """Return if the draft names the keys that the stored document names: those of the processes that serve now.
-
-    Raises: RefusedError: this process would undo what they say.
-    """
-    async with store.read() as rows:
-        row = await rows.get(OwnDocumentRow, said.entity)
-    if row is not None and open_document(row.document.decode("ascii")).keys != said.keys:
-        raise RefusedError("the keys are not those of the processes that serve this node: copy their folder `keys`")
 
 
 def _beyond(known: NodeDocument) -> NodeDocument:

@@ -14,7 +14,7 @@ from federation.authenticate import forget_nonces
 from federation.client import PeerClient
 from federation.delivery import begin, forget_ledger, is_restored
 from federation.identity import Own as Identity
-from federation.identity import issue, require_same_keys
+from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
 from federation.rows import MembershipRow, OutboxRow, PeerRow
 from protocol.crowd import FamilyMap
@@ -275,14 +275,17 @@ class Node:
 async def _identity(base: Base) -> Identity:
     restored = await is_restored(base.store, entity=base.entity, generation=base.store.generation)
     said = draft_document(base.config, base.keys)
-    if len(await base.beside.processes()) > 1:
-        await require_same_keys(base.store, said)
+
+    async def beside() -> bool:
+        return len(await base.beside.processes()) > 1
+
     identity = await issue(
         base.store,
         said,
         base.keys.federation,
         now=base.clock.now(),
         lost=restored,
+        beside=beside,
     )
     if base.config.development.enabled and base.port:
         identity.connect_to = f"127.0.0.1:{base.config.public_port(base.port)}"

@@ -5,11 +5,12 @@ keeps it right.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from federation.ports import Clock, Row
-from protocol.errors import MeshError, RefusedError
+from protocol.errors import MeshError, RefusedError, UnavailableError
 
 from .jobs import Jobs
 from .operations import Operation
@@ -19,6 +20,8 @@ from .store.processes import Changed, Others, Process
 DUTY_EVERY_S: Final = 1.0
 #: What depends on the hour, such as a seat that ends, is looked at so often.
 LOOK_EVERY_S: Final = 60.0
+#: What could not be read while the database was away is read again after so long.
+AGAIN_S: Final = 1.0
 
 Names = frozenset[str] | None
 #: Reads again what it is about: the rows of these names, None: all.
@@ -71,17 +74,26 @@ class Beside:
         """Go on duty if nobody is; return whether this process is on duty. Raises: UnavailableError."""
         return self._others is None or await self._others.seek_duty()
 
-    async def permit(self, operation: Operation) -> None:
-        """Return if an operation can be done in this process now. Raises: RefusedError."""
+    @asynccontextmanager
+    async def permit(self, operation: Operation) -> AsyncIterator[None]:
+        """Stay inside while an operation is done, if it can be done in this process now.
+
+        Raises: RefusedError; UnavailableError: the database is away.
+        """
         if operation.needs == "duty" and not await self.seek_duty():
             raise RefusedError(
                 "another process of this node does that: `mentormesh status` names the one on duty", code="not-on-duty"
             )
-        if operation.needs == "alone" and len(await self.processes()) > 1:
-            raise RefusedError(
-                "stop the other processes of this node first, and give them the new keys before they start again",
-                code="several",
-            )
+        if operation.needs != "alone" or self._others is None:
+            yield
+            return
+        async with self._others.alone() as alone:
+            if not alone:
+                raise RefusedError(
+                    "stop the other processes of this node first, and give them the new keys before they start again",
+                    code="several",
+                )
+            yield
 
     async def processes(self) -> tuple[Process, ...]:
         """Return all processes of this node, the oldest first; none where one process serves a node."""
@@ -134,18 +146,25 @@ class Beside:
     async def _refresh(self) -> None:
         while True:
             self._stale.clear()
-            for kept in self._kept:
-                names = kept.take()
-                if names is None or names:
-                    await self._refreshed(kept, names)
-            await self._stale.wait()
+            done = [await self._refreshed(kept) for kept in self._kept]
+            if all(done):
+                await self._stale.wait()
+            else:
+                await self._clock.sleep(AGAIN_S)
 
-    async def _refreshed(self, kept: _Kept, names: Names) -> None:
+    async def _refreshed(self, kept: _Kept) -> bool:
+        """Read again what is stale; tell whether that went well, or the database is away."""
+        names = kept.take()
+        if names is not None and not names:
+            return True
         try:
             await kept.refresh(names)
-        except BaseException:
+        except BaseException as error:
             kept.stale = None if names is None or kept.stale is None else kept.stale | names
-            raise
+            if not isinstance(error, UnavailableError):
+                raise
+            return False
+        return True
 
     async def _look(self) -> None:
         while True:
@@ -156,14 +175,18 @@ class Beside:
     async def serve(self, jobs: Jobs, start: Wake) -> None:
         """Have `start` start the jobs of the process on duty while this one is, and end them when it is no more."""
         before, running = jobs.names, False
-        while True:
-            on_duty = await self._is_mine()
-            if on_duty and not running:
-                start()
-            elif running and not on_duty:
-                await jobs.end(jobs.names - before)
-            running = on_duty
-            await self._clock.sleep(DUTY_EVERY_S)
+        try:
+            while True:
+                on_duty = await self._is_mine()
+                if on_duty and not running:
+                    start()
+                elif running and not on_duty:
+                    await jobs.end(jobs.names - before)
+                running = on_duty
+                await self._clock.sleep(DUTY_EVERY_S)
+        except Exception:
+            await jobs.end(jobs.names - before)  # they are started anew with this one
+            raise
 
     async def _is_mine(self) -> bool:
         try:

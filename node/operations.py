@@ -5,6 +5,7 @@ calls `await node.call("member.list", ListMembers(...), Members)` and does not k
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -37,17 +38,21 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     needs: Literal["", "duty", "alone"] = ""
 
 
-async def anything(operation: Operation) -> None:
+def anything(_: Operation) -> AbstractAsyncContextManager[None]:
     """Permit every operation."""
+    return nullcontext()
 
 
 class Operations:
     """All operations of one node, by name."""
 
     def __init__(
-        self, operations: Iterable[Operation], *, permit: Callable[[Operation], Awaitable[None]] = anything
+        self,
+        operations: Iterable[Operation],
+        *,
+        permit: Callable[[Operation], AbstractAsyncContextManager[None]] = anything,
     ) -> None:
-        """Take the operations; `permit` raises for one that cannot be done in this process now."""
+        """Take the operations, each of which is done inside of `permit`, which raises if it cannot be done here now."""
         listed = tuple(operations)
         self._permit: Final = permit
         self.by_name: Final[Mapping[str, Operation]] = {one.name: one for one in listed}
@@ -75,5 +80,5 @@ class Operations:
 
     async def answer(self, operation: Operation, command: object) -> bytes:
         """Return the JSON result for a command that was read. Raises: MeshError: the operation's own."""
-        await self._permit(operation)
-        return _encoder.encode(await operation.run(command))
+        async with self._permit(operation):
+            return _encoder.encode(await operation.run(command))

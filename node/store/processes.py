@@ -1,6 +1,7 @@
 """The processes that serve one node from one database, as the rest of the program knows them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import msgspec
@@ -45,6 +46,10 @@ class Others(Protocol):
 
     async def seek_duty(self) -> bool:
         """Go on duty if nobody is; return whether this process is on duty. Raises: UnavailableError."""
+        ...
+
+    def alone(self) -> AbstractAsyncContextManager[bool]:
+        """Yield whether no other process has the node, and keep it so while inside. Raises: UnavailableError."""
         ...
 
     async def processes(self) -> Sequence[Process]:

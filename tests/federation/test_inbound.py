@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from federation.authenticate import Authenticator, BlockedPeerError, UnknownPeerError
-from federation.directory import PeerModeError
-from federation.rows import InviteRow, PeerRow
+from federation.directory import FrozenPeerError, PeerModeError
+from federation.rows import FrozenRow, InviteRow, PeerRow
 from protocol.encoding import encode
 from protocol.httpsig import NONCE_BYTES, RequestLine, sign_request
 from protocol.signing import SigningKey
@@ -181,6 +182,25 @@ async def test_who_is_suspended_while_its_body_comes_in_is_refused(birch: Statio
     birch.directory.remove(documents.ENTITY)
     async with birch.store.write() as tx:
         with pytest.raises(UnknownPeerError):
+            await seen.spend(tx)
+
+
+async def test_who_was_suspended_or_frozen_at_another_process_has_no_effect_here_though_nobody_heard_of_it_yet(
+    birch: Station, clock: SteppedClock
+) -> None:
+    authenticator = Authenticator(birch.directory, clock, address_per_minute=9, peer_per_minute=9, not_before=0)
+    line = RequestLine(method="POST", authority="birch.example", target=signed.TARGET)
+    headers = [(name.lower(), value) for name, value in headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON)]
+    await add_peer(birch)
+    seen = authenticator.verify(authenticator.admit(line, headers, address="192.0.2.1"), b"x")
+    async with birch.store.write() as tx:
+        await tx.put(FrozenRow(peer=documents.ENTITY, bundle="", since=clock.now()))
+        with pytest.raises(FrozenPeerError):
+            await seen.spend(tx, action="request")
+        row = await tx.get(PeerRow, documents.ENTITY)
+        assert row is not None
+        await tx.put(replace(row, mode="blocked"))
+        with pytest.raises(BlockedPeerError):
             await seen.spend(tx)
 
 

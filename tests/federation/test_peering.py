@@ -406,6 +406,20 @@ async def test_the_own_document_is_signed_again_only_when_it_says_something_else
     assert again.text == other.text
 
 
+async def test_a_process_with_other_keys_changes_nothing_while_others_serve(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    async def beside() -> bool:
+        return True
+
+    said = draft_document(aurora.config, aurora.keys)
+    same = await issue(aurora.store, said, aurora.keys.federation, now=clock.now(), beside=beside)
+    assert same.text == aurora.own.text
+    other = replace(said, keys=draft_document(birch.config, birch.keys).keys)
+    with pytest.raises(RefusedError, match="copy their folder `keys`"):
+        await issue(aurora.store, other, birch.keys.federation, now=clock.now(), beside=beside)
+
+
 async def code_of_hello(one: Station, other: Station) -> str:
     """Return the code with which `other` refuses `one`; empty when it answers."""
     try:

@@ -32,7 +32,7 @@ async def soon(look: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_processes_share_a_directory_and_the_next_one_is_on_duty_soon_after_a_kill(
+async def test_processes_share_a_directory_and_the_next_one_is_on_duty_soon_after_one_hangs_or_is_killed(
     directory: Path, postgres: Cluster
 ) -> None:
     server = Server(url=await postgres.fresh())
@@ -42,9 +42,13 @@ async def test_processes_share_a_directory_and_the_next_one_is_on_duty_soon_afte
         with process(directory, server, **SEVERAL) as second:
             other = ready(second)
             assert [on_duty(url) for url in (one, other)] == [True, False]
-            first.send_signal(signal.SIGKILL)
+            first.send_signal(signal.SIGSTOP)
             await soon(lambda: on_duty(other))
-            first.wait()
+            first.send_signal(signal.SIGCONT)
+            await soon(lambda: not on_duty(one))
+            second.send_signal(signal.SIGKILL)
+            await soon(lambda: on_duty(one))
+            second.wait()
             shown = run("status", "--dir", str(directory), MENTORMESH_STORE_URL=server.url, **SEVERAL).stdout
             assert len([line for line in shown.splitlines() if line.startswith("process ")]) == 1
             assert "on duty, this one" in shown

@@ -16,7 +16,7 @@ from federation.ports import Row
 from node.store.groups import Group, Line
 from protocol.errors import MeshError
 
-from .connection import Session, finished
+from .connection import WATCHED, Session, finished
 from .errors import FAILURES, CommitUnknownError
 from .news import Touched, render_change
 
@@ -124,6 +124,20 @@ class Commits(Line):
             await self.session.script(text)
         except FAILURES as error:
             self._lose(group, error)
+
+    async def beat(self) -> None:
+        """Return if the session that writes lives, or lives again; without another beat soon the server ends it."""
+        await self.ask(WATCHED)
+
+    async def ask(self, text: str) -> tuple[Session, bool]:
+        """Return the session that writes, and whether it says yes to a question. Raises: MeshError, as `fail`."""
+        async with self.part() as group:
+            session = self.session
+            try:
+                return session, await session.rows(text) == [(True,)]
+            except FAILURES as error:
+                self.failed(group, error)
+                self._fail(error)
 
     async def close(self) -> None:
         """Commit what is open and end the session."""

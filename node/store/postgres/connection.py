@@ -32,6 +32,12 @@ SETTINGS: Final = {
     "tcp_user_timeout": "4s",
     "jit": "off",  # compiling takes longer than any of our statements
 }
+#: Of a session whose process promises to ask something every second: one that hangs, or was stopped, must not keep
+#: what others wait for. Inside a transaction it may compute for longer than it may say nothing outside.
+WATCHED: Final = (
+    "SELECT set_config('idle_session_timeout', '3s', false), "
+    "set_config('idle_in_transaction_session_timeout', '10s', false)"
+)
 #: For work on whole tables.
 PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 
@@ -168,6 +174,11 @@ class Session:
             self.drop()
 
 
+def _end(opening: asyncio.Task[Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().terminate()
+
+
 @cache
 def _newest() -> int:
     return migrations.newest(migrations.load())
@@ -191,7 +202,12 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     async def session(self, *, patient: bool = False, doubt: Callable[[], None] | None = None) -> Session:
         """Return a new session with a server that takes writes. Raises: one of `errors.FAILURES`."""
-        return Session(await finished(self._connected(PATIENT if patient else {})), doubt)
+        opening = asyncio.create_task(self._connected(PATIENT if patient else {}))
+        try:
+            return Session(await asyncio.shield(opening), doubt)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_end)  # nobody waits for it any more, and nobody else would end it
+            raise
 
     async def _connected(self, more: dict[str, str]) -> Connection:
         try:

@@ -7,15 +7,17 @@ nothing more as the one on duty, whatever it believes itself.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Final, NoReturn
 
 from federation.ports import Clock
 from node.store.processes import Changed as Heard
 from node.store.processes import Process
+from protocol.errors import MeshError, UnavailableError
 
 from .commits import LOCK_CLASS, Commits
-from .connection import Session
+from .connection import WATCHED, Session
 from .door import Door
 from .errors import FAILURES
 from .news import parse_news, render_hint
@@ -28,8 +30,10 @@ _SCHEMA: Final = "hashtext(current_schema())"
 _DUTY: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 2}, {_SCHEMA})"
 _CLAIM: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 3}, hashtext(current_schema() || ' ' || $1))"
 _CHANNEL: Final = f"SELECT 'mentormesh ' || {_SCHEMA}"
+#: Keeps all other processes out; a session that shares the schema with nobody may ask for it too.
+OWN: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 1}, {_SCHEMA})"
+_SHARE_AGAIN: Final = f"SELECT pg_advisory_unlock({LOCK_CLASS + 1}, {_SCHEMA})"
 _TELL: Final = "SELECT pg_notify($1, $2)"
-_ALIVE: Final = "SELECT 1"
 #: Who holds the schema: its sessions that write, and which of them is on duty. An oid has no sign, a hash has one.
 _WHO: Final = f"""
 SELECT a.application_name, coalesce(host(a.client_addr), ''), extract(epoch FROM a.backend_start)::bigint, a.pid,
@@ -127,23 +131,39 @@ class Others:
 
     async def seek_duty(self) -> bool:
         """Go on duty if nobody is; return whether this process is on duty. Raises: UnavailableError."""
-        async with self._commits.part() as group:  # which also finds out whether the session still lives
-            session = self._commits.session
-            if not self.on_duty:
-                try:
-                    won = await session.rows(_DUTY) == [(True,)]
-                except FAILURES as error:
-                    self._commits.failed(group, error)
-                    self._fail(error)
-                if won:
-                    self._duty = session
+        session, yes = await self._commits.ask(_DUTY)
+        if yes:
+            self._duty = session
         return self.on_duty
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[bool]:
+        """Yield whether no other process has the node, and keep it so while inside. Raises: UnavailableError.
+
+        The lock answers, not the list of `processes`: it cannot miss one.
+        """
+        session, won = await self._commits.ask(OWN)
+        try:
+            yield won
+        finally:
+            if won:
+                await self._share_again(session)
+
+    async def _share_again(self, session: Session) -> None:
+        """Let others begin again; with the session the lock is gone anyway."""
+        try:
+            if session is self._commits.session:
+                await self._commits.ask(_SHARE_AGAIN)
+        except MeshError:
+            session.drop()
 
     async def processes(self) -> tuple[Process, ...]:
         """Return all processes of the node, the oldest first. Raises: UnavailableError."""
         session = self._session
+        if session is None:
+            raise UnavailableError("this process does not hear of the others at the moment")
         try:
-            found = await session.rows(_WHO) if session is not None else ()
+            found = await session.rows(_WHO)
         except FAILURES as error:
             self._fail(error)
         own = self._commits.session.pid
@@ -171,7 +191,7 @@ class Others:
     async def _answers(self) -> bool:
         """Tell whether the listening session answers in time; a line that is dead says nothing at all."""
         assert self._session is not None
-        asked = asyncio.create_task(self._session.rows(_ALIVE))
+        asked = asyncio.create_task(self._session.rows(WATCHED))
         asked.add_done_callback(lambda task: task.cancelled() or task.exception())
         done, _ = await asyncio.wait({asked}, timeout=SILENT_S)
         return bool(done) and asked.exception() is None

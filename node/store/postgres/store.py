@@ -17,7 +17,7 @@ from .commits import LOCK_CLASS, Commits, new_process
 from .connection import Server, Session
 from .door import Door
 from .errors import FAILURES, raise_explained
-from .others import Others, channel_of
+from .others import OWN, Others, channel_of
 from .readers import Readers
 from .transactions import Snapshot, Transaction
 
@@ -25,10 +25,9 @@ from .transactions import Snapshot, Transaction
 SESSIONS: Final = 8
 
 #: A process that lost the database finds out within so many seconds.
-BEAT_S: Final = 2.0
+BEAT_S: Final = 1.0
 RETRY_S: Final = 2
 
-_OWN: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 1}, hashtext(current_schema()))"
 _SHARE: Final = f"SELECT pg_try_advisory_lock_shared({LOCK_CLASS + 1}, hashtext(current_schema()))"
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
 _SIZE: Final = (
@@ -249,12 +248,14 @@ class PostgresStore:
         await self.close()
 
     async def lost(self) -> None:
-        """Return once another process has the database; asked often enough that no reader sees old rows for long."""
+        """Return once another process has the database; asked often enough that no reader sees old rows for long.
+
+        From the first time on the server ends a session that is not asked: a process that hangs is replaced.
+        """
         while True:
             await self._clock.sleep(BEAT_S)
             try:
-                async with self.write():
-                    pass
+                await self._commits.beat()
             except TakenOverError:
                 return
             except MeshError:
@@ -287,7 +288,7 @@ async def own(session: Session, *, alone: bool) -> Session:
     Raises: DatabaseInUseError.
     """
     try:
-        if await session.rows(_OWN if alone else _SHARE) != [(True,)]:
+        if await session.rows(OWN if alone else _SHARE) != [(True,)]:
             raise DatabaseInUseError(
                 "another process has this database open: several serve a node where all have [store] several = true"
                 if alone

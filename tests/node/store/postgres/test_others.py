@@ -1,14 +1,18 @@
 """Several processes on one database: each hears what the others commit, and one alone is on duty."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from federation.ports import where
 from node.store.errors import DatabaseInUseError
+from node.store.postgres import commits
+from node.store.postgres import others as others_module
 from node.store.postgres.connection import Server
 from node.store.postgres.news import MOST_BYTES, News, parse_news, render_change, render_hint
 from node.store.postgres.others import Others
@@ -240,3 +244,66 @@ def test_news_that_are_too_long_say_less_and_news_that_cannot_be_read_mean_anyth
     assert render_hint("back", "x" * MOST_BYTES) is None
     for text in ("", "{", '{"changed":[1]}', '{"changed":{"pair":1}}', '{"hint":["a"]}'):
         assert parse_news(text) is None
+
+
+async def test_a_process_that_asks_nothing_any_more_loses_duty_and_claims_while_its_machine_lives(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (commits, others_module):
+        monkeypatch.setattr(module, "WATCHED", "SELECT set_config('idle_session_timeout', '50ms', false)")
+    async with pair(server, tmp_path) as (one, other):
+        assert await others(one).seek_duty()
+        assert await others(one).claim("peer")
+        assert await others(one)._answers()
+        await one._commits.beat()
+        await until(others(other).seek_duty)
+        await until(lambda: others(other).claim("peer"))
+        assert not others(one).on_duty
+        assert not others(one).heard
+        await fill(one, SampleRow(id=1))
+        assert not others(one).on_duty
+
+
+async def test_a_process_knows_whether_it_is_alone_also_while_it_hears_nothing_and_keeps_it_so(
+    server: Server, tmp_path: Path
+) -> None:
+    async with pair(server, tmp_path) as (one, other):
+        await others(one).close()
+        others(one)._session = None
+        async with others(one).alone() as alone:
+            assert not alone
+        with pytest.raises(UnavailableError, match="hear"):
+            await others(one).processes()
+        await other.close()
+        async with others(one).alone() as alone:
+            assert alone
+            await fill(one, SampleRow(id=1))
+            with pytest.raises(DatabaseInUseError):
+                await open_sample_database(server, tmp_path, alone=False)
+        async with await open_sample_database(server, tmp_path, alone=False) as third:
+            assert await stored(third) == [SampleRow(id=1)]
+
+
+async def test_who_gives_up_waiting_for_a_session_leaves_none_behind(server: Server) -> None:
+    impatient = replace(server, name="impatient")
+    for rounds in range(20):
+        opening = asyncio.create_task(impatient.session())
+        for _ in range(rounds):
+            await asyncio.sleep(0.0005)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        if not opening.cancelled():
+            opening.result().drop()
+    session = await server.session()
+
+    async def gone() -> bool:
+        found = await session.rows("SELECT 1 FROM pg_stat_activity WHERE application_name = 'impatient'")
+        return not found
+
+    gc.disable()
+    try:
+        async with asyncio.timeout(10):
+            await until(gone)
+    finally:
+        gc.enable()
+        await session.close()
