@@ -1,4 +1,4 @@
-"""Takes in the set of a head, page by page: each is checked in a thread before the next is asked for.
+"""Takes in the set of a head, in portions of pages: each is checked in a thread before the next is asked for.
 
 A set may be the largest that a peer dares to sign: what is held of it meanwhile is bounded, and nothing else waits for
 its digests and signatures. Source: docs/protocol/12-set-heads.md §8–§11.
@@ -20,8 +20,10 @@ from .sets import Contents, Fetch, Paged, Pages, Source, page_path
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A page that inflates to no more is opened faster than a thread begins.
+#: What inflates to no more is opened faster than a thread begins.
 SMALL: Final = 16 * 1024
+#: Pages that are together about as large are opened in one go: their thread is not begun for each of them.
+PORTION: Final = 1024 * 1024
 #: Of the bodies of one set together.
 MAX_SET_BYTES: Final = 96 * 1024 * 1024
 
@@ -93,9 +95,9 @@ class Taking:
         came: list[bytes] = []
         size = 0
         while not check.is_whole:
-            came.append(await self._page(source, head.seq, len(came)))
-            declared = declared_size(came[-1])
-            size += await _apart(declared > SMALL, _open, came[-1], check, pages)
+            portion = await self._portion(source, head.seq, len(came), of=check.of)
+            came += portion
+            size += await _apart(sum(map(_size, portion)) > SMALL, _open, portion, check, pages)
             if check.of > most:
                 raise IncompleteError("snapshot has more pages than its size needs")
             if size > MAX_SET_BYTES:
@@ -117,6 +119,13 @@ class Taking:
             return await self._paged[source.kind].begin(source)
         return _Bodies() if kind is not None else _Unread()
 
+    async def _portion(self, source: Source, seq: int, first: int, *, of: int) -> list[bytes]:
+        """Return pages from `first` on: one while their number is not known, then as many as are worth a thread."""
+        pages = [await self._page(source, seq, first)]
+        while first + len(pages) < of and sum(map(_size, pages)) < PORTION:
+            pages.append(await self._page(source, seq, first + len(pages)))
+        return pages
+
     async def _page(self, source: Source, seq: int, number: int) -> bytes:
         try:
             path = page_path(source.audience, source.kind, seq, number)
@@ -131,13 +140,21 @@ async def _apart(large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.k
     return await asyncio.to_thread(work, *args, **kwargs) if large else work(*args, **kwargs)
 
 
-def _open(data: bytes, check: PageCheck, pages: Pages) -> int:
-    """Check one page, and return the bytes of its bodies."""
-    try:
-        page = decode_page(data)
-    except (MalformedError, LimitError) as error:
-        raise IncompleteError(str(error)) from None
-    check.add(page)
-    bodies = [each.body for each in page.entries]
-    pages.take(bodies)
-    return sum(map(len, bodies))
+def _size(page: bytes) -> int:
+    """Return what a page takes, or says that it will take."""
+    return max(len(page), declared_size(page))
+
+
+def _open(portion: Sequence[bytes], check: PageCheck, pages: Pages) -> int:
+    """Check the next pages, and return the bytes of their bodies."""
+    size = 0
+    for data in portion:
+        try:
+            page = decode_page(data)
+        except (MalformedError, LimitError) as error:
+            raise IncompleteError(str(error)) from None
+        check.add(page)
+        bodies = [each.body for each in page.entries]
+        pages.take(bodies)
+        size += sum(map(len, bodies))
+    return size

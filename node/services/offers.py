@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import Final, Literal
 
 import msgspec
@@ -98,7 +99,7 @@ class MirroredOffers:
         """Return the offers at `now` of one complete and fresh set of each organization."""
         shown = self._index.one_each(now)
         self._built = {(one.origin, one.audience): self._of(one) for one in shown}
-        return tuple(offer for _, offers in self._built.values() for offer in offers)
+        return tuple(chain.from_iterable(offers for _, offers in self._built.values()))
 
     def _of(self, shown: ShownSet) -> tuple[ShownSet, tuple[MirroredOffer, ...]]:
         built = self._built.get((shown.origin, shown.audience))
@@ -106,8 +107,10 @@ class MirroredOffers:
             return built
         sector = self._sector(shown.origin)
         offers = tuple(
-            MirroredOffer(origin=shown.origin, offer=each, sector=sector, audience=shown.audience)
-            for each in shown.offers
+            [
+                MirroredOffer(origin=shown.origin, offer=each, sector=sector, audience=shown.audience)
+                for each in shown.offers
+            ]
         )
         return shown, offers
 
