@@ -11,20 +11,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from cli.client.views import Shown
 from federation.ports import where
 from federation.rows import InboxRow, MailboxHeadRow, MailboxRow
 from node import config as configuration
 from node.app import open_node
 from node.clock import SystemEntropy
 from protocol.ids import random_id
+from tests.cli.client.world import happens
 from tests.system.kills import survive
-from tests.system.two_nodes import Device, NodeProcess, Pair, paired, peered
+from tests.system.two_nodes import Device, NodeProcess, Pair, met, paired, peered
 
 from .figures import Figure, percentile
 from .floor import Floor, FloorNode, floor, floor_program
@@ -319,13 +320,11 @@ async def _first_message(folder: Path, program: Path) -> list[Figure]:
     for node in nodes:
         await node.stop()
     started = time.perf_counter()
-    async with AsyncExitStack() as stack:
-        pair = await stack.enter_async_context(paired(folder / "paired"))
-        mentee, mentor = await pair.devices()
-        await stack.enter_async_context(_listening(mentee))
-        await mentor.send(TEXT)
-        await mentee.until(1)
+    async with met(folder / "met") as pair:
+        await pair.ben.send_chat(pair.thread, TEXT)
+        shown = await happens(pair.ana, Shown)
         first_s = time.perf_counter() - started
+    assert shown.text == TEXT
     return [
         Figure(name="floor: nothing to first message", value=floor_s, unit="s"),
         Figure(name="nothing to two peers", value=peered_s / floor_s, unit="×", aim="≤ 6", ratio_to=FLOOR),

@@ -286,7 +286,16 @@ async def connect(aurora: NodeProcess, cobalt: NodeProcess) -> None:
 
 @asynccontextmanager
 async def paired(folder: Path) -> AsyncIterator[Pair]:
-    """Yield two nodes with an open session; afterwards they have ended."""
+    """Yield two nodes with an open session in which everything was said that programs say by themselves."""
+    async with met(folder) as pair:
+        for _ in range(10):
+            await asyncio.gather(pair.ana.poll(wait_s=0.1), pair.ben.poll(wait_s=0.1))
+        yield pair
+
+
+@asynccontextmanager
+async def met(folder: Path) -> AsyncIterator[Pair]:
+    """Yield two nodes with two people who have just learned each other's names; afterwards they have ended."""
     aurora, cobalt = await peered(folder, ("aurora1", "aurora2"), ("cobalt1", "cobalt2"))
     async with AsyncExitStack() as stack:
         for node in (aurora, cobalt):
@@ -329,8 +338,6 @@ async def agree(ana: Person, ben: Person) -> str:
     await happens(ben, Arrived)
     await ben.accept(requested.thread)
     await meet(ana, ben)
-    for _ in range(10):
-        await asyncio.gather(ana.poll(wait_s=0.1), ben.poll(wait_s=0.1))
     return requested.thread
 
 
