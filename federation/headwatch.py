@@ -10,7 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from protocol.encoding import b64, decode
-from protocol.errors import LimitError, MalformedError, MeshError
+from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError
 from protocol.evidence import Signed, logged_head, make_bundle, signed_head
 from protocol.heads import HEAD_TYP, SetHead, chain_id
 from protocol.jws import parse
@@ -36,6 +36,12 @@ Record = Callable[[bytes], Awaitable[object]]
 
 #: A head that a log lists, the other one that it lists in the same place, and where that stands.
 Twice = tuple[WatchedHeadRow, SetHeadLeaf, int]
+
+
+class ReadElsewhereError(UnavailableError):
+    """What was found is judged by rows that another process has replaced: the log is to be looked at again."""
+
+    code = "read-elsewhere"
 
 
 class _Seen:
@@ -67,20 +73,23 @@ class HeadWatch:
         was found is lost in a crash, or because the log does not prove what it lists twice.
 
         Raises: MeshError: the log does not prove it; the problem is noted, and the entries are to be read again.
+        ReadElsewhereError: another process of this node has read them meanwhile.
         """
         async with self._store.read() as rows:
             seen = await _judged(rows, log, leaves, first=row.read)
         if seen.twice is not None and log.entity:
             await self._keep(log, row, seen.twice)
-        row = replace(row, read=row.read + len(leaves), problem=seen.problem or row.problem)
         async with self._store.write() as tx:
+            row = await _unread(tx, row)
+            row = replace(row, read=row.read + len(leaves), problem=seen.problem or row.problem)
             for each in seen.rows.values():
                 await tx.put(each)
             await tx.put(row)
         problem = await self.missing(log, read_all=False)
-        if problem and row.problem not in LASTING:
-            row = replace(row, problem=problem)
         async with self._store.write() as tx:
+            row = await _unread(tx, row)
+            if problem and row.problem not in LASTING:
+                row = replace(row, problem=problem)
             await self._forget(tx, log, seen)
             await tx.put(row)
         return row
@@ -92,7 +101,7 @@ class HeadWatch:
             return  # there is enough evidence about this node
         except MeshError:
             async with self._store.write() as tx:
-                await tx.put(replace(row, problem=REPEATED))
+                await tx.put(replace(await _unread(tx, row), problem=REPEATED))
             raise
 
     async def _forget(self, tx: Writer, log: KnownLog, seen: _Seen) -> None:
@@ -171,6 +180,14 @@ class HeadWatch:
             logged = await self._logged(log, parse_checkpoint(watched.note), leaf, found.number)
             shown = signed_head(row.head, row.seq, document)
             await self._record(make_bundle("two-heads", log.entity, shown, logged))
+
+
+async def _unread(tx: Writer, row: WatchedLogRow) -> WatchedLogRow:
+    """Return how a log stands now, whose entries nobody else has read since `row` was. Raises: ReadElsewhereError."""
+    now = await tx.get(WatchedLogRow, row.origin)
+    if now is None or now.read != row.read:
+        raise ReadElsewhereError("another process of this node reads that log")
+    return now
 
 
 async def _judged(rows: Reader, log: KnownLog, leaves: Sequence[bytes], *, first: int) -> _Seen:

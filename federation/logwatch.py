@@ -22,7 +22,7 @@ from protocol.peers import log_key, open_document
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint, parse_checkpoint
 from protocol.tlog.note import lines_of
 
-from .headwatch import HeadWatch
+from .headwatch import HeadWatch, ReadElsewhereError
 from .knownlogs import KnownLog, KnownLogs
 from .logdebts import AWAY_S, Watch
 from .logtree import ReadLog, entries, newest, prefix
@@ -256,9 +256,9 @@ class LogWatch:
     async def _read_entries(self, log: KnownLog, row: WatchedLogRow) -> WatchedLogRow:
         found = parse_checkpoint(row.note)
         for _ in range(MOST_PORTIONS):
-            if row.read >= row.size:
+            if row.read >= found.checkpoint.size:
                 break
-            wanted = portion(row.read, row.size)
+            wanted = portion(row.read, found.checkpoint.size)
             read = await entries(self._read, log, found.checkpoint, wanted)
             skipped = wanted.span.start - wanted.bundles[0].index * 256
             row = await self._heads.take(log, row, read[skipped : skipped + wanted.span.end - wanted.span.start])
@@ -305,19 +305,28 @@ class LogWatch:
         if (log.origin, found.checkpoint.size, found.checkpoint.root) not in self._proved:
             watch.doubt(found, self._clock.now())
 
-    async def _hold(self, log: KnownLog, signed: CheckpointNote, before: WatchedLogRow | None) -> None:
-        row = WatchedLogRow(
-            origin=log.origin,
-            entity=log.entity,
-            size=signed.checkpoint.size,
-            note=bare_checkpoint(signed, list(log.keys)),
-            document=log.document,
-            read=before.read if before else 0,
-            problem=before.problem if before else "",
-            at=self._clock.now(),
-        )
+    async def _hold(self, log: KnownLog, signed: CheckpointNote, compared: WatchedLogRow | None) -> None:
+        """Hold a checkpoint that fits the one it was compared with. Raises: ReadElsewhereError: that is held no more.
+
+        Another process of this node may have looked at the log, or an administrator have let it begin anew.
+        """
+        note = bare_checkpoint(signed, list(log.keys))
         async with self._store.write() as tx:
-            await tx.put(row)
+            before = await tx.get(WatchedLogRow, log.origin)
+            if (before and before.note) != (compared and compared.note):
+                raise ReadElsewhereError("another process of this node looks at that log")
+            await tx.put(
+                WatchedLogRow(
+                    origin=log.origin,
+                    entity=log.entity,
+                    size=signed.checkpoint.size,
+                    note=note,
+                    document=log.document,
+                    read=before.read if before else 0,
+                    problem=before.problem if before else "",
+                    at=self._clock.now(),
+                )
+            )
 
     async def _note_problem(self, log: KnownLog, problem: str) -> None:
         """Note what is wrong with a log."""
