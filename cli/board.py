@@ -85,11 +85,13 @@ async def _told(told: asyncio.Event) -> bool:
 
 def screen(view: BoardView, width: int, *, note: str = "") -> "Iterable[RenderableType]":
     """Return the board for a terminal of so many columns."""
-    from .board_lines import header, rows_of, stacked, table, warning
+    from .board_lines import header, part_of_it, rows_of, stacked, table, warning
 
     yield header(view)
     if note:
         yield warning(note)
+    if view.several:
+        yield part_of_it(view)
     if not view.peers:
         yield "There are no peers: begin with `mentormesh peer invite`, or accept a ticket with `peer accept`."
         return

@@ -60,6 +60,14 @@ def header(view: BoardView) -> Text:
     return text
 
 
+def part_of_it(view: BoardView) -> Text:
+    """Return what one of several processes cannot say for the others."""
+    text = Text("One of several processes answers: breakers, pauses and last contacts are its own.")
+    if not view.on_duty:
+        text.append(" Why sets, witnesses or logs fail, the one on duty knows: `mentormesh status` names it.")
+    return text
+
+
 def warning(note: str) -> Text:
     """Return a line that must not be overlooked."""
     return Text(shown(note), style="bold red")

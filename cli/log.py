@@ -43,7 +43,7 @@ def log() -> None:
 async def show(node: NodeAccess, output: Output) -> None:
     """Show the newest checkpoint of this node's log, and what keeps it from growing."""
     found = await node.call("log.show", ShowLog(), LogStatus)
-    output.result(found, _status_lines(found))
+    output.result(found, _status_lines(found, runs=node.runs))
 
 
 @log.command()
@@ -89,7 +89,7 @@ async def successor(node: NodeAccess, output: Output, *, yes: bool) -> None:
     if not yes:
         click.confirm("Everybody will see that this log ended. Start a successor?", abort=True, err=True)
     found = await node.call("log.successor", SucceedLog(), LogStatus)
-    output.result(found, _status_lines(found))
+    output.result(found, _status_lines(found, runs=node.runs))
     if node.runs:
         output.say("Restart the node, so that its document names the new log.")
 
@@ -162,8 +162,10 @@ def _verified(reader: LogReader, key: LogKey, output: Output) -> Verified:
     return Verified(origin=checkpoint.origin, size=checkpoint.size, root=base64_text(checkpoint.root), vkey=key.vkey)
 
 
-def _status_lines(found: LogStatus) -> list[str]:
+def _status_lines(found: LogStatus, *, runs: bool) -> list[str]:
     lines = [f"log: {found.origin}, {found.size} entries, {found.waiting} waiting", f"key: {found.vkey}"]
     if found.problem:
         lines.append(f"not signed: {found.problem}; `mentormesh log check` looks closer, `log successor` starts anew")
+    elif runs and not found.on_duty:
+        lines.append("another process of this node is on duty and signs it; ask there what keeps it from growing")
     return lines

@@ -75,7 +75,8 @@ class StartCheck:
         self._wait_s: Final = wait_s
         self._report: Final = report
         self._turn: Final = asyncio.Lock()
-        self._since: Final = clock.now()
+        #: When the witnesses were asked first: a process may go on duty long after it started.
+        self._since: int | None = None
         self._answered: Final[dict[str, Reply]] = {}
         self._due_at = 0.0
         self._pause_s = FIRST_PAUSE_S
@@ -129,6 +130,7 @@ class StartCheck:
 
     async def _round(self) -> None:
         """Ask all witnesses that have not answered since the start, once, and decide."""
+        self._since = self._clock.now() if self._since is None else self._since
         async with self._store.read() as rows:
             log = await current_log(rows)
             row = await newest_row(rows, log)
@@ -206,7 +208,8 @@ class StartCheck:
     def _waited(self) -> bool:
         policy = self._witnesses.policy
         demanded = policy is not None and policy.quorum != NONE
-        return not demanded and self._wait_s > 0 and self._clock.now() >= self._since + self._wait_s
+        since = self._clock.now() if self._since is None else self._since
+        return not demanded and self._wait_s > 0 and self._clock.now() >= since + self._wait_s
 
     def _clear(self, code: str) -> None:
         self.cleared, self._error = True, None

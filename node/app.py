@@ -156,6 +156,7 @@ class Node:
             mirrored=self.catalog.mirror.status,
             policy=self.witnessing.witnesses.policy,
             own=base.entity,
+            several=base.beside.several,
         )
         peering.operations.connect(overview.findings)
         return (*board.operations(), *overview.operations())

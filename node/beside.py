@@ -88,7 +88,7 @@ class Beside:
             yield
             return
         async with self._others.alone() as alone:
-            if not alone:
+            if not (alone and await self.seek_duty()):  # whoever is alone is free to do what one does for all
                 raise RefusedError(
                     "stop the other processes of this node first, and give them the new keys before they start again",
                     code="several",

@@ -33,6 +33,8 @@ EARLIEST_NOW: Final = 1_735_689_600
 SKEW_S: Final = 60
 WARN_DAYS: Final = 30
 URGENT_DAYS: Final = 7
+#: Sessions of a process with its PostgreSQL beside those that read: one writes, two carry files.
+SESSIONS_BESIDE: Final = 3
 DAY_S: Final = 86_400
 
 
@@ -164,9 +166,13 @@ async def check_database(directory: Path, config: Config, *, now: int) -> list[C
     if not facts.crash_safe:
         fix = "set fsync and full_page_writes to on in postgresql.conf"
         checks.append(red("database", "the server does not wait for its disk: a crash loses what peers rely on", fix))
-    if facts.max_connections < config.store.sessions + 1:
+    # One more than there are: it starts while an old one stops, or while this node's own is still to come.
+    processes = facts.processes + 1 if config.store.several else 1
+    needed = processes * (config.store.sessions + SESSIONS_BESIDE + config.store.several)
+    if facts.most_connections < needed:
         fix = "raise max_connections of the server, or lower [store] sessions"
-        checks.append(red("database", f"the server takes {facts.max_connections} connections", fix))
+        said = f"the server takes {facts.most_connections} connections, {processes} processes open up to {needed}"
+        checks.append(red("database", said, fix))
     return checks
 
 

@@ -56,6 +56,7 @@ class NodeLog:
         self._entity: Final = base.entity
         self._keys = base.keys
         self._events: Final[Events] = base.events
+        self._beside: Final = base.beside
         self._policy: Final = _policy(base.config.editions, families)
         self.book: Final = Logbook(base.store)
         self.sequencer: Final = Sequencer(
@@ -132,6 +133,7 @@ class NodeLog:
             signed_at=row.at if row else None,
             waiting=waiting,
             problem=self.sequencer.problem,
+            on_duty=self._beside.on_duty,
         )
 
     async def _check(self, command: CheckLog) -> LogChecked:

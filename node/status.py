@@ -30,7 +30,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The log that grows: its newest checkpoint, and leaves that no checkpoint covers yet.
 
-    `problem` is the code of the error that keeps it from growing. `root` is base64url.
+    `problem` is the code of the error that keeps it from growing, which only the process knows that signs it: the one
+    on duty. `root` is base64url.
     """
 
     origin: str
@@ -40,6 +41,7 @@ class LogStatus(msgspec.Struct, frozen=True, kw_only=True):
     signed_at: int | None
     waiting: int
     problem: str
+    on_duty: bool = True
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):

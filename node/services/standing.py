@@ -100,12 +100,18 @@ class OwnLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoardView(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole board at one moment, `now`."""
+    """The whole board at one moment, `now`.
+
+    With `several` processes, what only memory holds is that of the one that was asked: breakers, pauses, last contacts,
+    and what is wrong with logs and sets unless it is `on_duty`.
+    """
 
     entity: str
     now: int
     log: OwnLine
     peers: tuple[PeerLine, ...]
+    several: bool = False
+    on_duty: bool = True
 
 
 class Watching(Protocol):
@@ -135,6 +141,7 @@ class Overview:
         log: tells how this node's log is.
         mirrored: tells how mirrored sets are.
         policy: the operator's witness policy, if there is one.
+        several: whether other processes may serve the same node.
     """
 
     def __init__(
@@ -150,8 +157,10 @@ class Overview:
         mirrored: Callable[[], Awaitable[tuple[MirrorStatus, ...]]],
         policy: Policy | None,
         own: str,
+        several: bool,
     ) -> None:
         self._board: Final = board
+        self._several: Final = several
         self._store: Final = store
         self._clock: Final = clock
         self._directory: Final = directory
@@ -165,12 +174,14 @@ class Overview:
     async def show(self, _: ShowBoard) -> BoardView:
         """Return the board."""
         standings = await self._board.board(ShowBoard())
-        seen = await self._seen()
+        seen, log = await self._seen(), await self._log()
         return BoardView(
             entity=self._own,
             now=self._clock.now(),
-            log=self._own_line(await self._log(), tuple(seen.cosigners.values())),
+            log=self._own_line(log, tuple(seen.cosigners.values())),
             peers=tuple([await self._line(each, seen) for each in standings]),
+            several=self._several,
+            on_duty=log.on_duty,
         )
 
     async def _seen(self) -> _Seen:

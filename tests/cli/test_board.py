@@ -70,6 +70,14 @@ def shown(width: int, *peers: PeerLine, own: OwnLine = OWN, note: str = "") -> s
     return capture.get()
 
 
+def test_one_of_several_processes_says_what_it_cannot_know() -> None:
+    view = BoardView(entity="https://aurora.example", now=NOW, log=OWN, peers=(), several=True, on_duty=False)
+    text = " ".join(str(part) for part in screen(view, 200))
+    assert "breakers, pauses and last contacts are its own" in text
+    assert "the one on duty knows" in text
+    assert "several" not in shown(200, WELL)
+
+
 def test_a_peer_with_which_all_is_well_says_so() -> None:
     text = shown(200, WELL)
     for words in (

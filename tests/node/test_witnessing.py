@@ -228,6 +228,7 @@ async def test_a_witness_that_is_gone_is_not_waited_for_for_ever(tmp_path: Path)
         await aurora.node.witnessing.cosigner.collect()
         birch.node.peering.authenticator.meet_stranger = _silent  # type: ignore[method-assign]
         start_check(aurora.node, wait_s=3600)
+        clock.advance(3601)  # it was not on duty so long, and nobody was asked
         with pytest.raises(UncheckedLogError, match=r"https://birch\.example"):
             await grow(aurora.node)
         clock.advance(3000)

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from federation.authenticate import ReplayedError
 from federation.rows import MailboxRow
 from node.app import Node
+from node.checks import check_database
 from node.keys import load_keys
-from node.nodelog import SucceedLog
+from node.nodelog import ShowLog, SucceedLog
 from node.rows import LabelRow, MemberRow
 from node.services.keys import RotateKey
 from node.services.vocabulary import ConceptFile, ImportVocabulary
-from node.status import NodeStatus, ShowStatus
+from node.status import LogStatus, NodeStatus, ShowStatus
 from node.store.postgres.connection import Server
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.httpsig import RequestLine, sign_request
@@ -160,6 +162,31 @@ async def test_one_process_is_on_duty_and_alone_signs_the_log(two: Two) -> None:
         for process, on_duty in ((two.one, True), (two.other, False)):
             async with http.get(process.url + "/ready") as answer:
                 assert (answer.status, (await answer.json())["on_duty"]) == (200, on_duty)
+
+
+async def test_doctor_counts_the_sessions_of_all_processes_and_one_more(two: Two) -> None:
+    config = two.one.node.base.config
+    few = await check_database(two.directory, config, now=two.clock.now())
+    assert not [check.detail for check in few if "connections" in check.detail]
+    many = replace(config, store=replace(config.store, sessions=16))
+    checks = await check_database(two.directory, many, now=two.clock.now())
+    assert checks[-1].level == "red"
+    assert "3 processes open up to 60" in checks[-1].detail
+
+
+async def test_the_log_says_at_which_process_it_is_signed(two: Two) -> None:
+    assert await two.one.node.base.beside.seek_duty()
+    shown = [await process.node.operations.call("log.show", ShowLog(), LogStatus) for process in (two.one, two.other)]
+    assert [one.on_duty for one in shown] == [True, False]
+
+
+async def test_a_stopped_node_changes_a_key_though_nobody_is_on_duty(server: Server, tmp_path: Path) -> None:
+    chosen = organization("aurora", store={"url": server.url, "several": True})
+    directory = make_directory(tmp_path / "aurora", chosen)
+    before = load_keys(directory).log.public
+    async with served(directory, seed=7) as process:
+        await process.node.operations.call("keys.rotate", RotateKey(role="log"), object)
+    assert load_keys(directory).log.public != before
 
 
 async def test_keys_change_only_while_one_process_serves_and_a_process_with_others_does_not_start(
