@@ -2,7 +2,9 @@
 
 A PATH is a package, a folder or a file, `protocol` when none is given. Of all possible changes a seeded sample is
 drawn; each is made in a copy of the tree, where the tests that mirror the file run first and those of its package
-next. A survivor is a missing test or a needless line.
+next, in forks of one process at first, and once more in one of its own when no test noticed it there. A survivor is a
+missing test or a needless line. Limits are of processor time, so that a busy machine fails no test: a change that
+makes tests wait for something else counts as a survivor.
 """
 
 import argparse
@@ -14,21 +16,30 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
 import msgspec
+import pytest
 
 from tests.e2ee.test_mls_vectors import DIRECTORY
+from tests.mutants_loop import PATIENCE, TASK, Task, answer_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 COPIED: Final = ("node", "protocol", "federation", "cli", "tests", "docs", "pyproject.toml", "README.md")
 FAST: Final = "not slow and not long and not system"
-PYTEST: Final = (sys.executable, "-m", "pytest", "-x", "--no-header", "-p", "no:cacheprovider", "-m", FAST)
-NOTHING_COLLECTED: Final = 5
+PYTEST: Final = ("-x", "--no-header", "--capture=sys", "-p", "no:cacheprovider", "-o", "timeout=0", "-m", FAST)
+LIMITED: Final = """\
+import resource, sys, pytest
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[1]),) * 2)
+sys.exit(pytest.main(sys.argv[2:]))
+"""
+PASSED: Final = frozenset({pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED})
+#: Processor time of all tests of a package.
+BASELINE_S: Final = 600
 ENGINE: Final = ("protocol", "e2ee", "mls")
 
 COMPARISONS: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
@@ -159,8 +170,9 @@ def _is_untested(node: ast.AST, parent: ast.AST) -> bool:
 class Copies:
     """Copies of the tree in which changes are tried, each by one thread at a time."""
 
-    def __init__(self, folder: Path, *, count: int) -> None:
+    def __init__(self, folder: Path, *, count: int, limit_s: int) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
+        self._limit_s: Final = limit_s
         for number in range(count):
             tree = folder / str(number)
             for name in COPIED:
@@ -172,16 +184,39 @@ class Copies:
                     shutil.copy2(origin, tree / name)
             self._free.put(tree)
 
-    def survives(self, mutant: Mutant, *, timeout_s: float) -> bool:
-        """Return whether every test still passes with the change made."""
+    def passing(self, tests: str) -> bool:
+        """Return whether these tests pass while nothing is changed; what is compiled then is kept for later."""
+        tree = self._free.get()
+        try:
+            return run(tree, [tests], limit_s=BASELINE_S, compiled=True) in PASSED
+        finally:
+            self._free.put(tree)
+
+    def noticed(self, tests: str, mutants: Sequence[Mutant]) -> set[Mutant]:
+        """Return the changes that one of these tests notices in a fork."""
+        tree = self._free.get()
+        sources = ((mutant.path, mutant.applied((tree / mutant.path).read_bytes()).decode()) for mutant in mutants)
+        task = tree / "task.json"
+        task.write_bytes(msgspec.json.encode(Task(tuple(sources), self._limit_s)))
+        try:
+            run(tree, ["-p", "tests.mutants_loop", tests], limit_s=BASELINE_S, task=task)
+            answer = msgspec.json.decode(answer_of(task).read_bytes(), type=list[bool])
+            return {mutant for mutant, noticed in zip(mutants, answer, strict=True) if noticed}
+        finally:
+            answer_of(task).unlink(missing_ok=True)
+            self._free.put(tree)
+
+    def survives(self, mutant: Mutant) -> bool:
+        """Return whether every test still passes with the change made before anything is imported."""
         tree = self._free.get()
         file = tree / mutant.path
-        source = file.read_bytes()
+        source, facts = file.read_bytes(), file.stat()
         try:
             file.write_bytes(mutant.applied(source))
-            return all(passes(tree, tests, timeout_s=timeout_s) for tests in tests_for(mutant.path))
+            return all(passes(tree, tests, limit_s=self._limit_s) for tests in tests_for(mutant.path))
         finally:
             file.write_bytes(source)
+            os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))  # what is compiled of it counts again
             self._free.put(tree)
 
 
@@ -200,17 +235,48 @@ def tests_for(path: str) -> Iterator[str]:
     yield f"tests/{source.parts[0]}"
 
 
-def passes(tree: Path, tests: str, *, timeout_s: float) -> bool:
-    """Return whether these tests pass in a tree; what takes too long has failed."""
-    # First on the path, before the tree that the environment was made for.
-    environment = {"MLS_VECTORS": str(DIRECTORY), **os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+def passes(tree: Path, tests: str, *, limit_s: int) -> bool:
+    """Return whether these tests pass in a tree; what takes too much of the processor has failed."""
     try:
-        done = subprocess.run(
-            [*PYTEST, tests], cwd=tree, env=environment, timeout=timeout_s, capture_output=True, check=False
-        )
+        return run(tree, [tests], limit_s=limit_s, wall_s=limit_s * PATIENCE) in PASSED
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode in {0, NOTHING_COLLECTED}
+        return True
+
+
+def run(
+    tree: Path,
+    arguments: Sequence[str],
+    *,
+    limit_s: int,
+    wall_s: float | None = None,
+    task: Path | None = None,
+    compiled: bool = False,
+) -> int:
+    """Return the exit code of pytest in a tree; `compiled`: keep bytecode. Raises: subprocess.TimeoutExpired."""
+    environment = {
+        "MLS_VECTORS": str(DIRECTORY),
+        **os.environ,
+        "PYTHONPATH": str(tree),  # before the tree that the environment was made for
+        "PYTHONPYCACHEPREFIX": str(tree / "compiled"),
+        "PYTHONDONTWRITEBYTECODE": "" if compiled else "1",
+        TASK: str(task),
+    }
+    command = [sys.executable, "-c", LIMITED, str(limit_s), *PYTEST, *arguments]
+    return subprocess.run(
+        command, cwd=tree, env=environment, timeout=wall_s, capture_output=True, check=False
+    ).returncode
+
+
+def draw(files: Iterable[Path], *, count: int, each: int, seed: int) -> tuple[list[Mutant], int]:
+    """Return a sample of the changes of some files, at least `each` of every file that has so many; and of how many."""
+    of_files = [list(mutants_of(file)) for file in files]
+    possible = [mutant for of_file in of_files for mutant in of_file]
+    dice = random.Random(seed)
+    drawn = dice.sample(possible, min(count, len(possible)))
+    for of_file in of_files:
+        left = [mutant for mutant in of_file if mutant not in drawn]
+        drawn += dice.sample(left, min(len(left), max(0, each - len(of_file) + len(left))))
+    return drawn, len(possible)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,36 +284,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Print the changes no test notices.")
     parser.add_argument("paths", nargs="*", default=["protocol"], help="packages, folders or files of the repository")
     parser.add_argument("--count", type=int, default=300, help="changes drawn for each path")
+    parser.add_argument("--each", type=int, default=0, help="changes drawn for each file at least")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="for the tests of one change")
+    parser.add_argument(
+        "--timeout", type=int, default=60, metavar="SECONDS", help="of the processor, for the tests of one change"
+    )
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copies = Copies(Path(folder), count=options.jobs)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(options.jobs) as pool:
+        copies = Copies(Path(folder), count=options.jobs, limit_s=options.timeout)
         for path in options.paths:
             files = sorted((ROOT / path).rglob("*.py")) if (ROOT / path).is_dir() else [ROOT / path]
-            possible = [mutant for file in files for mutant in mutants_of(file)]
+            drawn, possible = draw(files, count=options.count, each=options.each, seed=options.seed)
             *_, package = tests_for(path)
-            if not passes(Path(folder) / "0", package, timeout_s=600):
+            if not all(pool.map(copies.passing, [package] * options.jobs)):
                 print(f"{package} fails before anything is changed: repair that first", file=sys.stderr)
                 return 1
-            drawn = random.Random(options.seed).sample(possible, min(options.count, len(possible)))
-            report(path, drawn, possible=len(possible), copies=copies, jobs=options.jobs, timeout_s=options.timeout)
+            print(f"{path}: {len(drawn)} of {possible} possible changes", flush=True)
+            report(path, drawn, copies=copies, jobs=options.jobs, pool=pool)
     return 0
 
 
-def report(path: str, drawn: list[Mutant], *, possible: int, copies: Copies, jobs: int, timeout_s: float) -> None:
+def report(path: str, drawn: Sequence[Mutant], *, copies: Copies, jobs: int, pool: ThreadPoolExecutor) -> None:
     """Try the drawn changes and print each survivor as soon as it is known, then the score."""
-    print(f"{path}: {len(drawn)} of {possible} possible changes", flush=True)
+    left = unnoticed(drawn, copies, pool, jobs)
+    print(f"{path}: {len(left)} left for processes of their own", flush=True)
     survivors = 0
-    with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda mutant: copies.survives(mutant, timeout_s=timeout_s), drawn)
-        for mutant, survived in zip(drawn, results, strict=True):
-            survivors += survived
-            if survived:
-                print(f"survived: {mutant.shown()}", flush=True)
+    for mutant, survived in zip(left, pool.map(copies.survives, left), strict=True):
+        survivors += survived
+        if survived:
+            print(f"survived: {mutant.shown()}", flush=True)
     killed = len(drawn) - survivors
     print(f"{path}: {killed} of {len(drawn)} noticed ({killed / max(1, len(drawn)):.0%})", flush=True)
+
+
+def unnoticed(drawn: Sequence[Mutant], copies: Copies, pool: ThreadPoolExecutor, jobs: int) -> list[Mutant]:
+    """Return the changes that no test notices in a fork; those that mirror a file come before those of the package."""
+    by_tests: dict[str, list[Mutant]] = {}
+    for mutant in drawn:
+        for tests in tests_for(mutant.path):
+            by_tests.setdefault(tests, []).append(mutant)
+    noticed: set[Mutant] = set()
+    for tests in sorted(by_tests, key=lambda tests: not tests.endswith(".py")):
+        left = [mutant for mutant in by_tests[tests] if mutant not in noticed]
+        parts = [part for number in range(jobs) if (part := left[number::jobs])]
+        noticed.update(*pool.map(lambda part, tests=tests: copies.noticed(tests, part), parts))
+    return [mutant for mutant in drawn if mutant not in noticed]
 
 
 if __name__ == "__main__":
