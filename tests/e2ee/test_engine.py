@@ -470,6 +470,15 @@ def test_a_state_survives_the_vault_with_a_change_under_way() -> None:
     assert read(ada, say(cem, b"again")[1])[1] == b"again"
 
 
+def test_a_state_that_was_kept_without_its_mark_shows_the_same_mark() -> None:
+    cem, _ = group(ADA)
+    assert cem.group is not None
+    version, kept, *more = msgspec.msgpack.decode(ENGINE.dump(cem), strict=False)
+    assert kept.pop() == cem.group.marked
+    older = ENGINE.load(msgspec.msgpack.encode([version, kept, *more]))
+    assert ENGINE.mark(older) == ENGINE.mark(cem)
+
+
 def test_a_closed_session_has_no_keys_and_neither_sends_nor_reads() -> None:
     cem, ada = group(ADA)
     _, data = say(cem)

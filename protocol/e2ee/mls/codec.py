@@ -106,7 +106,7 @@ class Reader:
 
     def length(self) -> int:
         """Return a vector's length. Raises: FormError: not the shortest spelling, or of eight bytes."""
-        first = self.u8()
+        first = self.take(1)[0]
         prefix = first >> 6
         if prefix == 0:
             return first

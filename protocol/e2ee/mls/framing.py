@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from .codec import FormError, Reader, u8, u16, vector, whole
+from .codec import FormError, Reader, vector, whole
 from .errors import DecryptError, SignatureError
 from .profile import VERSION, Profile
 from .proposals import Commit, read_commit
@@ -26,7 +26,9 @@ PROPOSAL: Final = 2
 COMMIT: Final = 3
 
 GUARD_BYTES: Final = 4
-#: Epoch, kind of sender, sender; a sender's leaf, its generation and the guard; epoch and kind of content.
+#: Version and form; epoch, kind of sender, sender; a sender's leaf, its generation and the guard; epoch and kind of
+#: content.
+_FORM: Final = struct.Struct(">HH")
 _SAID_BY: Final = struct.Struct(">QBI")
 _SENDER: Final = struct.Struct(">II4s")
 _OF: Final = struct.Struct(">QB")
@@ -44,12 +46,12 @@ class Content(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def encoded(self) -> bytes:
         """Return the bytes of FramedContent."""
-        head = vector(self.group_id) + _SAID_BY.pack(self.epoch, MEMBER, self.sender)
-        return head + vector(self.authenticated_data) + u8(self.content_type) + written(self.content_type, self.body)
+        head = vector(self.group_id) + _SAID_BY.pack(self.epoch, MEMBER, self.sender) + vector(self.authenticated_data)
+        return head + bytes((self.content_type,)) + written(self.content_type, self.body)
 
     def to_sign(self, context: bytes, *, wire_format: int = PRIVATE_MESSAGE) -> bytes:
         """Return the bytes that are signed; `context` is the encoded group context."""
-        return u16(VERSION) + u16(wire_format) + self.encoded() + context
+        return _FORM.pack(VERSION, wire_format) + self.encoded() + context
 
 
 class Signed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -61,7 +63,7 @@ class Signed(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def committed(self, *, wire_format: int = PRIVATE_MESSAGE) -> bytes:
         """Return what of a commit goes into the confirmed transcript hash."""
-        return u16(wire_format) + self.content.encoded() + vector(self.signature)
+        return wire_format.to_bytes(2, "big") + self.content.encoded() + vector(self.signature)
 
     def auth(self) -> bytes:
         """Return the bytes of FramedContentAuthData."""
@@ -104,21 +106,19 @@ class PrivateMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def encoded(self) -> bytes:
         """Return the bytes of an MLSMessage with this in it."""
-        head = u16(VERSION) + u16(PRIVATE_MESSAGE) + self.place()
-        return head + vector(self.authenticated_data) + vector(self.sender_data) + vector(self.ciphertext)
+        head = _FORM.pack(VERSION, PRIVATE_MESSAGE) + place_of(self) + vector(self.authenticated_data)
+        return head + vector(self.sender_data) + vector(self.ciphertext)
 
-    def place(self) -> bytes:
-        """Return what is authenticated with the sender's place: group, epoch and kind."""
-        return vector(self.group_id) + _OF.pack(self.epoch, self.content_type)
 
-    def aad(self) -> bytes:
-        """Return what is authenticated with the content."""
-        return self.place() + vector(self.authenticated_data)
+def place_of(said: Content | PrivateMessage) -> bytes:
+    """Return what is authenticated with the sender's place, and with the content: group, epoch and kind."""
+    return vector(said.group_id) + _OF.pack(said.epoch, said.content_type)
 
 
 def read_private(reader: Reader) -> PrivateMessage:
     """Return the next private message."""
-    group_id, epoch, content_type = reader.vector(), reader.u64(), reader.u8()
+    group_id = reader.vector()
+    epoch, content_type = _OF.unpack(reader.take(_OF.size))
     if not APPLICATION <= content_type <= COMMIT:
         raise FormError("a message has content of an unknown kind")
     return PrivateMessage(group_id, epoch, content_type, reader.vector(), reader.vector(), reader.vector())
@@ -127,7 +127,7 @@ def read_private(reader: Reader) -> PrivateMessage:
 def open_message(data: bytes, wire_format: int, *, what: str) -> Reader:
     """Return a reader behind the head of an MLSMessage. Raises: FormError: another version or kind of message."""
     reader = Reader(data, what=what)
-    if reader.u16() != VERSION or reader.u16() != wire_format:
+    if reader.take(_FORM.size) != _FORM.pack(VERSION, wire_format):
         raise FormError(f"{what} is of another version or kind")
     return reader
 
@@ -166,12 +166,12 @@ def encrypt(
     content = signed.content
     tree, key = next_key(tree, suite, leaf=content.sender, stream=_stream(content.content_type))
     plain = written(content.content_type, content.body) + signed.auth() + bytes(padding)
-    draft = PrivateMessage(content.group_id, content.epoch, content.content_type, content.authenticated_data, b"", b"")
-    ciphertext = suite.encrypt(key.key, _guarded(key, entropy), plain, draft.aad())
-    data_key, data_nonce = _sender_data_key(suite, sender_data, ciphertext)
+    visible, data = place_of(content), content.authenticated_data
+    ciphertext = suite.encrypt(key.key, _guarded(key, entropy), plain, visible + vector(data))
+    data_key, data_nonce = suite.expand_each(sender_data, suite.for_data, ciphertext[: suite.hash_bytes])
     place = _SENDER.pack(content.sender, key.generation, entropy)
-    sealed = suite.encrypt(data_key, data_nonce, place, draft.place())
-    return tree, msgspec.structs.replace(draft, sender_data=sealed, ciphertext=ciphertext)
+    sealed = suite.encrypt(data_key, data_nonce, place, visible)
+    return tree, PrivateMessage(content.group_id, content.epoch, content.content_type, data, sealed, ciphertext)
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -187,8 +187,9 @@ def decrypt(message: PrivateMessage, suite: Suite, tree: SecretTree, sender_data
 
     Raises: DecryptError, ReplayError, FormError, ProfileError.
     """
-    data_key, data_nonce = _sender_data_key(suite, sender_data, message.ciphertext)
-    place = suite.decrypt(data_key, data_nonce, message.sender_data, message.place())
+    visible = place_of(message)
+    data_key, data_nonce = suite.expand_each(sender_data, suite.for_data, message.ciphertext[: suite.hash_bytes])
+    place = suite.decrypt(data_key, data_nonce, message.sender_data, visible)
     if len(place) != _SENDER.size:
         raise FormError("a sender's place is cut short or has trailing bytes")
     leaf, generation, guard = _SENDER.unpack(place)
@@ -197,7 +198,8 @@ def decrypt(message: PrivateMessage, suite: Suite, tree: SecretTree, sender_data
     tree, key = take_key(
         tree, suite, leaf=leaf, stream=_stream(message.content_type), generation=generation, profile=profile
     )
-    plain = suite.decrypt(key.key, _guarded(key, guard), message.ciphertext, message.aad())
+    aad = visible + vector(message.authenticated_data)
+    plain = suite.decrypt(key.key, _guarded(key, guard), message.ciphertext, aad)
     return Opened(_inside(plain, message, leaf, profile), generation, tree)
 
 
@@ -217,11 +219,5 @@ def _stream(content_type: int) -> Stream:
 
 
 def _guarded(key: MessageKey, guard: bytes) -> bytes:
-    head = int.from_bytes(key.nonce[:GUARD_BYTES], "big") ^ int.from_bytes(guard, "big")
-    return head.to_bytes(GUARD_BYTES, "big") + key.nonce[GUARD_BYTES:]
-
-
-def _sender_data_key(suite: Suite, secret: bytes, ciphertext: bytes) -> tuple[bytes, bytes]:
-    wanted = (b"key", suite.key_bytes), (b"nonce", NONCE_BYTES)
-    key, nonce = suite.expand_each(secret, wanted, ciphertext[: suite.hash_bytes])
-    return key, nonce
+    mask = guard.ljust(NONCE_BYTES, b"\x00")
+    return (int.from_bytes(key.nonce, "big") ^ int.from_bytes(mask, "big")).to_bytes(NONCE_BYTES, "big")

@@ -13,7 +13,7 @@ from . import treemath
 from .codec import u32
 from .errors import ReplayError
 from .profile import Profile
-from .suites import NONCE_BYTES, Suite
+from .suites import Suite
 
 Stream = Literal["handshake", "application"]
 _STREAMS: Final[tuple[Stream, Stream]] = ("handshake", "application")
@@ -82,8 +82,8 @@ def next_key(tree: SecretTree, suite: Suite, *, leaf: int, stream: Stream) -> tu
     """Return the key of the next message that `leaf` sends, and the tree without it."""
     tree = _opened(tree, suite, leaf)
     ratchet = tree.ratchets[leaf, stream]
-    ratchet, key = _forward(ratchet, suite, ratchet.generation, 0)
-    return _with(tree, leaf, stream, ratchet), key
+    key, following = _step(suite, ratchet.secret, ratchet.generation)
+    return _with(tree, leaf, stream, Ratchet(following, ratchet.generation + 1)), key
 
 
 def _forward(ratchet: Ratchet, suite: Suite, generation: int, window: int) -> tuple[Ratchet, MessageKey]:
@@ -92,14 +92,14 @@ def _forward(ratchet: Ratchet, suite: Suite, generation: int, window: int) -> tu
         skipped, secret = _step(suite, secret, number)
         kept = (*kept, skipped)
     key, secret = _step(suite, secret, generation)
-    within = tuple([each for each in kept if generation - each.generation <= window])
-    return Ratchet(secret, generation + 1, within), key
+    if kept:
+        kept = tuple([each for each in kept if generation - each.generation <= window])
+    return Ratchet(secret, generation + 1, kept), key
 
 
 def _step(suite: Suite, secret: bytes, generation: int) -> tuple[MessageKey, bytes]:
     """Return the key of one generation (DeriveTreeSecret), and the secret of the next."""
-    wanted = (b"key", suite.key_bytes), (b"nonce", NONCE_BYTES), (b"secret", suite.hash_bytes)
-    key, nonce, following = suite.expand_each(secret, wanted, u32(generation))
+    key, nonce, following = suite.expand_each(secret, suite.for_message, u32(generation))
     return MessageKey(generation, key, nonce), following
 
 

@@ -45,7 +45,8 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     """One member's state of one epoch.
 
     `encoded`: the context's bytes, which every signature covers; `me`: own place; `seed`: own Ed25519 seed; `secrets`:
-    private keys of the tree by node; `interim`: the transcript so far; `past`: the epoch before, while it is read.
+    private keys of the tree by node; `interim`: the transcript so far; `past`: the epoch before, while it is read;
+    `marked`: the epoch's mark, hashed once; empty in states that were kept before it was.
     """
 
     context: GroupContext
@@ -58,6 +59,7 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     keys: SecretTree
     interim: bytes
     past: Past | None = None
+    marked: bytes = b""
 
     @property
     def suite(self) -> Suite:
@@ -79,7 +81,7 @@ class Group(msgspec.Struct, frozen=True, array_like=True):
     @property
     def mark(self) -> bytes:
         """What every message shows of the history that this member was shown."""
-        return mark_of(self.epoch_secrets.authenticator)
+        return self.marked or mark_of(self.epoch_secrets.authenticator)
 
     def __repr__(self) -> str:
         return f"Group(epoch={self.context.epoch}, me={self.me})"
@@ -120,6 +122,7 @@ def alone(suite: Suite, leaf: LeafNode, *, private: bytes, seed: bytes, agreemen
         epoch_secrets=derived.secrets,
         keys=secret_tree(derived.encryption, 1),
         interim=interim_hash(suite, b"", tag),
+        marked=mark_of(derived.secrets.authenticator),
     )
 
 
@@ -180,6 +183,7 @@ def enter(
         keys=secret_tree(derived.encryption, tree.leaves),
         interim=interim_hash(suite, context.confirmed, tag),
         past=None if group is None else past_of(group, now, after=tree),
+        marked=mark_of(derived.secrets.authenticator),
     )
     return entered, tag, derived
 

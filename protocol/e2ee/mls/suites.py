@@ -6,7 +6,6 @@ later quantum computer. Ed25519 signatures are verified by libsodium only. Keys 
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, Protocol
 
@@ -144,6 +143,10 @@ def _check_order(point: bytes) -> None:
         raise FormError("encryption key is degenerate")
 
 
+#: What ExpandWithLabel is asked for: the beginning of what is hashed, with size and label, and the size.
+Wanted = tuple[tuple[bytes, int], ...]
+
+
 class Suite:
     """One cipher suite: KEM, hash, AEAD key size; signatures are Ed25519 in both."""
 
@@ -156,6 +159,8 @@ class Suite:
         self.hash_bytes: Final = self._hash().digest_size
         self.key_bytes: Final = key_bytes
         self.zero: Final = bytes(self.hash_bytes)
+        self.for_data: Final = _wanted((b"key", key_bytes), (b"nonce", NONCE_BYTES))
+        self.for_message: Final = (*self.for_data, *_wanted((b"secret", self.hash_bytes)))
 
     def __repr__(self) -> str:
         return f"Suite(0x{self.number:04X})"
@@ -187,8 +192,8 @@ class Suite:
             found += block
         return found[:size]
 
-    def expand_each(self, secret: bytes, wanted: Iterable[tuple[bytes, int]], context: bytes) -> list[bytes]:
-        """Return ExpandWithLabel of one secret in one context, for each label and size of at most a hash.
+    def expand_each(self, secret: bytes, wanted: Wanted, context: bytes) -> list[bytes]:
+        """Return ExpandWithLabel of one secret in one context, each of at most the size of a hash.
 
         Ten of them stand in the way of each message: HMAC takes the secret in once, and is copied.
         """
@@ -196,9 +201,9 @@ class Suite:
         inner, outer = self._hash(key.translate(_INNER_PAD)), self._hash(key.translate(_OUTER_PAD))
         tail = vector(context) + b"\x01"
         found = []
-        for label, size in wanted:
+        for head, size in wanted:
             first, second = inner.copy(), outer.copy()
-            first.update(_expand_head(size, label) + tail)
+            first.update(head + tail)
             second.update(first.digest())
             found.append(second.digest()[:size])
         return found
@@ -265,6 +270,10 @@ def _label_head(label: bytes) -> bytes:
 
 def _labelled(label: bytes, content: bytes) -> bytes:
     return _label_head(label) + vector(content)
+
+
+def _wanted(*each: tuple[bytes, int]) -> Wanted:
+    return tuple((_expand_head(size, label), size) for label, size in each)
 
 
 X25519: Final = Suite(0x0001, _X25519(), "sha256", key_bytes=16)
