@@ -10,7 +10,8 @@ from .mentoring import WAITING, forgotten
 from .needs import ENDED
 from .places import without_old_places
 from .records import SessionRecord, ThreadRecord
-from .session import OVER, destroyed, is_over
+from .remains import destroyed
+from .session import OVER, is_over
 from .state import ClientState
 from .vanishing import is_due, without_old_words
 

@@ -34,7 +34,8 @@ from .mentoring import SAID_YES, WAITING, forgotten, take_request
 from .needs import ENDED, ended
 from .pins import Opened, name_of, open_item
 from .records import ThreadRecord
-from .session import OVER, destroyed, take_envelope
+from .remains import destroyed
+from .session import OVER, take_envelope
 from .siblings import held, take_word
 from .state import ClientState
 from .views import Alarm, Cancelled, Countered, Event, Problem, Refused

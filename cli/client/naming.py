@@ -41,8 +41,9 @@ def named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> t
         now=core.now(),
     )
     identity = open_identity(opening.identity, VerifyKey.parse(opening.master_key), audience=record.audience)
-    known_master = session.master_key or opening.master_key
-    if identity.identity_key != record.peer_identity or known_master != opening.master_key:
+    # What was said before a change of keys may be read behind it.
+    known = {*session.former, session.master_key or opening.master_key}
+    if identity.identity_key != record.peer_identity or opening.master_key not in known:
         raise UnverifiedError(
             "the name is told by somebody else than the person you agreed with", code="wrong-identity"
         )
@@ -56,7 +57,8 @@ def named(core: Core, state: ClientState, record: ThreadRecord, told: Name) -> t
         return state, [event]
     check_vouched_identity(proven.vouched_identity, opening, audience=record.audience)
     vouched = is_vouched_name(proven.vouched_name, opening)
-    session = replace(session, name=told.name, master_key=opening.master_key, label=identity.label, vouched=vouched)
+    master_key = session.master_key or opening.master_key
+    session = replace(session, name=told.name, master_key=master_key, label=identity.label, vouched=vouched)
     told_name = Named(thread=record.thread, from_role=other, name=told.name, vouched=vouched)
     state, strange = known_as(state.with_session(session), record, told, now=core.now())
     return state, [told_name, *(strange or another_key(state, session, record))]

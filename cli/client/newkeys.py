@@ -32,6 +32,8 @@ from .views import Alarm, Event, KeyChanged, Moved
 MAX_FORMER: Final = 20
 #: Of identities that claim to follow one: two are as many as any number.
 MAX_SUCCESSORS: Final = 2
+#: Identities that followed one another within a session, as devices tell each other.
+MAX_CHAIN: Final = 8
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,14 +94,22 @@ def told_in_session(
 ) -> tuple[ClientState, list[Event]]:
     """Return the state after somebody said in a session that their master key changes. Raises: UnverifiedError."""
     opened = open_change(told.change)
-    if opened.change.old_key != session.master_key:  # also when none was told yet
+    old, new = opened.change.old_key, opened.change.new_key
+    known = (*session.former, session.master_key)
+    if old not in known or not session.master_key:  # also when none was told yet
         sentence = "A change of somebody else's keys was shown in this session and not believed"
         return state, [Alarm(thread=record.thread, sentence=sentence, code="wrong-change")]
-    state, events = with_changes(state, record.thread, (told.change,), leads_to=opened.change.new_key, now=now)
+    if new in known:
+        return state, []  # said before
+    state, events = with_changes(state, record.thread, (told.change,), leads_to=new, now=now)
+    if old != session.master_key:
+        state, rival = _with_rival(state, record, new)
+        return state, [*events, *rival]
     believed = opened.by_old and all(one.believed for one in events if isinstance(one, KeyChanged))
-    if (told.identity and believed) or record.peer_next:
-        state, rival = _with_successor(state, record, told.identity, opened.change.new_key)
-        events += rival
+    if believed:
+        former = (*session.former, old)[-MAX_FORMER:]
+        state = state.with_session(replace(session, master_key=new, former=former, code=None))
+        state = _with_successor(state, record, told.identity, new)
     if events:
         return state, events
     sentence = f"{session.name or 'The other person'} changes their keys; the safety number will be another one."
@@ -107,21 +117,29 @@ def told_in_session(
     return state, [event]
 
 
-def _with_successor(
-    state: ClientState, record: ThreadRecord, statement: str | None, master_key: str
-) -> tuple[ClientState, list[Event]]:
-    """Return the state in which devices certified by a new identity may be let into the session in place of others.
+def _with_successor(state: ClientState, record: ThreadRecord, statement: str | None, master_key: str) -> ClientState:
+    """Return the state in which devices certified by a new identity may be let into the session, too.
 
-    Whoever stole a device signs a change, too: with two of them, neither counts, whatever the second one is.
-    Raises: UnverifiedError.
+    Raises: UnverifiedError: the statement does not hold.
     """
-    key = master_key  # of a claim that states no identity: it ends the other one, and lets nobody in itself
-    if statement:
-        key = open_identity(statement, VerifyKey.parse(master_key), audience=record.audience).identity_key
-    known = tuple(dict.fromkeys((*record.peer_next, key)))[:MAX_SUCCESSORS]
-    state = state.with_thread(replace(record, peer_next=known))
-    if len(known) == 1 or known == record.peer_next:
+    if not statement or len(record.peer_next) == MAX_SUCCESSORS:
+        return state
+    key = open_identity(statement, VerifyKey.parse(master_key), audience=record.audience).identity_key
+    chain = (*record.peer_chain, *record.peer_next)[-MAX_CHAIN:]
+    return state.with_thread(replace(record, peer_chain=chain, peer_next=(key,)))
+
+
+def _with_rival(state: ClientState, record: ThreadRecord, master_key: str) -> tuple[ClientState, list[Event]]:
+    """Return the state in which a second key claims to follow one that was followed before.
+
+    Whoever stole a device signs a change, too: with two of them, neither counts, nor what followed either, whatever the
+    second one says.
+    """
+    if len(record.peer_next) == MAX_SUCCESSORS:
         return state, []
+    # In place of an identity that nobody stated stands a master key, which certifies no device.
+    first = (*record.peer_chain, *record.peer_next, record.peer_identity)[0]
+    state = state.with_thread(replace(record, peer_chain=(), peer_next=(first, master_key)))
     sentence = "Two different keys claim to follow those of the other person: no new device of theirs is let in"
     return state, [Alarm(thread=record.thread, sentence=sentence, code="two-successors")]
 

@@ -25,6 +25,7 @@ OF_THREAD: Final = (
     "audience",
     "peer_identity",
     "peer_next",
+    "peer_chain",
     "agreement",
     "attested",
     "format",
@@ -69,6 +70,7 @@ def coming_back(state: ClientState, *, now: int) -> ClientState:
             state=ENGINE.dump(ENGINE.outside()),
             name=place.name,
             master_key=place.master_key,
+            former=place.former,
             label=place.label,
             vouched=place.vouched,
             late=True,
@@ -93,6 +95,7 @@ def _place(record: ThreadRecord, session: SessionRecord) -> KeptPlace | None:
         rejoin=b64(session.rejoin_key),
         name=session.name,
         master_key=session.master_key,
+        former=session.former,
         label=session.label,
         vouched=session.vouched,
     )

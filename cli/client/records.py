@@ -118,8 +118,9 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     Both: `ref`, `accepted` (hash of ACCEPTED), `own_secret` (belongs to this device's key package), `agreement`
     (document), `peer_devices` (checked device keys), `peer_identity`. `cancel` is a reason that is still to be sent,
     `private` the part of a yes that the node may not have yet: the same yes is said again, never a second one.
-    `witnessed` is False when nobody outside their organization can attest the other person's keys. `peer_next` are
-    identity keys that were stated to follow `peer_identity`; it counts while it is the only one.
+    `witnessed` is False when nobody outside their organization can attest the other person's keys. `peer_chain` are
+    identity keys that followed `peer_identity` one after the other; `peer_next` were stated to follow the last of all;
+    it counts while it is the only one.
     """
 
     thread: str
@@ -138,6 +139,7 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
     peer_devices: tuple[str, ...] = ()
     peer_identity: str = ""
     peer_next: tuple[str, ...] = ()
+    peer_chain: tuple[str, ...] = ()
     ask: str = ""
     need: Need | None = None
     target: Target | None = None
@@ -169,8 +171,9 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
 
     @property
     def peer_identities(self) -> tuple[str, ...]:
-        """The keys that certify the other person's devices: the one checked, and the one that it was said to become."""
-        return (self.peer_identity, *self.peer_next) if len(self.peer_next) == 1 else (self.peer_identity,)
+        """The keys that certify the other person's devices: the one checked, and those that it was said to become."""
+        last = self.peer_next if len(self.peer_next) == 1 else ()
+        return (self.peer_identity, *self.peer_chain, *last)
 
     @property
     def side(self) -> Literal["consumer", "provider"]:
@@ -285,7 +288,8 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     `rejoin_key` is what all devices of the session have in common; with `rejoin` this one `asked` to be let in again.
     `asks` are when others did. `newcomers` are key packages of devices to be added, `adding` those in `commit`; of them
     those `returning` are told by an envelope. `leaving` are own devices to be taken out, `invited` those asked in.
-    `left` are devices that were taken out. `context`: this device is new and in no group; what it joins is bound to it.
+    `former` are master keys that `master_key` followed in this session. `left` are devices that were taken out.
+    `context`: this device is new and in no group; what it joins is bound to it.
     """
 
     thread: str
@@ -326,6 +330,7 @@ class SessionRecord(Record, frozen=True, kw_only=True):
     returning: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     context: bytes = b""
+    former: tuple[str, ...] = ()
 
 
 class Contact(Record, frozen=True, kw_only=True):

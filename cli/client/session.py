@@ -11,18 +11,15 @@ from msgspec.structs import replace
 
 from protocol.e2ee.crypto import Change, Received, Removed
 from protocol.e2ee.frames import (
-    Action,
     Again,
     Checkpoints,
     Close,
     ContactToken,
     Content,
     Frame,
-    Goal,
     MasterChanged,
     Name,
     Retract,
-    Takeaway,
     decode_frame,
     encode_frame,
 )
@@ -36,10 +33,8 @@ from protocol.errors import MalformedError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
 from . import rejoining
-from .archived import is_kept, with_kept
 from .asides import aside
 from .board import board_of
-from .book import line_key
 from .core import ENGINE, Core, fresh_id, fresh_secret
 from .epochs import came_back, changed, member_check
 from .evidence import certified, taken_in
@@ -50,18 +45,16 @@ from .logstories import heard
 from .naming import named, role_of
 from .ownwords import hidden, standing
 from .records import (
-    Contact,
     FrameRecord,
     Outgoing,
     SessionRecord,
-    TakeawayRecord,
     ThreadRecord,
 )
 from .rejoining import answering, is_ahead, is_asking, keyed, lost
 from .state import ClientState
 from .vanishing import gone_at, vanishing
 from .verifying import COMPARING, stepped
-from .views import Alarm, Closed, Event, Line, Mutual, Private, SessionView, Shown, Vanishing
+from .views import Alarm, Closed, Event, Line, Mutual, Private, SessionView, Shown
 from .words import SAYINGS, content_line, word
 
 OVER: Final = "CLOSED"
@@ -271,74 +264,6 @@ def _numbered(session: SessionRecord, envelope: str, number: int) -> SessionReco
 def is_over(session: SessionRecord) -> bool:
     """Tell whether both have closed and the own word of it has left."""
     return session.closed_mine and session.closed_theirs and not session.outbox
-
-
-def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
-    """Return the state without the session's keys and words; takeaways, goals and actions stay, and who it was.
-
-    What is left of the thread holds no key and no text of the brief.
-    """
-    record, session = state.thread(thread), state.session(thread)
-    frames = standing(session)
-    # Words that both wished to vanish are not kept behind the other's back.
-    if is_kept(state.archive, thread) and vanishing(record, session) == Vanishing():
-        state = with_kept(state, view(state, thread, now=now), topic=record.topic, now=now)
-    bare = ThreadRecord(
-        thread=thread,
-        role=record.role,
-        consumer=record.consumer,
-        provider=record.provider,
-        audience=record.audience,
-        state=OVER,
-        updated_at=now,
-        agreement=record.agreement,
-        topic=record.topic,
-        format=record.format,
-        length=record.length,
-        slot=record.slot,
-        ends_at=record.ends_at,
-        attested=record.attested,
-    )
-    state = state.without_session(thread).with_thread(bare)
-    own = (
-        TakeawayRecord(thread=thread, kind="private", text=one.text, at=one.at, id=one.id) for one in session.private
-    )
-    # Another device of this person may have told already what stays, and whom they met.
-    told = {line_key(one) for one in state.takeaways}
-    stays = (one for one in (*_kept(thread, frames), *own) if line_key(one) not in told)
-    state = replace(state, takeaways=(*state.takeaways, *stays))
-    if not session.name or any(one.thread == thread for one in state.contacts):
-        return state
-    contact = Contact(
-        thread=thread,
-        name=session.name,
-        entity=record.peer,
-        label=session.label,
-        master_key=session.master_key,
-        met_at=record.slot or record.ends_at,
-        again=session.again_mine is True and session.again_theirs is True,
-        token=session.token if record.role == "mentee" else "",
-        token_until=session.token_until,
-        given=session.token if record.role == "mentor" else "",
-        identity=record.peer_identity,
-    )
-    return replace(state, contacts=(*state.contacts, contact))
-
-
-def _kept(thread: str, frames: Iterable[Frame]) -> Iterable[TakeawayRecord]:
-    """Return what stays: every takeaway, and the last form of each goal and action."""
-    kept: dict[str, TakeawayRecord] = {}
-    for frame in frames:
-        match frame.content:
-            case Takeaway(text=text):
-                kept[frame.id] = TakeawayRecord(thread=thread, kind="takeaway", text=text, at=frame.at)
-            case Goal(goal=name, text=text):
-                kept[name] = TakeawayRecord(thread=thread, kind="goal", text=text, at=frame.at, id=name)
-            case Action(action=name, text=text, done=done):
-                kept[name] = TakeawayRecord(thread=thread, kind="action", text=text, at=frame.at, id=name, done=done)
-            case _:
-                pass
-    return kept.values()
 
 
 def view(state: ClientState, thread: str, *, now: int, language: str = "en") -> SessionView:

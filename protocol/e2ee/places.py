@@ -28,6 +28,7 @@ class KeptPlace(Wire, frozen=True, kw_only=True):
     rejoin: Bytes32
     peer_identity: Bytes32
     peer_next: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=2)] = ()
+    peer_chain: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=8)] = ()
     agreement: Annotated[str, msgspec.Meta(max_length=8192)]
     attested: Annotated[str, msgspec.Meta(max_length=16)]
     format: Annotated[str, msgspec.Meta(max_length=16)]
@@ -38,6 +39,7 @@ class KeptPlace(Wire, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     master_key: MaybeBytes32 = ""
     label: Annotated[str, msgspec.Meta(max_length=22)] = ""
+    former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
     vouched: bool = True
 
     def __repr__(self) -> str:

@@ -64,6 +64,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     number: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     peer_identity: Bytes32
     peer_next: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=2)] = ()
+    peer_chain: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=8)] = ()
     peer_devices: Annotated[tuple[Bytes32, ...], msgspec.Meta(min_length=1, max_length=32)]
     agreement: Annotated[str, msgspec.Meta(max_length=8192)]
     attested: Annotated[str, msgspec.Meta(max_length=16)]
@@ -76,6 +77,7 @@ class Handoff(Wire, frozen=True, kw_only=True, tag="handoff"):
     name: Annotated[str, msgspec.Meta(max_length=80)] = ""
     master_key: Annotated[str, msgspec.Meta(max_length=43)] = ""
     label: Annotated[str, msgspec.Meta(max_length=22)] = ""
+    former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
     vouched: bool = True
     again_mine: bool | None = None
     again_theirs: bool | None = None

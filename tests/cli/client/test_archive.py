@@ -10,7 +10,7 @@ from cli.client.archived import sessions_of
 from cli.client.person import Person
 from cli.client.records import FrameRecord, SessionRecord, ThreadRecord
 from cli.client.recovery import Words
-from cli.client.session import destroyed
+from cli.client.remains import destroyed
 from cli.client.state import ClientState, dump_state
 from federation.ports import where
 from node.rows import SafeRow

@@ -9,7 +9,7 @@ from cli.client.blockrecord import BlockRecord
 from cli.client.blocks import DECLINING, LATEST_S, SOONEST_S, blocked, find_block, with_block, without_block
 from cli.client.newkeys import with_changes
 from cli.client.records import Contact
-from cli.client.session import destroyed
+from cli.client.remains import destroyed
 from cli.client.state import ClientState, dump_state, load_state
 from cli.client.views import Arrived, Named, Problem, Refused, Secured
 from protocol.addresses import audience_id

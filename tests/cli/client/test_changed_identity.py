@@ -3,19 +3,26 @@
 import pytest
 from msgspec.structs import replace
 
+from cli.client.book import book_of, with_book
 from cli.client.core import ENGINE
+from cli.client.handoff import handed_on
 from cli.client.kept_records import ChangingRecord
 from cli.client.masterkey import _with_told
 from cli.client.members import is_own
+from cli.client.naming import named
+from cli.client.places import coming_back
 from cli.client.records import Contact
 from cli.client.rejoining import MOST, asked_in, wants_in
-from cli.client.session import with_frame
+from cli.client.remains import destroyed
+from cli.client.session import view, with_frame
 from cli.client.state import ClientState
-from cli.client.views import KeyChanged
-from protocol.e2ee.frames import MasterChanged
+from cli.client.verifying import begun, ready
+from cli.client.views import KeyChanged, Named
+from protocol.e2ee.frames import Frame, MasterChanged, Name
 from protocol.e2ee.keys import AccountSecret
 from protocol.e2ee.masterchange import MasterChange, StatedChange, state_change
-from protocol.encoding import encode
+from protocol.e2ee.siblings import Handoff, Word
+from protocol.encoding import decode, encode
 from protocol.errors import UnverifiedError
 
 from .pair import Pair, seed
@@ -121,6 +128,103 @@ def test_a_second_change_that_states_no_identity_ends_the_first(signed: bool) ->
     pair.mentor = with_frame(pair.core, pair.mentor, pair.thread, frame)
     assert codes(deliver(pair, pair.outgoing(by_mentor=True))) == ["two-successors"]
     assert pair.record().peer_identities == (pair.record().peer_identity,)
+
+
+def let_in(pair: Pair) -> None:
+    """Let the mentor's device take its place anew under the identity of now."""
+    assert asks(pair) == ["let-in-again"]
+    deliver(pair, renew(pair, by_mentor=False))
+    assert codes(deliver(pair, pair.outgoing(by_mentor=False))) == ["let-in-again"]
+    deliver(pair, pair.outgoing(by_mentor=True))
+
+
+def numbers(pair: Pair) -> list[str]:
+    return [view(state, pair.thread, now=pair.now).safety for state in (pair.mentor, pair.mentee)]
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_a_second_change_is_followed_where_the_first_was(between: bool) -> None:
+    pair = settled()
+    before = pair.mentor.account_secret.master().public.text
+    for new in ("new", "newer"):
+        pair.now += 1
+        assert told(pair, new) == []
+        changed(pair, new)
+        assert len(set(numbers(pair))) == 1
+        if between:
+            let_in(pair)
+    if not between:
+        let_in(pair)
+    hear_each_other(pair)
+    session = pair.mentee.session(pair.thread)
+    assert session.master_key == pair.mentor.account_secret.master().public.text
+    (contact,) = destroyed(pair.mentee, pair.thread, now=pair.now).contacts
+    assert (contact.master_key, contact.former) == (session.master_key, session.former)
+    assert (contact.former[0], len(contact.former), contact.disputed) == (before, 2, False)
+
+
+def test_codes_that_are_compared_after_a_change_of_keys_match() -> None:
+    pair = settled()
+    assert told(pair, "new") == []
+    changed(pair, "new")
+    pair.mentee, said = begun(pair.mentee, pair.thread)
+    pair.mentee = with_frame(pair.core, pair.mentee, pair.thread, said)
+    for by_mentor in (False, True, False):
+        deliver(pair, pair.outgoing(by_mentor=by_mentor))
+    codes_read = [ready(state, pair.thread) for state in (pair.mentor, pair.mentee)]
+    assert codes_read[0] == codes_read[1]
+
+
+def test_whoever_follows_an_earlier_key_in_another_way_ends_all_that_followed_it() -> None:
+    pair = settled()
+    old = pair.mentor
+    told(pair, "new")
+    changed(pair, "new")
+    told(pair, "newer")
+    state = replace(pair.mentor, account_seed=old.account_seed)
+    pair.mentor, new = state, pair.mentor
+    assert told(pair, "new") == []  # said again
+    assert told(pair, "thief") == ["two-successors"]
+    assert pair.record().peer_identities == (pair.record().peer_identity,)
+    pair.mentor = new
+    changed(pair, "newer")
+    pair.mentor = asked_in(pair.core, pair.mentor, thread=pair.thread)
+    with pytest.raises(UnverifiedError, match="belongs to nobody"):
+        pair.hear(pair.outgoing(by_mentor=True)[-1], by_mentor=False)
+    (contact,) = destroyed(pair.mentee, pair.thread, now=pair.now).contacts
+    assert contact.disputed
+
+
+def test_a_name_that_was_told_before_the_change_and_comes_behind_it_is_no_alarm() -> None:
+    pair = settled()
+    record, frames = pair.record(), pair.mentee.session(pair.thread).frames
+    his = next(one for one in frames if b'"type":"name"' in one.frame and one.sender in record.peer_devices)
+    frame = decode(his.frame, Frame)
+    told(pair, "new")
+    assert isinstance(frame.content, Name)
+    after, events = named(pair.core, pair.mentee, record, frame.content)
+    assert [type(one) for one in events] == [Named]
+    assert after.session(pair.thread).master_key == pair.mentee.session(pair.thread).master_key
+
+
+def test_other_devices_of_the_person_and_the_archive_know_the_whole_chain() -> None:
+    pair = settled()
+    for new in ("new", "newer"):
+        told(pair, new)
+        changed(pair, new)
+    record, session = pair.record(), pair.mentee.session(pair.thread)
+    assert len(record.peer_identities) == 3
+    back = with_book(replace(pair.mentee, threads={}, sessions={}), book_of(pair.mentee, now=pair.now))
+    back = coming_back(back, now=pair.now)
+    assert back.threads[pair.thread].peer_identities == record.peer_identities
+    assert back.session(pair.thread).former == session.former
+    state = handed_on(pair.mentee, record, session, ["device"], welcome=b"w", number=1, now=pair.now)
+    content = decode(state.words[0].word, Word).content
+    assert isinstance(content, Handoff)
+    assert ((content.peer_chain, content.peer_next), content.former) == (
+        (record.peer_chain, record.peer_next),
+        session.former,
+    )
 
 
 def test_a_statement_for_other_organizations_is_refused() -> None:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from cli.client.entries import take_entry
 from cli.client.pins import document_of
 from cli.client.records import SealingRecord
-from cli.client.session import destroyed
+from cli.client.remains import destroyed
 from cli.client.views import Alarm, Countered
 from node.api.exchange import Entry
 from protocol import contexts

@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.ownwords import frames_of, said_last, taken_back, with_private
+from cli.client.remains import destroyed
 from cli.client.render import session_lines
-from cli.client.session import destroyed, view, with_frame
+from cli.client.session import view, with_frame
 from cli.client.state import dump_state, load_state
 from cli.client.views import Event, SessionView, Shown
 from protocol.e2ee import frames
