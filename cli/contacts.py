@@ -1,5 +1,7 @@
 """`mentormesh person contacts`: the people met, and who may ask whom again."""
 
+from typing import Final, Literal
+
 import click
 
 from cli.client.person import Person
@@ -10,9 +12,14 @@ from protocol.errors import RefusedError
 from .output import when
 from .person_access import AS_JSON, Terminal, person_command
 
+_KEYS: Final = {"": "", "waits": "new, waits", "disputed": "two: compare"}
+
 
 class ContactView(View, frozen=True, kw_only=True):
-    """Somebody met. `ask_until`: until when this person may ask them; `asked_until`: until when they may ask."""
+    """Somebody met. `ask_until`: until when this person may ask them; `asked_until`: until when they may ask.
+
+    `keys`: they showed another key, which waits to count; or two keys claim to be theirs, and none is believed.
+    """
 
     thread: str
     name: str
@@ -20,6 +27,7 @@ class ContactView(View, frozen=True, kw_only=True):
     met_at: int
     ask_until: int = 0
     asked_until: int = 0
+    keys: Literal["", "waits", "disputed"] = ""
 
 
 @click.group()
@@ -40,11 +48,12 @@ async def list_contacts(me: Person, terminal: Terminal) -> None:
             met_at=one.met_at,
             ask_until=one.token_until if one.token else 0,
             asked_until=one.token_until if one.given else 0,
+            keys="disputed" if one.disputed else "waits" if one.next_key else "",
         )
         for one in state.contacts
     ]
     rows = [_row(one, name_of(state, one.entity)) for one in found]
-    columns = ("thread", "name", "at", "met", "you may ask until", "may ask you until")
+    columns = ("thread", "name", "at", "met", "you may ask until", "may ask you until", "keys")
     terminal.table(found, columns, rows, empty="You have met nobody yet.")
 
 
@@ -60,21 +69,22 @@ async def revoke(me: Person, terminal: Terminal, contact: str) -> None:
 
 @contacts.command()
 @click.argument("contact")
-@click.option("--yes", is_flag=True, help="You have compared the safety number already.")
+@click.option("--number", default="", help="The safety number that both of you read, ten digits of it at least.")
 @person_command
-async def trust(me: Person, terminal: Terminal, contact: str, *, yes: bool) -> None:
-    """Believe the other key that CONTACT shows, after you compared the safety number with them in a call."""
-    if not yes:
+async def trust(me: Person, terminal: Terminal, contact: str, *, number: str) -> None:
+    """Believe the key of CONTACT that gives the safety number which both of you read in a call."""
+    if not number:
         if not terminal.can_ask:
             raise RefusedError(AS_JSON)
-        click.confirm("Did both of you read the same safety number in your last session?", abort=True, err=True)
-    believed = me.trust_contact(contact)
+        number = click.prompt("The safety number that both of you read (`session show`), ten digits at least", err=True)
+    believed = me.trust_contact(contact, number)
     await me.keep()
-    terminal.result({"trusted": believed.thread}, f"The new key of {believed.name} is believed.")
+    terminal.result({"trusted": believed.thread}, f"The key of {believed.name} that you have compared is believed.")
 
 
 def _row(one: ContactView, org: str) -> tuple[str, ...]:
-    return one.thread[:8], one.name, org, when(one.met_at), _until(one.ask_until), _until(one.asked_until)
+    until = _until(one.ask_until), _until(one.asked_until)
+    return one.thread[:8], one.name, org, when(one.met_at), *until, _KEYS[one.keys]
 
 
 def _until(at: int) -> str:

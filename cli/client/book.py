@@ -92,9 +92,20 @@ def _contacts(mine: Iterable[Contact], told: Iterable[KeptContact]) -> tuple[Con
 def _both(mine: Contact, theirs: Contact) -> Contact:
     """Return what two devices know of a contact: of their keys, what stands with the one that believed a change.
 
-    A change that waits is each device's own: the 72 hours count from when that device was shown it.
+    A change that waits is each device's own: the 72 hours count from when that device was shown it. What only one of
+    them has seen to be disputed is disputed, unless the other one's owner compared safety numbers since.
     """
-    keys = theirs if mine.master_key in theirs.former else mine
+    newer, older = _in_order(mine, theirs)
+    keys = replace(newer, compared_at=max(mine.compared_at, theirs.compared_at))
+    disputed = _is_disputed(mine, theirs)
+    if disputed is not newer.disputed:
+        since = max(mine.next_since, theirs.next_since)
+        keys = replace(
+            keys,
+            disputed=disputed,
+            next_key=_rival(newer, older) if disputed else "",
+            next_since=since if disputed else 0,
+        )
     revoked = mine.revoked or theirs.revoked
     return replace(
         keys,
@@ -104,6 +115,28 @@ def _both(mine: Contact, theirs: Contact) -> Contact:
         token_until=0 if revoked else max(mine.token_until, theirs.token_until),
         revoked=revoked,
     )
+
+
+def _in_order(mine: Contact, theirs: Contact) -> tuple[Contact, Contact]:
+    """Return the one whose keys stand first: it followed the other's, or its owner compared safety numbers later."""
+    followed = mine.master_key in theirs.former
+    later = theirs.compared_at > mine.compared_at and theirs.master_key not in mine.former
+    return (theirs, mine) if followed or later else (mine, theirs)
+
+
+def _is_disputed(mine: Contact, theirs: Contact) -> bool:
+    """Return whether either knows that two keys claim to follow one, or the two of them believe two such keys."""
+    compared = max(mine.compared_at, theirs.compared_at)
+    if any(one.disputed and compared < one.next_since for one in (mine, theirs)):
+        return True
+    both = {mine.master_key, *mine.former}, {theirs.master_key, *theirs.former}
+    apart = mine.master_key not in both[1] and theirs.master_key not in both[0] and not both[0].isdisjoint(both[1])
+    return apart and mine.compared_at == theirs.compared_at
+
+
+def _rival(one: Contact, other: Contact) -> str:
+    keys = (other.next_key, other.master_key, one.next_key)
+    return next((each for each in keys if each and each not in (one.master_key, *one.former)), "")
 
 
 def _codes(mine: dict[str, int], told: Iterable[KeptCode]) -> dict[str, int]:

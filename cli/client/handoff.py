@@ -9,14 +9,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from node.services.thread_views import SideName
-from protocol.e2ee.frames import read_frame
+from protocol.e2ee.frames import Frame, read_frame
 from protocol.e2ee.siblings import Handoff, Told, Word
-from protocol.encoding import b64, encode
+from protocol.encoding import b64, decode, encode
 
 from .core import ENGINE
 from .records import FrameRecord, SessionRecord, ThreadRecord
 from .sibling_records import WordRecord
 from .state import ClientState
+from .vanishing import wishes
 
 #: Bytes of frames that a sibling is told; the newest that fit.
 MAX_FRAME_BYTES: Final = 24 * 1024
@@ -67,7 +68,7 @@ def handed_on(
         again_theirs=session.again_theirs,
         closed_mine=session.closed_mine,
         closed_theirs=session.closed_theirs,
-        frames=_newest(session.frames),
+        frames=_told(record, session.frames),
         rejoin=b64(session.rejoin_key) if session.rejoin_key else None,
         left=session.left,
     )
@@ -75,6 +76,19 @@ def handed_on(
     for device in devices:
         state = spoken(state, word, device, side=record.side, audience=record.audience)
     return state
+
+
+def _told(record: ThreadRecord, frames: Sequence[FrameRecord]) -> tuple[Told, ...]:
+    """Return the newest frames that fit, behind the wishes of both sides that words vanish, whenever they were said."""
+    newest = _newest(frames)
+    before = wishes(record, frames[: len(frames) - len(newest)])
+    return (*(_without_place(one) for one in before), *newest)
+
+
+def _without_place(one: FrameRecord) -> Told:
+    """Return a frame without its count, so that what was said between it and the next one is not taken for missing."""
+    frame = encode(replace(decode(one.frame, Frame), seq=None))
+    return Told(number=one.number, sender=one.sender, frame=frame.decode("utf-8"))
 
 
 def _newest(frames: Sequence[FrameRecord]) -> tuple[Told, ...]:

@@ -19,8 +19,9 @@ from protocol.e2ee.masterchange import (
     open_change,
     open_changes,
 )
+from protocol.e2ee.safety import safety_number
 from protocol.encoding import decode
-from protocol.errors import MissingError, RefusedError
+from protocol.errors import MalformedError, MissingError, RefusedError, UnverifiedError
 from protocol.signing import VerifyKey
 
 from .blocks import followed
@@ -32,6 +33,8 @@ from .views import Alarm, Event, KeyChanged, Moved
 MAX_FORMER: Final = 20
 #: Of identities that claim to follow one: two are as many as any number.
 MAX_SUCCESSORS: Final = 2
+#: Digits of a safety number that name a key of the two or so that a contact has shown.
+LEAST_DIGITS: Final = 10
 #: Identities that followed one another within a session, as devices tell each other.
 MAX_CHAIN: Final = 8
 
@@ -184,15 +187,45 @@ def _old_key_in_use(state: ClientState, thread: str, shown: str, *, now: int) ->
     return replace(state, contacts=rest), [event]
 
 
-def trusted(state: ClientState, contact: Contact) -> ClientState:
-    """Return the state that believes the key shown last, after its owner compared it. Raises: MissingError."""
-    if not contact.next_key:
+def trusted(state: ClientState, contact: Contact, number: str, *, now: int) -> ClientState:
+    """Return the state that believes the key of a contact whose safety number its owner read with them.
+
+    Of the keys that claim to be theirs only the number says which one was compared: another session, or somebody
+    else's claim, may have shown one since.
+
+    Args:
+        number: the safety number, or its first ten digits at least.
+    Raises: MissingError: this contact shows no other key; MalformedError; UnverifiedError: the number of no key.
+    """
+    if not contact.next_key and not contact.disputed:
         raise MissingError("this contact shows no other key")
-    rest = tuple(
-        replace(_followed(one, contact.next_key), disputed=False) if one.master_key == contact.master_key else one
-        for one in state.contacts
+    read = "".join(one for one in number if one.isdecimal())
+    if len(read) < LEAST_DIGITS:
+        raise MalformedError(f"type at least the first {LEAST_DIGITS} digits of the safety number")
+    own = state.account_secret.master().public
+    keys = [one for one in dict.fromkeys((contact.master_key, contact.next_key)) if one]
+    found = [one for one in keys if _digits(safety_number(own, VerifyKey.parse(one))).startswith(read)]
+    if not found:
+        raise UnverifiedError(
+            f"no key that {contact.name} has shown gives this safety number: if you typed it rightly, somebody shows "
+            "you other keys than theirs",
+            code="wrong-number",
+        )
+    if len(found) > 1:
+        raise MalformedError("two keys begin with these digits: type more of them")
+    rest = (
+        _compared(one, found[0], now=now) if one.master_key == contact.master_key else one for one in state.contacts
     )
-    return replace(state, contacts=rest)
+    return replace(state, contacts=tuple(rest))
+
+
+def _compared(contact: Contact, key: str, *, now: int) -> Contact:
+    believed = contact if key == contact.master_key else _followed(contact, key)
+    return replace(believed, next_key="", next_since=0, disputed=False, compared_at=now)
+
+
+def _digits(number: str) -> str:
+    return number.replace(" ", "")
 
 
 def require_undisputed(contact: Contact, shown: str) -> None:

@@ -231,10 +231,10 @@ class Person:
         self._core.vault.update(partial(without_tokens, contact=contact))
         return contact
 
-    def trust_contact(self, name: str) -> Contact:
-        """Believe the other key that a contact shows, after both compared the safety number."""
+    def trust_contact(self, name: str, number: str) -> Contact:
+        """Believe the key of a contact that gives this safety number, which both have read."""
         contact = contact_named(self._core.state(), name)
-        self._core.vault.update(partial(trusted, contact=contact))
+        self._core.vault.update(partial(trusted, contact=contact, number=number, now=self._core.now()))
         return contact
 
     def shortlist(self) -> Shortlist | None:

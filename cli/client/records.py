@@ -339,7 +339,7 @@ class Contact(Record, frozen=True, kw_only=True):
     `token` lets this person ask them again until `token_until`; `given` lets them ask this person, until then, too.
     `identity` is their identity key where they met. `next_key` is a master key that the known one did not sign, first
     seen at `next_since`; `former` are keys of before; `disputed`: two keys claim to follow one, and none is believed.
-    `revoked`: neither is to ask the other any more.
+    `compared_at`: when the safety number last said which key is theirs. `revoked`: neither is to ask the other again.
     """
 
     thread: str
@@ -358,6 +358,7 @@ class Contact(Record, frozen=True, kw_only=True):
     former: tuple[str, ...] = ()
     disputed: bool = False
     revoked: bool = False
+    compared_at: int = 0
 
 
 class TakeawayRecord(Record, frozen=True, kw_only=True):

@@ -52,7 +52,7 @@ from .records import (
 )
 from .rejoining import answering, is_ahead, is_asking, keyed, lost
 from .state import ClientState
-from .vanishing import gone_at, vanishing
+from .vanishing import gone_at, own_wishes, vanishing
 from .verifying import COMPARING, stepped
 from .views import Alarm, Closed, Event, Line, Mutual, Private, SessionView, Shown
 from .words import SAYINGS, content_line, word
@@ -156,9 +156,15 @@ def _read(
     session = replace(session, state=ENGINE.dump(group))
     if isinstance(event, Received):
         return _said(core, state.with_session(session), record, event, envelope)
-    if isinstance(event, Change):
-        session = answering(core, session, event, number=header.number or 0)
-    return changed(state, record, session, event, number=header.number or 0, now=now)
+    if not isinstance(event, Change):
+        return changed(state, record, session, event, number=header.number or 0, now=now)
+    comes_back = bool(event.welcome and session.returning)
+    session = answering(core, session, event, number=header.number or 0)
+    state, events = changed(state, record, session, event, number=header.number or 0, now=now)
+    # Who comes back may not have heard, or know no more, that words are to vanish.
+    for wish in own_wishes(record, session) if comes_back and not session.closed_mine else ():
+        state = with_frame(core, state, record.thread, wish)
+    return state, events
 
 
 def _forked(

@@ -4,6 +4,7 @@ Each device does it by its own clock, also when it was off at the time. What the
 program keeps against the rule, nobody can take from them. Source: docs/protocol/44-frames.md §7.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -37,18 +38,30 @@ STAYS: Final = (Action, Again, Close, Goal, Gone, Name, Retract, Takeaway, Unkno
 
 def vanishing(record: ThreadRecord, session: SessionRecord) -> Vanishing:
     """Return what holds in a session: of the newest wishes of both sides the shortest."""
-    wishes: dict[tuple[bool, str], int | None] = {}
-    for one in session.frames:
-        content = _content(one) if _MARK in one.frame else None
-        if isinstance(content, Vanish):
-            wishes[one.sender in record.peer_devices, content.after] = content.seconds
-    after_end, after_said = (_least(wishes, after) for after in ("end", "said"))
+    after_end, after_said = (_least(wishes(record, session.frames), after) for after in ("end", "said"))
     end_at = record.ends_at + after_end if after_end is not None and record.ends_at else None
     return Vanishing(end_at=end_at, said_s=after_said)
 
 
-def _least(wishes: dict[tuple[bool, str], int | None], after: str) -> int | None:
-    return min((each for (_, name), each in wishes.items() if name == after and each is not None), default=None)
+def wishes(record: ThreadRecord, frames: Iterable[FrameRecord]) -> list[FrameRecord]:
+    """Return the newest wish of each side and kind, four at most."""
+    newest: dict[tuple[bool, str], FrameRecord] = {}
+    for one in frames:
+        content = _content(one) if _MARK in one.frame else None
+        if isinstance(content, Vanish):
+            newest[one.sender in record.peer_devices, content.after] = one
+    return list(newest.values())
+
+
+def own_wishes(record: ThreadRecord, session: SessionRecord) -> list[Vanish]:
+    """Return what this person wishes now."""
+    found = (_content(one) for one in wishes(record, session.frames) if one.sender not in record.peer_devices)
+    return [one for one in found if isinstance(one, Vanish) and one.seconds is not None]
+
+
+def _least(frames: Iterable[FrameRecord], after: str) -> int | None:
+    found = (content for content in map(_content, frames) if isinstance(content, Vanish) and content.after == after)
+    return min((one.seconds for one in found if one.seconds is not None), default=None)
 
 
 def gone_at(one: FrameRecord, rule: Vanishing) -> int | None:

@@ -40,6 +40,7 @@ class KeptContact(Wire, frozen=True, kw_only=True):
     former: Annotated[tuple[Bytes32, ...], msgspec.Meta(max_length=20)] = ()
     disputed: bool = False
     revoked: bool = False
+    compared_at: Seconds = 0
 
 
 class KeptLine(Wire, frozen=True, kw_only=True):

@@ -111,6 +111,46 @@ def test_a_change_that_waits_on_one_device_does_not_begin_to_count_on_the_other(
     assert (contact.next_key, contact.next_since) == ("", 0)
 
 
+FIRST, SECOND, THIEF = key("first"), key("second"), key("thief")
+FOLLOWED = replace(MET, master_key=SECOND, former=(FIRST,))
+OTHER = replace(FOLLOWED, master_key=THIEF)
+DISPUTED = replace(FOLLOWED, disputed=True, next_key=THIEF, next_since=NOW)
+BEFORE = replace(DISPUTED, master_key=FIRST, former=())
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "believed", "disputed"),
+    [
+        pytest.param(DISPUTED, FOLLOWED, SECOND, True, id="one device saw both keys"),
+        pytest.param(
+            replace(DISPUTED, master_key=FIRST, former=()), FOLLOWED, SECOND, True, id="before it believed any"
+        ),
+        pytest.param(FOLLOWED, OTHER, None, True, id="each device believed another key"),
+        pytest.param(DISPUTED, replace(FOLLOWED, compared_at=NOW + 1), SECOND, False, id="compared since"),
+        pytest.param(DISPUTED, replace(FOLLOWED, compared_at=NOW - 1), SECOND, True, id="compared before"),
+        pytest.param(
+            FOLLOWED,
+            replace(FOLLOWED, master_key=THIEF, compared_at=NOW + 1),
+            THIEF,
+            False,
+            id="compared on one device",
+        ),
+    ],
+)
+def test_a_key_that_is_disputed_on_one_device_is_on_the_other_until_it_was_compared(
+    here: Contact, there: Contact, believed: str | None, disputed: bool
+) -> None:
+    states = [replace(new_state(), contacts=(one,)) for one in (here, there)]
+    for mine, theirs in (states, states[::-1]):
+        (contact,) = told(mine, theirs).contacts
+        assert contact.disputed is disputed
+        assert contact.master_key == (believed or mine.contacts[0].master_key)
+        assert bool(contact.next_key) is disputed
+        assert contact.next_key != contact.master_key
+        again = told(replace(mine, contacts=(contact,)), theirs)
+        assert again.contacts == (contact,)
+
+
 def test_a_line_is_told_once_and_a_newer_code_counts() -> None:
     line = TakeawayRecord(thread=name("thread"), kind="takeaway", text="Ask early.", at=NOW)
     here = replace(new_state(), takeaways=(line,), verified={key("first"): 5, key("second"): 9})

@@ -28,8 +28,9 @@ from cli.client.views import Alarm, Arrived, KeyChanged, Shown
 from node.rows import LabelRow
 from protocol.e2ee.frames import MasterChanged, Name
 from protocol.e2ee.masterchange import WAIT_S, MasterChange, StatedChange, open_change, state_change
+from protocol.e2ee.safety import safety_number
 from protocol.encoding import sha256
-from protocol.errors import MissingError, RefusedError, UnavailableError
+from protocol.errors import MalformedError, MissingError, RefusedError, UnavailableError, UnverifiedError
 from protocol.signing import SigningKey
 from tests.system.two_nodes import reached
 
@@ -97,10 +98,20 @@ def test_two_keys_that_follow_one_are_disputed_until_their_owner_is_asked(rival:
     with pytest.raises(RefusedError, match="Two different keys"):
         require_undisputed(after, KEYS[2].public.text)
     assert shown(state, changed(1, 3))[1] == [False]
-    (believed,) = trusted(state, after).contacts
-    assert (believed.master_key, believed.disputed) == (KEYS[2].public.text, False)
+    own = state.account_secret.master().public
+    numbers = [safety_number(own, one.public) for one in KEYS]
+    for key in (2, 1):
+        number = numbers[key]
+        for read in (number, number[:12], number.replace(" ", "")):
+            (believed,) = trusted(state, after, read, now=NOW + 5).contacts
+            assert (believed.master_key, believed.disputed) == (KEYS[key].public.text, False)
+            assert (believed.next_key, believed.compared_at) == ("", NOW + 5)
+    with pytest.raises(UnverifiedError, match="no key that Ben has shown"):
+        trusted(state, after, numbers[0], now=NOW)
+    with pytest.raises(MalformedError, match="first 10 digits"):
+        trusted(state, after, numbers[1][:9], now=NOW)
     with pytest.raises(MissingError):
-        trusted(state, ben())
+        trusted(state, ben(), numbers[1], now=NOW)
 
 
 def test_a_waiting_key_is_disputed_when_another_one_comes_or_the_old_one_is_still_used() -> None:

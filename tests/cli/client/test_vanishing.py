@@ -7,21 +7,28 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.ending import let_go
+from cli.client.gaps import gaps_before
+from cli.client.handoff import frames_told, handed_on
 from cli.client.person import Person
 from cli.client.render import session_lines
 from cli.client.state import ClientState, dump_state
 from cli.client.unlock import create_vault
+from cli.client.vanishing import vanishing
 from cli.client.views import Vanishing
 from cli.session import parse_span
-from protocol.e2ee.frames import Chat, Takeaway, Vanish
+from protocol.e2ee.frames import Chat, Note, Takeaway, Vanish
+from protocol.e2ee.siblings import Handoff, Word
+from protocol.encoding import b64, decode, sha256
 from protocol.errors import MalformedError
 
 from .pair import NOW, Pair
+from .test_coming_back import come_back, new_device, settled
 from .test_epochs import deliver, opened, renew, texts, write
 from .test_own_words import lines, say, seen
 from .world import PASSPHRASE, QUICK
 
 HOUR_S = 3_600
+NOTE = b64(sha256(b"note")[:16])
 
 
 def wish(pair: Pair, seconds: int | None, *, after: Literal["end", "said"] = "said", by_mentor: bool = False) -> None:
@@ -92,6 +99,31 @@ def test_a_clock_that_is_ahead_keeps_nothing_longer() -> None:
     pair.now = NOW + HOUR_S
     pair.mentor, _ = both(pair)
     assert lines(pair, by_mentor=True)[-1] == "(vanished)"
+
+
+@pytest.mark.parametrize("by_mentor", [True, False])
+def test_a_device_that_comes_later_knows_the_wishes_of_before_however_much_was_said_since(by_mentor: bool) -> None:
+    pair = opened()
+    wish(pair, HOUR_S, by_mentor=by_mentor)
+    for number in range(40):
+        say(pair, Note(note=NOTE, text=f"{number} " + "long " * 200))
+    record, session = pair.record(), pair.mentee.session(pair.thread)
+    state = handed_on(pair.mentee, record, session, ["tablet"], welcome=b"w", number=9, now=pair.now)
+    told = decode(state.words[0].word, Word).content
+    assert isinstance(told, Handoff)
+    frames = frames_told(told, now=pair.now)
+    assert len(frames) < len(session.frames)
+    later = replace(session, frames=frames, late=True)
+    assert vanishing(record, later) == Vanishing(said_s=HOUR_S)
+    assert gaps_before(later, now=pair.now + HOUR_S) == frozenset()
+
+
+def test_who_comes_back_is_told_again_that_words_vanish() -> None:
+    pair = settled()
+    wish(pair, HOUR_S)
+    new_device(pair, by_mentor=True)
+    come_back(pair, by_mentor=True)
+    assert seen(pair, by_mentor=True).vanishing == seen(pair, by_mentor=False).vanishing == Vanishing(said_s=HOUR_S)
 
 
 def test_all_words_go_so_long_after_the_end_and_takeaways_stay() -> None:
