@@ -5,7 +5,8 @@ Source: docs/protocol/49-recovery.md §9.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -27,9 +28,9 @@ from protocol.e2ee.archive import (
 )
 from protocol.e2ee.recovery import parse_bundle
 from protocol.encoding import b64, decode, encode, sha256, unb64
-from protocol.errors import ConflictError, MalformedError, MissingError, RefusedError, UnavailableError
+from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError, UnavailableError
 
-from .archived import is_kept, with_session, without_kept
+from .archived import fitting, is_kept, with_session, without_kept
 from .book import EMPTY, book_of, with_book
 from .core import Core, fresh_id
 from .state import ClientState
@@ -107,6 +108,7 @@ class Archive:
             if not _has_reader(state) or not (look or self._is_due()):
                 return False
             await self._pull()
+            self._fit(state.archive.sessions)
             if not self._is_due():
                 return False
             try:
@@ -117,6 +119,12 @@ class Archive:
                 continue
             return True
         raise UnavailableError("another device of yours writes the archive at this moment: try again")
+
+    def _fit(self, before: Collection[str]) -> None:
+        """Let go of the oldest sessions where all of them have no room at the node, and say so."""
+        state = self._core.vault.update(lambda state: fitting(state, book=book_of(state, now=self._core.now())))
+        if lost := set(before) - {*state.archive.sessions, *state.archive.gone}:
+            self.warnings.append(f"Your archive is full: the oldest sessions in it went ({len(lost)}).")
 
     async def pull(self) -> None:
         """Take in what the node's archive has and this device does not."""
@@ -230,21 +238,29 @@ class Archive:
         return book != archive.synced or all(part.kind != "book" for part in manifest.parts)
 
     async def _write(self, state: ClientState) -> None:
-        """Store what changed, then the manifest, then let go of what no manifest names."""
+        """Store what changed, then the manifest, then let go of what no manifest names.
+
+        Raises: LimitError: the safe is full; ConflictError: another device was quicker; nothing of it stays there.
+        """
         before = decode(state.archive.manifest, Manifest) if state.archive.manifest else None
         book = book_of(state, now=self._core.now())
-        parts = []
-        for kind, thread, document in (("book", "", book), *_sessions(state)):
-            known = _part_of(before, kind, thread, document)
-            parts.append(known or await self._stored(state, kind, thread, document))
-        manifest = Manifest(
-            seq=before.seq + 1 if before else 1,
-            bundle_seq=parse_bundle(state.recovery.bundle).seq if state.recovery else 0,
-            parts=tuple(parts),
-            gone=state.archive.gone,
-        )
-        item = seal_item(encode(manifest), state.account_seed, MANIFEST, salt=secrets.token_bytes(SALT_BYTES))
-        view = await self._core.api().put_sealed(MANIFEST, state.archive.version, item)
+        made: list[str] = []
+        try:
+            parts = []
+            for kind, thread, document in (("book", "", book), *_sessions(state)):
+                known = _part_of(before, kind, thread, document)
+                parts.append(known or await self._stored(state, kind, thread, document, made))
+            manifest = Manifest(
+                seq=before.seq + 1 if before else 1,
+                bundle_seq=parse_bundle(state.recovery.bundle).seq if state.recovery else 0,
+                parts=tuple(parts),
+                gone=state.archive.gone,
+            )
+            item = seal_item(encode(manifest), state.account_seed, MANIFEST, salt=secrets.token_bytes(SALT_BYTES))
+            view = await self._core.api().put_sealed(MANIFEST, state.archive.version, item)
+        except (LimitError, RefusedError):
+            await self._taken_back(made, before)
+            raise
 
         def wrote(now: ClientState) -> ClientState:
             archive = replace(now.archive, manifest=encode(manifest), version=view.version, synced=digest_of(book))
@@ -253,12 +269,21 @@ class Archive:
         self._core.vault.update(wrote)
         await self._sweep(before, manifest)
 
-    async def _stored(self, state: ClientState, kind: str, thread: str, document: bytes) -> Part:
+    async def _taken_back(self, made: Sequence[str], before: Manifest | None) -> None:
+        """Erase what no manifest will name: a full safe would stay full of it."""
+        for name in made:
+            with suppress(MissingError):
+                await self._core.api().delete_sealed(name)
+        if before is not None:
+            await self._sweep(before, before)
+
+    async def _stored(self, state: ClientState, kind: str, thread: str, document: bytes, made: list[str]) -> Part:
         names = []
         for chunk in cut(document):
             name = fresh_id()
             item = seal_item(chunk, state.account_seed, name, salt=secrets.token_bytes(SALT_BYTES))
             await self._core.api().put_sealed(name, 0, item)
+            made.append(name)
             names.append(ItemName(name=name, hash=b64(sha256(item))))
         return Part(
             kind="book" if kind == "book" else "session",

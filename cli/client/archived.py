@@ -7,10 +7,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from protocol.e2ee.archive import MAX_GONE, MAX_PARTS
+from node.services.safe import MAX_ITEM_BYTES, MAX_ITEMS, MAX_TOTAL_BYTES
+from protocol.e2ee.archive import MAX_CHUNKS, MAX_GONE, MAX_PARTS, cut, item_size
 from protocol.e2ee.kept import KeptSaid, KeptSession
 from protocol.encoding import decode, encode
-from protocol.errors import LimitError, MissingError
+from protocol.errors import MissingError
 
 from .kept_records import ArchiveRecord
 from .state import ClientState
@@ -27,7 +28,7 @@ def is_kept(archive: ArchiveRecord, thread: str) -> bool:
 
 
 def with_kept(state: ClientState, seen: SessionView, *, topic: str, now: int) -> ClientState:
-    """Return the state with a session that ends put into the archive; when that is full, the oldest one goes."""
+    """Return the state with a session that ends put into the archive; when that is full, the oldest ones go."""
     said = (KeptSaid(at=one.at, mine=one.mine, kind=one.kind[:20], text=one.text[:12_000]) for one in seen.lines)
     document = KeptSession(
         thread=seen.thread,
@@ -38,10 +39,7 @@ def with_kept(state: ClientState, seen: SessionView, *, topic: str, now: int) ->
         ended_at=now,
         said=tuple(said)[-MAX_SAID:],
     )
-    sessions = {**state.archive.sessions, seen.thread: encode(document)}
-    for oldest in list(sessions)[: max(0, len(sessions) - MAX_SESSIONS)]:
-        del sessions[oldest]
-    return replace(state, archive=replace(state.archive, sessions=sessions))
+    return _newest(replace(state, archive=_added(state.archive, seen.thread, encode(document))), book_items=1)
 
 
 def without_kept(state: ClientState, *threads: str) -> ClientState:
@@ -66,6 +64,39 @@ def with_session(state: ClientState, document: bytes) -> ClientState:
     archive = state.archive
     if session.thread in archive.sessions or session.thread in archive.gone:
         return state
-    if len(archive.sessions) >= MAX_SESSIONS:
-        raise LimitError(f"the archive takes {MAX_SESSIONS} sessions")
-    return replace(state, archive=replace(archive, sessions={**archive.sessions, session.thread: document}))
+    return _newest(replace(state, archive=_added(archive, session.thread, document)), book_items=1)
+
+
+def fitting(state: ClientState, *, book: bytes) -> ClientState:
+    """Return the state with those archived sessions that fit beside a book into the safe: the newest ones."""
+    return _newest(state, book_items=len(list(cut(book))))
+
+
+def _newest(state: ClientState, *, book_items: int) -> ClientState:
+    """Return the state without the oldest sessions, where there are too many; every device lets the same ones go.
+
+    The book stands in the safe twice while it is written, beside manifest and recovery copy, and a session that goes
+    beside one that comes.
+    """
+    sessions = state.archive.sessions
+    items = MAX_ITEMS - 2 - 2 * book_items - MAX_CHUNKS
+    room = MAX_TOTAL_BYTES - (6 + 2 * book_items) * MAX_ITEM_BYTES
+    kept: dict[str, bytes] = {}
+    for thread in sorted(sessions, key=lambda one: _age(one, sessions[one]))[:MAX_SESSIONS]:
+        chunks = list(cut(sessions[thread]))
+        items, room = items - len(chunks), room - sum(map(item_size, chunks))
+        if items < 0 or room < 0:
+            break
+        kept[thread] = sessions[thread]
+    if len(kept) == len(sessions):
+        return state
+    rest = {thread: data for thread, data in sessions.items() if thread in kept}
+    return replace(state, archive=replace(state.archive, sessions=rest))
+
+
+def _age(thread: str, document: bytes) -> tuple[int, str]:
+    return -decode(document, KeptSession, what="archived session").ended_at, thread
+
+
+def _added(archive: ArchiveRecord, thread: str, document: bytes) -> ArchiveRecord:
+    return replace(archive, sessions={**archive.sessions, thread: document})

@@ -18,7 +18,7 @@ from protocol.e2ee.frames import MasterChanged
 from protocol.e2ee.keys import AccountSecret, PersonSealingKey, enrol
 from protocol.e2ee.masterchange import MAX_CHANGES, MasterChange, StatedChange, state_change
 from protocol.encoding import decode, encode
-from protocol.errors import MissingError, RefusedError
+from protocol.errors import RefusedError
 from protocol.regain import sign_regain
 from protocol.signing import VerifyKey
 
@@ -27,6 +27,7 @@ from .agreeing import AGREED
 from .core import ENGINE, Core, fresh_secret
 from .kept_records import ArchiveRecord, ChangingRecord
 from .kept_views import MasterKeyChanged
+from .leftovers import emptied_safe
 from .mailbox import MailboxLoop, SessionOverError
 from .mentoring import SAID_YES
 from .records import SealingRecord
@@ -56,7 +57,7 @@ class MasterKeys:
         await self._enrol(changing)
         old = self._core.state().account_secret.master().public.text
         self._core.vault.update(_switched)
-        await self._empty_safe()
+        await emptied_safe(self._core)
         synced = await self._accounts.sync()
         return MasterKeyChanged(
             old_key=old,
@@ -133,15 +134,6 @@ class MasterKeys:
         )
         await self._core.api().enrol(command)
 
-    async def _empty_safe(self) -> None:
-        """Erase what was sealed under the earlier secret."""
-        api = self._core.api()
-        for view in await api.safe():
-            try:
-                await api.delete_sealed(view.name)
-            except MissingError:
-                continue
-
 
 def _prepared(state: ClientState, *, now: int) -> tuple[ClientState, ChangingRecord]:
     """Return the state with a change that is begun, or the one that was begun before."""
@@ -180,6 +172,7 @@ def _switched(state: ClientState) -> ClientState:
         changing=None,
         recovery=None,
         archive=archive,
+        emptying=True,
     )
 
 

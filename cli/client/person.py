@@ -18,7 +18,7 @@ from protocol.bodies import CancelReason, DeclineReason
 from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import Chat, Close, Content, Retract, Vanish
 from protocol.e2ee.reports import Reason, Report
-from protocol.errors import MeshError, MissingError
+from protocol.errors import MeshError, MissingError, UnavailableError
 from protocol.needs import Need
 from protocol.text import displayable
 
@@ -37,6 +37,7 @@ from .happening import happening
 from .http import Http
 from .kept_views import Restored
 from .keychecks import PATIENCE_S, KeyChecks, UnprovenError
+from .leftovers import came_back, emptied_safe
 from .linking import Linking, approve, begin_linking
 from .logstories import LogStories
 from .mailbox import MailboxLoop
@@ -44,7 +45,6 @@ from .masterkey import MasterKeys
 from .mentoring import Mentoring
 from .newkeys import trusted
 from .ownwords import frames_of, said_last, with_private
-from .places import coming_back
 from .records import Contact, ProvenRecord
 from .recovery import Passphrase, Recovery, Words
 from .reportdesk import ReportDesk
@@ -143,10 +143,12 @@ class Person:
         Whoever is in a session that is open is asked to let this device in; `poll` or `events` does so.
         """
         done = await self.recovery.restore(way, copy=copy, hint=hint)
-        await self.archive.pull()
-        state = self._core.vault.update(partial(coming_back, now=self._core.now()))
+        try:
+            await came_back(self._core, self.archive)
+        except UnavailableError as error:
+            self.archive.warnings.append(f"The archive was not read yet: {error}. It is, as soon as your node answers.")
         told = replace(done.synced, warnings=(*done.synced.warnings, *self.archive.warnings))
-        return replace(done, synced=told, sessions=len(state.sessions))
+        return replace(done, synced=told, sessions=len(self._core.state().sessions))
 
     async def link(self, link: str = "", *, name: str = "", hint: str = "") -> Linking:
         """Begin to add this device to an account that has one: show the result's `code`, then await its `finish`.
@@ -167,6 +169,7 @@ class Person:
         """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""
         done = await self.accounts.sync()
         try:
+            await emptied_safe(self._core)
             self.archive.shared(shared=len((await self.api.me()).devices) > 1)
             await self.archive.push(look=True)
         except MeshError as error:
@@ -294,6 +297,8 @@ class Person:
     async def keep(self, *, happened: bool = True) -> None:
         """Bring the archive up to date when something happened; what fails is done at the next time."""
         with suppress(MeshError):
+            await emptied_safe(self._core)
+            await came_back(self._core, self.archive)
             await self.archive.keep_up(happened=happened)
 
     async def events(self, *, wait_s: float = 25) -> AsyncIterator[Event]:

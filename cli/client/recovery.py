@@ -44,6 +44,7 @@ from .api import NodeApi
 from .core import Core, fresh_id
 from .kept_records import RecoveryRecord
 from .kept_views import Restored, SlotView
+from .leftovers import emptied_safe
 from .records import Account
 from .state import ClientState
 from .vault import replace_file
@@ -167,6 +168,7 @@ class Recovery:
 
         Raises: DamagedBundleError: the node's is not of this account, and this device has none.
         """
+        await emptied_safe(self._core)
         state = self._core.state()
         known = state.recovery
         try:
@@ -241,7 +243,8 @@ class Recovery:
         def take(state: ClientState) -> ClientState:
             account = replace(state.signed_in, name=name)
             seed = unb64(recovered.account_secret, size=32, what="account secret")
-            return replace(state, account_seed=seed, account=account, recovery=replace(record, regaining=True))
+            regained = replace(record, regaining=True)
+            return replace(state, account_seed=seed, account=account, recovery=regained, returning=True)
 
         self._core.vault.update(take)
         synced = await self._accounts.sync(renew_own=True, hint=hint, regain=True)

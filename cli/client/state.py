@@ -73,6 +73,10 @@ class ClientState(Record, frozen=True, kw_only=True):
     changing: ChangingRecord | None = None
     #: Open sessions as the archive names them, in which this device is not.
     places: dict[str, KeptPlace] = msgspec.field(default_factory=dict)
+    #: This device came back by recovery and has not read the archive yet.
+    returning: bool = False
+    #: The safe at the node may hold what was sealed under an earlier account secret.
+    emptying: bool = False
 
     @property
     def account_secret(self) -> AccountSecret:

@@ -21,6 +21,8 @@ from .recovery_slots import derived
 MANIFEST: Final = "archive"
 SALT_BYTES: Final = 16
 BUCKETS: Final = (4_096, 16_384, 65_536, 262_144)
+#: Salt, nonce and tag.
+ITEM_OVERHEAD: Final = SALT_BYTES + 24 + 16
 #: Bytes of a document in one item.
 CHUNK_BYTES: Final = BUCKETS[-1] - LENGTH_BYTES
 MAX_CHUNKS: Final = 16
@@ -67,6 +69,11 @@ def seal_item(plaintext: bytes, account_secret: bytes, name: str, *, salt: bytes
         raise LimitError(f"an item of the archive takes at most {CHUNK_BYTES} bytes")
     padded = pad(plaintext, size, what="archive item")
     return salt + seal_content(padded, _item_key(account_secret, name, salt), label("archive-item"))
+
+
+def item_size(plaintext: bytes) -> int:
+    """Return how many bytes an item of a chunk has, salt and box included."""
+    return next(bucket for bucket in BUCKETS if len(plaintext) + LENGTH_BYTES <= bucket) + ITEM_OVERHEAD
 
 
 def open_item(item: bytes, account_secret: bytes, name: str) -> bytes:

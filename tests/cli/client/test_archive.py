@@ -1,7 +1,6 @@
 """The archive: what is kept when sessions end, what comes back on a new device, and what a lying node achieves."""
 
 from functools import partial
-from typing import Final
 
 import pytest
 from msgspec.structs import replace
@@ -20,13 +19,11 @@ from protocol.encoding import b64, encode, sha256
 from protocol.errors import MissingError, RefusedError
 from protocol.signing import SigningKey
 
+from .recovering import ENTROPY, SENTENCE, another, two_ways
 from .test_commands import Home
-from .test_recovery import another
 from .world import Company
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.usefixtures("quick")]
-ENTROPY: Final = sha256(b"words of the tests")
-SENTENCE: Final = "otter plays seven drums before noon"
 
 
 def named(text: str) -> str:
@@ -70,11 +67,6 @@ async def ends(person: Person, name: str, *said: Content) -> str:
     person._core.vault.update(lambda state: talked(state, name, *said))
     person._core.vault.update(lambda state: destroyed(state, named(name), now=person._core.now()))
     return named(name)
-
-
-async def two_ways(person: Person) -> None:
-    await person.recovery.add_words(ENTROPY)
-    await person.recovery.add_passphrase(SENTENCE)
 
 
 async def kept_at(company: Company) -> dict[str, SafeRow]:

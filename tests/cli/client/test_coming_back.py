@@ -28,9 +28,9 @@ from protocol.errors import RefusedError, UnverifiedError
 from protocol.session import LIFE_S
 
 from .pair import NOW, Pair, seed
+from .recovering import ENTROPY, another
 from .test_epochs import deliver, opened, renew, texts, write
 from .test_forks import said
-from .test_recovery import ENTROPY, another
 from .test_rejoining import codes
 from .world import PROMPTS, Company, become_mentor, companies, happens, lists_something, meet, need
 

@@ -30,7 +30,8 @@ from protocol.e2ee.vault import DamagedVaultError, WrongKeyError
 from protocol.encoding import sha256
 from protocol.errors import MissingError, UnverifiedError
 
-from .test_archive import ends, two_ways
+from .recovering import two_ways
+from .test_archive import ends
 from .test_commands import Home
 from .test_masterkey import KEYS, ben, knowing, record
 from .world import PASSPHRASE, QUICK, Company, companies, members

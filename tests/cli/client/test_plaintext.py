@@ -19,7 +19,7 @@ SECRET = b"canary " * 40_000
 BLOB = b64(bytes(16))
 #: Decrypts until the first piece is written, says so, and waits to be killed.
 PROGRAM = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from protocol.e2ee.frames import File
 from protocol.encoding import decode
@@ -30,7 +30,7 @@ if sys.argv[4] == "named":
 def wait(done, total):
     if done > 100_000:
         print("decrypting", flush=True)
-        time.sleep(60)
+        signal.pause()
 
 folder = Path(sys.argv[1])
 file = decode(Path(sys.argv[3]).read_bytes(), File)

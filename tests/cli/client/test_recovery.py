@@ -2,15 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Final
 
 import pytest
 from msgspec.structs import replace
 
 from cli.client.api import NodeApi
-from cli.client.person import Person
 from cli.client.recovery import Passphrase, Words, read_copy
-from cli.client.unlock import create_vault, new_state
 from cli.person_access import Terminal
 from federation.ports import where
 from node.rows import MailRow, SafeRow
@@ -20,18 +17,11 @@ from protocol.e2ee.vault import WrongKeyError
 from protocol.encoding import sha256
 from protocol.errors import MissingError, RefusedError, UnavailableError, UnverifiedError
 
+from .recovering import ENTROPY, SENTENCE, another
 from .test_commands import Home
-from .world import PASSPHRASE, QUICK, Company, companies
+from .world import Company, companies
 
 pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.usefixtures("quick")]
-ENTROPY: Final = sha256(b"words of the tests")
-SENTENCE: Final = "otter plays seven drums before noon"
-
-
-def another(company: Company, name: str) -> Person:
-    """Return a program with a new folder."""
-    vault = create_vault(company.folder / "clients" / name, new_state(), passphrase=PASSPHRASE, cost=QUICK)
-    return Person(vault)
 
 
 async def planted(company: Company, data: bytes | None) -> None:

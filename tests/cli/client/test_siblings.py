@@ -45,22 +45,18 @@ async def linked(stack: AsyncExitStack, company: Company, owner: Person, member:
 
 async def in_session(old: Person, new: Person, thread: str) -> None:
     """Return once `new` was brought into the session by `old`."""
-    for _ in range(80):
-        if thread in new.state.sessions:
-            return
-        await old.poll()
-        await new.poll(wait_s=0.1)
-    raise AssertionError("the new device never came in")
+    async with asyncio.timeout(60):
+        while thread not in new.state.sessions:
+            await old.poll()
+            await new.poll(wait_s=0.1)
 
 
 async def in_step(people: tuple[Person, ...], thread: str) -> None:
     """Return once all are in one epoch: what is said behind a change that its sender has not seen is sent again."""
-    for _ in range(40):
-        for one in people:
-            await one.poll()
-        if len({ENGINE.epoch(ENGINE.load(one.state.sessions[thread].state)) for one in people}) == 1:
-            return
-    raise AssertionError("the devices never came into one epoch")
+    async with asyncio.timeout(60):
+        while len({ENGINE.epoch(ENGINE.load(one.state.sessions[thread].state)) for one in people}) > 1:
+            for one in people:
+                await one.poll(wait_s=0.1)
 
 
 def chats(person: Person, thread: str) -> list[tuple[str, bool]]:

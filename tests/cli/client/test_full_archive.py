@@ -1,0 +1,117 @@
+"""An archive that is full lets the oldest sessions go, the same ones on every device, and says so."""
+
+from functools import partial
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from cli.client.archived import MAX_SESSIONS, fitting, with_session
+from cli.client.book import EMPTY
+from cli.client.core import fresh_id
+from cli.client.person import Person
+from cli.client.state import ClientState
+from cli.client.unlock import new_state
+from node.services import safe
+from node.services.safe import MAX_ITEM_BYTES, MAX_ITEMS, MAX_TOTAL_BYTES
+from protocol.e2ee.archive import CHUNK_BYTES, MAX_CHUNKS, cut, item_size, seal_item
+from protocol.e2ee.kept import KeptSaid, KeptSession
+from protocol.encoding import b64, encode, sha256
+
+from .pair import NOW
+from .recovering import another, two_ways
+from .test_archive import ends, kept_at
+from .world import Company
+
+SALT: Final = bytes(16)
+
+
+def session(number: int, *, size: int = 0) -> bytes:
+    said = tuple(KeptSaid(at=NOW, mine=True, kind="note", text="x" * 12_000) for _ in range(size // 12_000))
+    thread = b64(sha256(b"session", number.to_bytes(2))[:16])
+    entity = "https://birch.example"
+    kept = KeptSession(
+        thread=thread, role="mentee", entity=entity, name="Ben", topic="", ended_at=NOW + number, said=said
+    )
+    return encode(kept)
+
+
+def holding(*documents: bytes) -> ClientState:
+    state = new_state()
+    for one in documents:
+        state = with_session(state, one)
+    return state
+
+
+def test_of_more_sessions_than_there_is_room_for_every_device_keeps_the_newest() -> None:
+    documents = [session(number) for number in range(MAX_SESSIONS + 10)]
+    states = [holding(*order) for order in (documents, documents[::-1], documents[50:] + documents[:50])]
+    kept = {frozenset(state.archive.sessions.values()) for state in states}
+    assert len(kept) == 1
+    assert next(iter(kept)) == frozenset(documents[-len(states[0].archive.sessions) :])
+    assert with_session(states[0], documents[0]) == states[0]
+
+
+@pytest.mark.parametrize("size", [0, CHUNK_BYTES // 2, 2 * CHUNK_BYTES])
+@pytest.mark.parametrize("chunks", [1, 5])
+def test_what_is_kept_fits_into_the_safe_while_all_of_it_is_written(size: int, chunks: int) -> None:
+    book = EMPTY if chunks == 1 else bytes((chunks - 1) * CHUNK_BYTES + 1)
+    state = replace(new_state(), archive=holding(session(0, size=size)).archive)
+    many = {fresh_id(): session(number, size=size) for number in range(MAX_SESSIONS)}
+    state = fitting(replace(state, archive=replace(state.archive, sessions=many)), book=book)
+    pieces = [piece for one in state.archive.sessions.values() for piece in cut(one)]
+    assert pieces
+    assert len(pieces) + 2 + 2 * chunks + min(MAX_CHUNKS, len(list(cut(session(1, size=size))))) <= MAX_ITEMS
+    assert sum(map(item_size, pieces)) + (2 + 2 * chunks) * MAX_ITEM_BYTES <= MAX_TOTAL_BYTES
+    assert fitting(state, book=book) == state
+
+
+@pytest.mark.parametrize("size", [0, 5_000, CHUNK_BYTES])
+def test_the_size_of_an_item_is_known_before_it_is_sealed(size: int) -> None:
+    item = seal_item(bytes(size), bytes(32), fresh_id(), salt=SALT)
+    assert len(item) == item_size(bytes(size)) <= MAX_ITEM_BYTES
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.usefixtures("quick")
+async def test_a_safe_that_takes_no_more_is_left_as_it_was_and_serves_again(
+    aurora: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aurora.person("aurora1") as ana:
+        await two_ways(ana)
+        ana.archive.turn(on=True)
+        await ends(ana, "Ben")
+        assert await ana.archive.push()
+        before = await kept_at(aurora)
+        await ends(ana, "Cleo")
+        with monkeypatch.context() as full:
+            full.setattr(safe, "MAX_ITEMS", len(before) + 1)
+            assert "is not up to date" in (await ana.sync()).warnings[-1]
+            assert await kept_at(aurora) == before
+        assert await ana.archive.push()
+        assert len(await kept_at(aurora)) == len(before) + 1
+
+
+def _with_sessions(state: ClientState, *, numbers: range) -> ClientState:
+    return replace(state, archive=holding(*map(session, numbers)).archive)
+
+
+async def rounds(*people: Person) -> int:
+    return sum([await one.archive.push(look=True) for one in people])
+
+
+@pytest.mark.slow
+@pytest.mark.system
+@pytest.mark.usefixtures("quick")
+async def test_two_devices_with_more_sessions_than_there_is_room_for_come_to_rest(aurora: Company) -> None:
+    async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
+        await two_ways(ana)
+        copy._core.vault.update(lambda _: ana.state)
+        for person, numbers in ((ana, range(90)), (copy, range(60, 150))):
+            person._core.vault.update(partial(_with_sessions, numbers=numbers))
+        for _ in range(3):
+            await rounds(copy, ana)
+        assert await rounds(copy, ana) == 0
+        assert copy.state.archive.sessions == ana.state.archive.sessions
+        assert any("is full" in one for one in (*ana.archive.warnings, *copy.archive.warnings))
