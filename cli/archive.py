@@ -109,15 +109,26 @@ async def export(me: Person, terminal: Terminal, file: Path) -> None:
 @archive.command()
 @click.argument("threads", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Delete every archived session.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @person_command
-async def delete(me: Person, terminal: Terminal, *, threads: tuple[str, ...], everything: bool) -> None:
+async def delete(me: Person, terminal: Terminal, *, threads: tuple[str, ...], everything: bool, yes: bool) -> None:
     """Delete the archived sessions THREADS, here and at your node."""
     if not (threads or everything):
         raise click.UsageError("name sessions, or say --all")
     kept = sessions_of(me.state)
+    if everything and kept and terminal.can_ask and not yes:
+        click.confirm(
+            f"Delete {len(kept)} archived sessions, on all your devices and at your node?", abort=True, err=True
+        )
     names = [one.thread for one in kept] if everything else [_one(kept, thread).thread for thread in threads]
     await me.archive.delete(*names)
     terminal.result({"deleted": names}, f"{len(names)} deleted.")
+    _warn(me, terminal)
+
+
+def _warn(me: Person, terminal: Terminal) -> None:
+    for warning in me.archive.warnings:
+        terminal.warn(warning)
 
 
 def _one(kept: tuple[KeptSession, ...], name: str) -> KeptSession:

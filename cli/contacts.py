@@ -10,7 +10,7 @@ from cli.client.views import View
 from protocol.errors import RefusedError
 
 from .output import when
-from .person_access import AS_JSON, Terminal, person_command
+from .person_access import Terminal, person_command
 
 _KEYS: Final = {"": "", "waits": "new, waits", "disputed": "two: compare"}
 
@@ -75,7 +75,7 @@ async def trust(me: Person, terminal: Terminal, contact: str, *, number: str) ->
     """Believe the key of CONTACT that gives the safety number which both of you read in a call."""
     if not number:
         if not terminal.can_ask:
-            raise RefusedError(AS_JSON)
+            raise RefusedError("there is nobody to ask: say --number")
         number = click.prompt("The safety number that both of you read (`session show`), ten digits at least", err=True)
     believed = me.trust_contact(contact, number)
     await me.keep()

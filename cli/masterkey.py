@@ -3,7 +3,7 @@
 import click
 
 from cli.client.person import Person
-from protocol.errors import RefusedError
+from protocol.errors import RefusedError, UnavailableError
 
 from .person_access import AS_JSON, Terminal, person_command
 
@@ -31,7 +31,12 @@ async def change_master_key(me: Person, terminal: Terminal, lost: str | None, *,
         if not terminal.can_ask:
             raise RefusedError(AS_JSON)
         click.confirm(QUESTION, abort=True, err=True)
-    done = await me.master_keys.change()
+    try:
+        done = await me.master_keys.change()
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{error}: the change is begun, the same command goes on with it", code=error.code
+        ) from None
     lines = [
         f"You have another master key. {done.told} open sessions were told.",
         "Make new recovery words now: `mentormesh person recovery words`. Link your other devices again.",

@@ -30,6 +30,7 @@ from .leaving import leave, move, take_out_command
 from .masterkey import change_master_key
 from .person_access import (
     AS_JSON,
+    THIS_DEVICE,
     Terminal,
     default_home,
     home_options,
@@ -152,6 +153,8 @@ def link(
         async with Person(vault) as me:
             linking = await me.link(link, name=name, hint=hint)
             _show_code(terminal, linking.code)
+            if not terminal.as_json:
+                terminal.say("Waiting for your other device …")
             try:
                 done = await linking.finish()
             except asyncio.CancelledError:
@@ -271,9 +274,12 @@ def _plain(value: object) -> str:
 @person_command
 async def devices(me: Person, terminal: Terminal, remove: str | None) -> None:
     """List the devices of your account, or remove one, also from the sessions that are open here."""
-    if remove is not None:
-        await me.remove_device(remove)
     listed = (await me.api.me()).devices
+    if remove is not None:
+        if any(one.this and one.device == remove for one in listed):
+            raise RefusedError(THIS_DEVICE, code="this-device")
+        await me.remove_device(remove)
+        listed = (await me.api.me()).devices
     rows = [(one.device, one.hint, _day(one.added_on), _day(one.seen_on), "this" if one.this else "") for one in listed]
     terminal.table(listed, ("device", "name", "added", "seen", ""), rows, empty="Your account has no device.")
 

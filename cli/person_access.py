@@ -23,7 +23,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 HOME_VARIABLE: Final = "MENTORMESH_HOME"
 LANGUAGES: Final = ("en", "de")
-AS_JSON: Final = "with --json, say --yes: there is nobody to ask"
+AS_JSON: Final = "there is nobody to ask: say --yes"
+THIS_DEVICE: Final = (
+    "this is the device that you are at: remove it by another one of yours, or sign out here; without any device your "
+    "account could only come back by recovery"
+)
 #: A beginning of a thread's id names it, when it is long enough not to be an accident.
 SHORTEST_NAME: Final = 4
 

@@ -14,7 +14,7 @@ from cli.client.unlock import given_passphrase
 from cli.client.vault import FILE_NAME
 from protocol.e2ee.recovery_slots import check_strength
 from protocol.e2ee.recovery_words import ENTROPY_BYTES, WORD_COUNT, parse_words, render_words
-from protocol.errors import MalformedError, RefusedError, UnavailableError
+from protocol.errors import MalformedError, MeshError, RefusedError, UnavailableError
 
 from .output import when
 from .person_access import Terminal, default_home, home_options, person_command, run_until_interrupted
@@ -43,13 +43,18 @@ async def words(me: Person, terminal: Terminal, *, show: bool) -> None:
     """
     if not (terminal.can_ask or show):
         raise RefusedError("recovery words are for somebody who reads them: use a terminal, or say --show")
+    await me.recovery.slots()  # nobody writes words down that their node could not take
     entropy = secrets.token_bytes(ENTROPY_BYTES)
     made = render_words(entropy)
     if terminal.can_ask:
         _show(made)
         _ask_back(made)
         click.clear()
-    await me.recovery.add_words(entropy)
+    try:
+        await me.recovery.add_words(entropy)
+    except MeshError:
+        terminal.warn("These words were not set: throw the paper away, and begin again.")
+        raise
     said = "Your recovery words are set. Nobody can show them again."
     if terminal.can_ask:
         terminal.result({"set": "words"}, said)

@@ -231,6 +231,8 @@ async def verify(me: Person, terminal: Terminal, *, thread: str, matches: bool, 
         terminal.result(done, session_lines(done, terminal.language)[-1])
         return
     await me.verify(name)
+    if not terminal.as_json:
+        terminal.say("Waiting for the other program …")
     try:
         async with asyncio.timeout(wait_s):
             await follow(me, terminal, until=lambda event: isinstance(event, CodeReady) and event.thread == name)

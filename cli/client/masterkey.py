@@ -18,7 +18,7 @@ from protocol.e2ee.frames import MasterChanged
 from protocol.e2ee.keys import AccountSecret, PersonSealingKey, enrol
 from protocol.e2ee.masterchange import MAX_CHANGES, MasterChange, StatedChange, state_change
 from protocol.encoding import decode, encode
-from protocol.errors import RefusedError
+from protocol.errors import RefusedError, UnavailableError
 from protocol.regain import sign_regain
 from protocol.signing import VerifyKey
 
@@ -34,6 +34,7 @@ from .records import SealingRecord
 from .session import with_frame
 from .siblings import alone
 from .state import ClientState
+from .views import Synced
 
 #: A request whose brief or answer carries the earlier keys is under way.
 UNDER_WAY: Final = ("SENDING", "ACCEPTED", SAID_YES)
@@ -57,8 +58,11 @@ class MasterKeys:
         await self._enrol(changing)
         old = self._core.state().account_secret.master().public.text
         self._core.vault.update(_switched)
-        await emptied_safe(self._core)
-        synced = await self._accounts.sync()
+        try:
+            await emptied_safe(self._core)
+            synced = await self._accounts.sync()
+        except UnavailableError as error:
+            synced = Synced(warnings=(f"Your keys are changed; what is left is done as soon as it can be: {error}.",))
         return MasterKeyChanged(
             old_key=old,
             new_key=self._core.state().account_secret.master().public.text,

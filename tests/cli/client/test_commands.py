@@ -270,6 +270,8 @@ async def test_the_data_and_the_account_are_the_persons(aurora: Company) -> None
     assert (await ana.done("person", "export", "--html")).startswith("<!")
     (device,) = await ana.read("person", "devices")
     assert device["this"]
+    itself = await ana.type("person", "devices", "--remove", device["device"])
+    assert "the device that you are at" in itself.stderr
     assert "rows erased" in await ana.done("person", "erase", "--yes")
     after = await ana.type("person", "devices")
     assert after.exit_code == 1

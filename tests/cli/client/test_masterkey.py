@@ -281,6 +281,7 @@ async def test_a_change_of_keys_is_typed(tmp_path: Path, monkeypatch: pytest.Mon
         ana = await Home(aurora, "aurora1").sign_in()
         before = (await ana.read("person", "show"))["master_key"]
         assert "say --yes" in (await ana.type("person", "change-master-key", "--json")).stderr
+        assert "say --number" in (await ana.type("person", "contacts", "trust", "Ben")).stderr
         done = await ana.read("person", "change-master-key", "--yes")
         assert (done["old_key"], done["told"]) == (before, 0)
         assert (await ana.read("person", "show"))["master_key"] == done["new_key"]
