@@ -289,5 +289,5 @@ async def test_a_change_of_keys_is_typed(tmp_path: Path, monkeypatch: pytest.Mon
         assert "the master key that you have" in same.stderr
         assert "waits 72 hours" in await ana.done("person", "change-master-key", "--lost", before)
         assert await ana.read("person", "contacts", "list") == []
-        for words in (("revoke", "Ben"), ("trust", "Ben", "--yes")):
+        for words in (("revoke", "Ben"), ("trust", "Ben", "--number", "0123456789")):
             assert "met nobody of this name" in (await ana.type("person", "contacts", *words)).stderr
