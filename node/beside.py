@@ -6,7 +6,7 @@ keeps it right.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from federation.ports import Clock, Row
@@ -169,8 +169,9 @@ class Beside:
     async def _look(self) -> None:
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
-            for look in self._looks:
-                await look()
+            with suppress(UnavailableError):  # what could not be looked at is looked at in a minute
+                for look in self._looks:
+                    await look()
 
     async def serve(self, jobs: Jobs, start: Wake) -> None:
         """Have `start` start the jobs of the process on duty while this one is, and end them when it is no more."""

@@ -166,6 +166,10 @@ async def check_database(directory: Path, config: Config, *, now: int) -> list[C
     if not facts.crash_safe:
         fix = "set fsync and full_page_writes to on in postgresql.conf"
         checks.append(red("database", "the server does not wait for its disk: a crash loses what peers rely on", fix))
+    if abs(ahead := facts.now - now) > CLOCK_WARNING_S:
+        said = f"{ahead} s behind" if ahead > 0 else f"{-ahead} s ahead of"
+        fix = "set both by a time service: processes of a node agree on what is over by their clocks"
+        checks.append(red("clock", f"{said} the clock of the database", fix))
     # One more than there are: it starts while an old one stops, or while this node's own is still to come.
     processes = facts.processes + 1 if config.store.several else 1
     needed = processes * (config.store.sessions + SESSIONS_BESIDE + config.store.several)

@@ -252,7 +252,7 @@ def _database(config: Config) -> Iterator[str]:
     hosts = [host.rpartition(":")[0] or host for host in address.netloc.rpartition("@")[2].split(",")]
     hosts += [host for value in asked.get("host", []) for host in value.split(",")]
     remote = [host for host in hosts if host and not host.startswith("/") and not is_loopback(host.strip("[]"))]
-    if remote and not _ENCRYPTED.intersection(asked.get("sslmode", [])):
+    if remote and not _ENCRYPTED.intersection(asked.get("sslmode", [])[-1:]):  # of several, the last one counts
         yield "[store] url: a database on another machine needs ?sslmode=verify-full (at least require)"
 
 

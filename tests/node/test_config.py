@@ -116,6 +116,12 @@ WRONG = [
         "[store] url: a database on another machine needs ?sslmode=verify-full",
     ),
     (
+        "database in the clear by the word that counts",
+        GOOD + "[store]\nurl = 'postgresql://node@secret.example/aurora?sslmode=verify-full&sslmode=disable'",
+        {},
+        "[store] url: a database on another machine needs ?sslmode=verify-full",
+    ),
+    (
         "second database in the clear",
         GOOD + "[store]\nurl = 'postgresql://node@localhost:5432,secret.example:5432/aurora'",
         {},

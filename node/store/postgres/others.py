@@ -6,6 +6,7 @@ nothing more as the one on duty, whatever it believes itself.
 """
 
 import asyncio
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,10 @@ from .news import parse_news, render_hint
 #: So often the listening session is asked whether it is there, and so long it has for the answer.
 BEAT_S: Final = 1.0
 SILENT_S: Final = 2.0
+
+#: Names that are claimed share so many locks: a server has some thousands for all its sessions together, and without
+#: one nobody writes.
+PLACES: Final = 256
 
 _SCHEMA: Final = "hashtext(current_schema())"
 _DUTY: Final = f"SELECT pg_try_advisory_lock({LOCK_CLASS + 2}, {_SCHEMA})"
@@ -108,18 +113,18 @@ class Others:
 
     async def claim(self, name: str) -> bool:
         """Tell whether this process has `name` to itself; once it has, it keeps it as long as it hears of others."""
-        session = self._session
+        session, place = self._session, place_of(name)
         if session is None or session.lost:
             return False
-        if name in self._claims:
+        if place in self._claims:
             return True
         try:
-            won = await session.rows(_CLAIM, (name,)) == [(True,)]
+            won = await session.rows(_CLAIM, (place,)) == [(True,)]
         except FAILURES:
             return False
         if won and session is self._session:
-            self._claims.add(name)
-        return name in self._claims
+            self._claims.add(place)
+        return place in self._claims
 
     @property
     def on_duty(self) -> bool:
@@ -230,6 +235,11 @@ class Others:
         self.gaps += 1
         for call in self._watchers:
             call(None)
+
+
+def place_of(name: str) -> str:
+    """Return the claim that a name shares with others, the same in every process."""
+    return f"place {zlib.crc32(name.encode()) % PLACES}"
 
 
 async def channel_of(session: Session) -> str:

@@ -15,7 +15,7 @@ from node.store.postgres import commits
 from node.store.postgres import others as others_module
 from node.store.postgres.connection import Server
 from node.store.postgres.news import MOST_BYTES, News, parse_news, render_change, render_hint
-from node.store.postgres.others import Others
+from node.store.postgres.others import PLACES, Others
 from node.store.postgres.store import PostgresStore
 from protocol.errors import UnavailableError
 from tests.contracts.sample_store import open_sample_database
@@ -207,6 +207,17 @@ async def test_a_claim_belongs_to_one_process_until_it_is_gone(server: Server, t
             assert not await others(other).claim("peer")
             assert await others(other).claim("another")
         await until(lambda: others(other).claim("peer"))
+
+
+async def test_claims_of_any_number_of_peers_take_few_locks_of_the_server(server: Server, tmp_path: Path) -> None:
+    async with pair(server, tmp_path) as (one, other):
+        assert all([await others(one).claim(f"https://{number}.example") for number in range(5 * PLACES)])
+        assert not await others(other).claim("https://1.example")
+        session = others(one)._session
+        assert session is not None
+        ((held,),) = await session.rows("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND granted")
+        assert isinstance(held, int)
+        assert held < PLACES + 10
 
 
 async def test_a_hint_reaches_the_others_alone(server: Server, tmp_path: Path) -> None:
