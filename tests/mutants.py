@@ -162,7 +162,11 @@ def _is_untested(node: ast.AST, parent: ast.AST) -> bool:
             return isinstance(node, ast.Constant)  # a docstring
         case ast.ClassDef(keywords=options):
             return node in options
-        case ast.keyword(arg="what"):
+        case (
+            ast.keyword(arg="what")
+            | ast.Call(func=ast.Name(id="TypeVar"))
+            | ast.Subscript(value=ast.Name(id="Literal"))
+        ):
             return True
     return False
 

@@ -19,7 +19,7 @@ from protocol.e2ee.mls.errors import (
     TreeError,
 )
 from protocol.e2ee.mls.nodes import Extension, read_extensions, write_extensions
-from protocol.e2ee.mls.profile import AGREEMENT, PRODUCT
+from protocol.e2ee.mls.profile import AGREEMENT, GROUP_ID_BYTES, MAX_EPOCH, PRODUCT
 from protocol.e2ee.mls.state import alone, message_name
 from protocol.e2ee.mls.suites import SUITES, X25519, Suite
 from protocol.e2ee.mls.tree import check_leaf, read_tree
@@ -52,6 +52,7 @@ def test_the_profile_is_as_small_as_its_page_says() -> None:
     assert PRODUCT.suites == SUITES.keys() == {0x0001, 0xF00D}
     assert (PRODUCT.max_leaves, PRODUCT.window, PRODUCT.forward, PRODUCT.past_s) == (32, 64, 256, 60)
     assert (PRODUCT.lifetime_s, PRODUCT.skew_s) == (400 * 86_400, 3600)
+    assert (MAX_EPOCH, GROUP_ID_BYTES) == (2**20, 16)
 
 
 def test_trees_of_one_and_of_many_are_read_as_they_were_written() -> None:
