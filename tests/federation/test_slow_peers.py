@@ -162,6 +162,15 @@ async def test_a_set_over_the_limit_is_not_taken(monkeypatch: pytest.MonkeyPatch
     assert len([path for path in huge.asked if "snapshots" in path]) == 1
 
 
+async def test_beyond_the_limit_no_more_than_a_portion_of_pages_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "MAX_SET_BYTES", 200_000)
+    huge = Huge("needs", [Opening(salt=at.to_bytes(16, "big"), body=b"a" * 500) for at in range(4096)])
+    with pytest.raises(LimitError):
+        await huge.mirror.poll(huge.source)
+    # A page says that it is 140 kB: the first comes alone, because it says how many there are, then a portion.
+    assert len([path for path in huge.asked if "snapshots" in path]) == 1 + 8
+
+
 class Two(Pair):
     """Birch mirrors Aurora, and a peer that answers when a test wants it to."""
 
