@@ -6,6 +6,8 @@ waits in memory until the end, or until a search could meet it.
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from operator import attrgetter
 from types import TracebackType
 from typing import Final, TypeVar, cast
 
@@ -61,7 +63,7 @@ class _Gathering:
     async def insert(self, *rows: Row) -> None:
         check_rows(rows)
         places = {_place(row): row for row in rows}
-        if len(places) < len(rows) or any(self.known.get(place) is not None for place in places):
+        if len(places) < len(rows) or [place for place in places if self.known.get(place) is not None]:
             raise ConflictError(f"there is a row of {rows[0].table} with the same key already")
         if all(map(self._is_free, places)):
             self.added.update(dict.fromkeys(places))
@@ -72,14 +74,17 @@ class _Gathering:
 
     async def put(self, *rows: Row) -> None:
         check_rows(rows)
-        places = {_place(row): row for row in rows}
-        if any(type(row).unique for row in rows):
+        if [row for row in rows if type(row).unique]:
             await self._write()
             await self._begin()
             await self.tx.put(*rows)
-        else:
-            self.changed.update(dict.fromkeys(places.keys() - self.added.keys()))
-        self.known.update(places)
+            self.known.update({_place(row): row for row in rows})
+            return
+        for row in rows:
+            place = _place(row)
+            if place not in self.added:
+                self.changed[place] = None
+            self.known[place] = row
 
     async def delete(self, kind: type[Row], *conditions: Condition) -> int:
         await self._write_before(kind)
@@ -163,4 +168,13 @@ class _Block:
 
 def _place(row: Row) -> _Place:
     kind = type(row)
-    return kind, tuple([getattr(row, name) for name in kind.key])
+    return kind, _key_of(kind)(row)
+
+
+@cache
+def _key_of(kind: type[Row]) -> Callable[[Row], tuple[Value, ...]]:
+    """Return what takes the key out of a row."""
+    if len(kind.key) > 1:
+        return attrgetter(*kind.key)
+    (name,) = kind.key
+    return lambda row: (getattr(row, name),)

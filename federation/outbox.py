@@ -8,6 +8,7 @@ thread does never holds up another. Source: docs/protocol/33-delivery.md.
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -40,9 +41,9 @@ CLAIM_AGAIN_S: Final = 1.0
 #: While a transfer is under way, what comes in waits so long to travel together.
 LINGER_S: Final = 0.02
 #: What nobody waits for leaves so much later, if nothing else takes it along before.
-PATIENCE_S: Final = 0.05
+PATIENCE_S: Final = 0.25
 #: Items that the peer has stored leave the outbox so much later, all that came to it meanwhile,
-SETTLE_S: Final = 0.05
+SETTLE_S: Final = 0.25
 #: or as soon as they are so many: each look at the outbox meets them.
 MOST_SETTLED: Final = 16
 
@@ -105,7 +106,7 @@ class Outbox:
         self._entropy: Final = entropy
         self._in_flight: Final = in_flight
         self._claim: Final = claim
-        self._lines: Final[dict[str, Line]] = {}
+        self._lines: Final = defaultdict[str, Line](Line)
         self._new_peer: Final = asyncio.Event()
         self.status: Final[dict[str, PeerStatus]] = {}
         #: When each peer last answered us or asked us something.
@@ -126,10 +127,10 @@ class Outbox:
     def _known(self, peer: str) -> Line:
         if peer not in self._lines:
             self._new_peer.set()
-        return self._line(peer)
+        return self._lines[peer]
 
     def _look_again(self, peer: str) -> None:
-        line = self._line(peer)
+        line = self._lines[peer]
         line.unseen = True
         line.stir.set()
 
@@ -151,9 +152,6 @@ class Outbox:
                 self._new_peer.clear()
                 await self._new_peer.wait()
 
-    def _line(self, peer: str) -> Line:
-        return self._lines.setdefault(peer, Line())
-
     async def look_again(self, peers: Collection[str] | None) -> None:
         """Look at the rows of these peers soon, which another process may have written; None: of all that have any."""
         if peers is None:
@@ -171,7 +169,7 @@ class Outbox:
 
     async def _serve(self, peer: str) -> None:
         """Send to one peer, a few transfers at a time."""
-        line = self._line(peer)
+        line = self._lines[peer]
         async with asyncio.TaskGroup() as transfers:
             while True:
                 line.stir.clear()
@@ -232,7 +230,7 @@ class Outbox:
 
     async def step(self, peer: str) -> float | None:
         """Send what is due for `peer` once; return the seconds until the next look, None if nothing waits."""
-        line, status = self._line(peer), self._status(peer)
+        line, status = self._lines[peer], self._status(peer)
         status.pausing = False
         found = await self._look(peer, line)
         if not isinstance(found, list):

@@ -5,10 +5,10 @@ Stores share this, so that a mistake fails in the memory fake just as it fails o
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from operator import attrgetter
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
@@ -22,9 +22,9 @@ _INT64: Final = range(_LEAST, _MOST + 1)
 MAX_VALUES: Final = 4096
 #: From so many rows on, looking at whole columns is worth it.
 _MANY: Final = 16
-#: Types all of whose values fit, and the others.
+#: Types all of whose values fit.
 _UNBOUNDED: Final = frozenset({str, bytes, bool})
-_BOUNDED: Final = frozenset({int, float})
+_Pick = Callable[[Sequence[Any]], Sequence[int]]
 
 _TYPES: Final[dict[type[inspect.Type], type]] = {
     inspect.IntType: int,
@@ -103,23 +103,30 @@ def check_row(row: Row) -> None:
     values = msgspec.structs.astuple(row)
     known = _fitting(type(row))
     types = tuple(map(type, values))
-    bounded = known.get(types)
-    if bounded is not None and all(_fits(values[place]) for place in bounded):
-        return
+    if types in known:
+        integers = known[types](values)
+        if min(integers) >= _LEAST and max(integers) <= _MOST:
+            return
     columns = shape(type(row)).columns
     for column, value in zip(columns, values, strict=True):
         _check_value(column, value, optional=column.optional)
-    known[types] = tuple(place for place, kind in enumerate(types) if kind in _BOUNDED)
+    if float not in types:
+        known[types] = _picker(types)
 
 
 @cache
-def _fitting(_kind: type[Row]) -> dict[tuple[type, ...], tuple[int, ...]]:
-    """Return the types that rows of one kind were found to have, each with the places whose values are bounded."""
+def _fitting(_kind: type[Row]) -> dict[tuple[type, ...], _Pick]:
+    """Return the types that rows of one kind were found to have, each with what picks the integers, which are bounded.
+
+    Rows with floats are not among them, because not every float fits.
+    """
     return {}
 
 
-def _fits(value: Value) -> bool:
-    return type(value) is int and _LEAST <= value <= _MOST
+def _picker(types: tuple[type, ...]) -> _Pick:
+    places = [place for place, kind in enumerate(types) if kind is int]
+    # An itemgetter of one place would return no tuple.
+    return itemgetter(*places, places[-1]) if places else lambda _: (0,)
 
 
 def check_rows(rows: Sequence[Row]) -> None:
