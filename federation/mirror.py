@@ -109,9 +109,8 @@ class MirrorService:
         self._beside = beside
 
     async def start(self) -> None:
-        """Fill the index with what was complete when the node stopped."""
-        for row, bodies in await self._held.complete_offers():
-            self.index.show(shown_set(row, open_offers(bodies)))
+        """Fill the index with what was complete when the node stopped, and is still to be shown."""
+        await self.refresh(None)
 
     async def refresh(self, origins: frozenset[str] | None) -> None:
         """Show what another process has mirrored of these peers, None: of all; and nothing else of them."""

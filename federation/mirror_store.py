@@ -92,7 +92,7 @@ class MirrorStore:
         async with self._store.read() as rows:
             return tuple([await rows.get(MirrorRow, *each.place) for each in sources])
 
-    async def complete_offers(self, origins: frozenset[str] | None = None) -> list[tuple[MirrorRow, tuple[bytes, ...]]]:
+    async def complete_offers(self, origins: frozenset[str] | None) -> list[tuple[MirrorRow, tuple[bytes, ...]]]:
         """Return every complete set of offers of these peers, None: of all, with its bodies."""
         which = [] if origins is None else [is_in("origin", sorted(origins))]
         async with self._store.read() as rows:
@@ -151,12 +151,19 @@ class MirrorStore:
         """Delete the entries of sets that ran out before `before`; their heads stay, so that older ones are refused."""
         async with self._store.read() as rows:
             old = [row for row in await rows.find(MirrorRow, at_most("not_after", before)) if row.entries]
-        for row in old:
+        return tuple([row for row in old if await self._forget(row)])
+
+    async def _forget(self, old: MirrorRow) -> bool:
+        """Delete the entries of a set unless a newer head came meanwhile; tell whether they are gone."""
+        place = (old.origin, old.audience, old.kind)
+        async with self._store.write() as tx:
+            row = await tx.get(MirrorRow, *place)
+            if row is None or row.head_hash != old.head_hash:
+                return False
             state = FORKED if row.state == FORKED else INCOMPLETE
-            async with self._store.write() as tx:
-                await tx.delete(MirrorPageRow, _place(row.origin, row.audience, row.kind))
-                await tx.put(msgspec.structs.replace(row, state=state, entries=0, etag=""))
-        return tuple(old)
+            await tx.delete(MirrorPageRow, _place(*place))
+            await tx.put(msgspec.structs.replace(row, state=state, entries=0, etag=""))
+        return True
 
     async def reset(self, peer: str) -> int:
         """Delete everything held of a peer; return the number of sets."""

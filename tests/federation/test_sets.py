@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from federation import mirror_store
 from federation.mirror import MirrorService
-from federation.ports import where
+from federation.ports import Writer, where
 from federation.rows import MirrorPageRow, MirrorRow, SetHeadRow, SetPageRow, TakenHeadRow
 from federation.sets import Fetched, head_path
 from federation.sourcewatch import MirrorPolicy
@@ -516,6 +517,30 @@ async def test_a_mirror_that_starts_again_shows_what_was_complete(pair: Pair) ->
     assert pair.shown() == []
     await pair.mirror.start()
     assert pair.shown() == [1, 2]
+    pair.birch_book.listed = []
+    pair.mirror = pair.mirroring()
+    await pair.mirror.start()  # in a process that is not on duty, nothing else would hide it for a minute
+    assert pair.shown() == []
+
+
+async def test_a_set_that_is_renewed_while_old_ones_are_forgotten_stays(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.publish(offers(1, 2))
+    await pair.poll()
+    write = pair.birch_store.write
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[Writer]:
+        monkeypatch.undo()
+        await pair.publish_next(offers(3))
+        await pair.poll()
+        async with write() as tx:
+            yield tx
+
+    monkeypatch.setattr(pair.birch_store, "write", late)
+    assert await mirror_store.MirrorStore(pair.birch_store).forget_before(2**40) == ()
+    assert (await state_of(pair), len(await bodies_of(pair))) == ("fresh", 1)
 
 
 async def test_a_peer_that_is_no_longer_mirrored_is_hidden_at_once(pair: Pair) -> None:
