@@ -18,6 +18,7 @@ from federation.identity import issue
 from federation.ports import Clock, Entropy, Row
 from federation.rows import MembershipRow, OutboxRow, PeerRow
 from protocol.crowd import FamilyMap
+from protocol.errors import RefusedError
 
 from . import freshness, outside
 from .clock import SystemClock, SystemEntropy
@@ -309,14 +310,20 @@ async def open_node(
     Raises: MeshError: keys, database or settings cannot be used; each says what to do.
     """
     clock = clock or SystemClock()
-    finish_install(directory)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(
             open_store(directory, config.store, clock=clock, listen=config.node.listen)
         )
         files = await stack.enter_async_context(open_files(directory, config.store, clock=clock))
+        finish_install(directory)  # not before: another process may be changing keys, which keeps the store closed
         entropy = entropy or SystemEntropy()
         if await is_restored(store, entity=config.node.entity, generation=store.generation):
+            if store.others is not None and not await store.others.seek_duty():
+                raise RefusedError(
+                    "the node was restored, and another process of it begins: start this one once that one is ready, "
+                    "with its folder `keys`",
+                    code="restored",
+                )
             renew_witness(directory, config.node.entity, entropy=entropy, now=clock.now())
         base = Base(
             directory,

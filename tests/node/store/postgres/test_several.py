@@ -22,12 +22,14 @@ from node.services.keys import RotateKey
 from node.services.vocabulary import ConceptFile, ImportVocabulary
 from node.status import LogStatus, NodeStatus, ShowStatus
 from node.store.postgres.connection import Server
+from node.store.postgres.store import PostgresStore
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.httpsig import RequestLine, sign_request
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 from tests.node.pairing import befriend, organization
 from tests.node.running import Running, make_directory, running, served
+from tests.postgres import script
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +194,26 @@ async def test_a_stopped_node_changes_a_key_though_nobody_is_on_duty(server: Ser
     async with served(directory, seed=7) as process:
         await process.node.operations.call("keys.rotate", RotateKey(role="log"), object)
     assert load_keys(directory).log.public != before
+
+
+async def test_of_processes_that_start_after_a_restore_one_alone_makes_the_new_key_of_the_witness(
+    server: Server, tmp_path: Path
+) -> None:
+    chosen = organization("aurora", store={"url": server.url, "several": True})
+    directory, clock = make_directory(tmp_path / "aurora", chosen), SteppedClock()
+    async with served(directory, clock=clock):
+        pass
+    await script(server.url, "UPDATE meta SET generation = 2, restored_at = 1800000000")
+    before = load_keys(directory).witness.public
+    async with await PostgresStore.open(server, clock=clock, alone=False) as first:
+        assert first.others is not None
+        assert await first.others.seek_duty()
+        with pytest.raises(RefusedError, match="was restored"):
+            async with served(directory, clock=clock, seed=7):
+                pass
+        assert load_keys(directory).witness.public == before
+    async with served(directory, clock=clock, seed=7), served(directory, clock=clock, seed=8):
+        assert load_keys(directory).witness.public != before
 
 
 async def test_keys_change_only_while_one_process_serves_and_a_process_with_others_does_not_start(
