@@ -5,6 +5,7 @@ at all: then whoever waits for an answer has it asked whether it still takes any
 """
 
 import asyncio
+import errno
 import weakref
 from typing import Final
 
@@ -13,6 +14,9 @@ from .errors import FAILURES
 
 #: So long nobody asks a server again that has just not answered; who comes meanwhile is told at once.
 PAUSE_S: Final = 1.0
+
+#: A process that has no descriptor or memory left for a connection learns nothing about the server.
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class SilentError(OSError):
@@ -60,6 +64,8 @@ class Door:
         try:
             session = await self.server.session()
         except OSError as error:
+            if error.errno in _OURS:
+                return
             if isinstance(error, TimeoutError):
                 self._fall_silent()
             for each in list(self._open):

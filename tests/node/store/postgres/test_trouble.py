@@ -1,6 +1,8 @@
 """What an operator or a machine can do wrong: one clear sentence, nothing half-written, and back to work by itself."""
 
 import asyncio
+import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,16 @@ async def test_a_database_that_goes_away_and_comes_back_is_found_again(store: Po
     assert [row.id for row in await stored(store)] == [1]
     await fill(store, SampleRow(id=5))
     assert [row.id for row in await stored(store)] == [1, 5]
+
+
+async def test_a_process_without_a_free_descriptor_ends_no_session_for_it(store: PostgresStore) -> None:
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        store._door._doubt()
+        await store._door.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not store._commits.session.lost
