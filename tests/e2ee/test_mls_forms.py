@@ -18,11 +18,11 @@ from protocol.e2ee.mls.errors import (
     SignatureError,
     TreeError,
 )
-from protocol.e2ee.mls.nodes import Extension, read_extensions, write_extensions
+from protocol.e2ee.mls.nodes import Extension, ParentNode, read_extensions, write_extensions
 from protocol.e2ee.mls.profile import AGREEMENT, GROUP_ID_BYTES, MAX_EPOCH, PRODUCT
 from protocol.e2ee.mls.state import alone, message_name
-from protocol.e2ee.mls.suites import SUITES, X25519, Suite
-from protocol.e2ee.mls.tree import check_leaf, read_tree
+from protocol.e2ee.mls.suites import SUITES, X25519, X_WING, Suite
+from protocol.e2ee.mls.tree import changed, check_leaf, read_tree
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 
 from .groups import AGREED, begun, device, drawn, rules, said, staged
@@ -66,6 +66,29 @@ def test_a_tree_that_is_empty_or_ends_with_a_blank_is_refused() -> None:
     for data in (b"\x00", vector(b"\x00"), vector_of([b"\x00", b"\x00"])):
         with pytest.raises(FormError):
             whole(data, read_tree, what="a tree")
+
+
+def test_a_tree_with_a_node_where_one_of_the_other_kind_stands_is_refused() -> None:
+    tree = begun("ana", "ben", "cid", "dan")[0].tree
+    leaf, parent = tree.nodes[6], ParentNode(device("eve").package.init_key, b"")
+    for number, node in ((1, leaf), (3, leaf), (0, parent), (4, parent)):
+        with pytest.raises(FormError, match="or the reverse"):
+            whole(changed(tree, {number: node}).encoded(), read_tree, what="a tree")
+
+
+def test_who_removes_the_only_other_member_goes_on_alone_and_can_invite_again() -> None:
+    ana, _ben = begun("ana", "ben")
+    left = staged(ana, remove=(1,)).next
+    assert [number for number, _ in left.tree.members()] == [0]
+    assert left.tree.leaves == 1
+    assert len(list(staged(left, add=(device("cid"),)).next.tree.members())) == 2
+
+
+@pytest.mark.parametrize(("suite", "size"), [(X25519, 32), (X_WING, 1120)], ids=["x25519", "x-wing"])
+def test_a_sealed_secret_stands_behind_an_encapsulation_of_its_own_size(suite: Suite, size: int) -> None:
+    _, public = suite.kem.derive(drawn("key") * 2)
+    encapsulated, ciphertext = suite.seal_to(public, b"label", b"context", b"secret")
+    assert (len(encapsulated), len(ciphertext)) == (size, len(b"secret") + 16)
 
 
 def test_a_length_of_eight_bytes_is_refused_even_if_it_is_the_shortest() -> None:

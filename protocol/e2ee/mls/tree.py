@@ -199,7 +199,7 @@ def check_tree(
     Raises: TreeError, SignatureError, FormError; what `check` raises.
     """
     members = list(tree.members())
-    if not 1 <= len(members) <= profile.max_leaves:
+    if len(members) > profile.max_leaves:
         raise TreeError("a group has more members than this profile allows")
     _check_distinct(tree)
     for number, leaf in members:
