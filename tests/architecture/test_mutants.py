@@ -103,7 +103,7 @@ def test_a_small_one_is_not():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_in_forks_exactly_the_changes_that_a_test_fails_for_are_noticed(tmp_path: Path) -> None:
     for name, text in {"module.py": SOURCE, "test_module.py": TESTS, "pytest.ini": "[pytest]\nmarkers = x\n"}.items():

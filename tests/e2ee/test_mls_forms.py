@@ -18,8 +18,10 @@ from protocol.e2ee.mls.errors import (
     SignatureError,
     TreeError,
 )
+from protocol.e2ee.mls.group import Spoken, hear
 from protocol.e2ee.mls.nodes import Extension, ParentNode, read_extensions, write_extensions
 from protocol.e2ee.mls.profile import AGREEMENT, GROUP_ID_BYTES, MAX_EPOCH, PRODUCT
+from protocol.e2ee.mls.proof import agreement_proven, proof_of
 from protocol.e2ee.mls.state import alone, message_name
 from protocol.e2ee.mls.suites import SUITES, X25519, X_WING, Suite
 from protocol.e2ee.mls.tree import changed, check_leaf, read_tree
@@ -89,6 +91,16 @@ def test_a_sealed_secret_stands_behind_an_encapsulation_of_its_own_size(suite: S
     _, public = suite.kem.derive(drawn("key") * 2)
     encapsulated, ciphertext = suite.seal_to(public, b"label", b"context", b"secret")
     assert (len(encapsulated), len(ciphertext)) == (size, len(b"secret") + 16)
+
+
+def test_a_proof_of_a_group_of_a_suite_that_nobody_knows_is_refused() -> None:
+    ana, ben = begun("ana", "ben")
+    _, spoken = hear(ben, said(ana, b"word")[1], rules())
+    assert isinstance(spoken, Spoken)
+    assert agreement_proven(proof_of(spoken), b"word", ana.signer) == AGREED
+    other = replace(spoken, context=replace(ana.context, suite=0x0002).encoded())
+    with pytest.raises(ContextError, match="another suite"):
+        agreement_proven(proof_of(other), b"word", ana.signer)
 
 
 def test_a_length_of_eight_bytes_is_refused_even_if_it_is_the_shortest() -> None:
