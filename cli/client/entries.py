@@ -19,8 +19,9 @@ from protocol.bodies import (
     VerifiedBody,
 )
 from protocol.devices import sealing_key_hash
+from protocol.e2ee.frames import Frame, Gone
 from protocol.e2ee.sealing import open_quote
-from protocol.encoding import b64, unb64
+from protocol.encoding import b64, decode, unb64
 from protocol.envelope import parse_envelope
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.sealing import SealingPublicKey
@@ -169,7 +170,7 @@ def _over(state: ClientState, record: ThreadRecord, reason: str, now: int) -> Cl
 def _notice(core: Core, state: ClientState, record: ThreadRecord, code: str) -> Step:
     """Take the node's own word: nobody answered, or the other organization does not take the message."""
     if code.startswith(f"{STALE} "):
-        return too_old(core, state, record.thread, code.removeprefix(f"{STALE} ")), []
+        return refused_as_old(core, state, thread=record.thread, envelope=code.removeprefix(f"{STALE} "))
     if record.state in (*ENDED, OVER, AGREED):
         return state, []
     if record.role == "mentee":
@@ -177,6 +178,20 @@ def _notice(core: Core, state: ClientState, record: ThreadRecord, code: str) -> 
     event = Cancelled(thread=record.thread, reason=code)
     outcome = "EXPIRED" if code == "expired" else "TERMINATED"
     return forgotten(state, thread=record.thread, outcome=outcome, reason=code, now=core.now()), [event]
+
+
+def refused_as_old(core: Core, state: ClientState, *, thread: str, envelope: str) -> Step:
+    """Return the state after a hub refused an envelope as of an old epoch; of what is given up its person is told."""
+    after = too_old(core, state, thread, envelope)
+    session = after.sessions.get(thread)
+    given_up = (one for one in session.frames if one.envelope == envelope) if session else ()
+    if all(isinstance(decode(one.frame, Frame).content, Gone) for one in given_up):
+        return after, []
+    sentence = (
+        "Something that you said was called too old again and again by the other organization, and is not sent any "
+        "more: it may have reached nobody"
+    )
+    return after, [Problem(thread=thread, code="given-up", sentence=sentence)]
 
 
 def _envelope(core: Core, state: ClientState, record: ThreadRecord, item: bytes) -> Step:

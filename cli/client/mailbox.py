@@ -23,8 +23,8 @@ from .account import Accounts
 from .agreeing import AGREED
 from .core import Core
 from .ending import let_go
-from .entries import STALE, Step, called_off, mistake_of, problem_of, take_entry
-from .epochs import renewed, too_old, wants_turn
+from .entries import STALE, Step, called_off, mistake_of, problem_of, refused_as_old, take_entry
+from .epochs import renewed, wants_turn
 from .files import sweep_files
 from .giving import give_tokens
 from .keychecks import PATIENCE_S, KeyChecks, NotListedYetError, UnprovenError
@@ -283,7 +283,8 @@ class MailboxLoop:
             return False
         except (RefusedError, MissingError) as error:
             if error.code == STALE:
-                self._core.vault.update(partial(too_old, self._core, thread=record.thread, envelope=outgoing.id))
+                told = partial(refused_as_old, self._core, thread=record.thread, envelope=outgoing.id)
+                self._untold.extend(self._core.vault.change(told))
                 return False  # the changes that it came after are in the mailbox
             if error.code != SessionOverError.code and not isinstance(error, MissingError):
                 raise  # of this device, not of the session: what waits goes on waiting

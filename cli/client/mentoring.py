@@ -176,7 +176,11 @@ def _sealing_record(state: ClientState, opened: Opened) -> SealingRecord:
     for wrapped in opened.message.as_(AcceptedBody).brief.wrapped:
         if wrapped.key in own:
             return own[wrapped.key]
-    raise RefusedError("a request is sealed to another device than this one", code="other-device")
+    raise RefusedError(
+        "a request is sealed to another device of yours than this one; if you have that one no more, nobody can read "
+        "it: decline it by the mail that told you of it, and somebody else is asked",
+        code="other-device",
+    )
 
 
 def _audience(state: ClientState, opened: Opened) -> str:

@@ -3,6 +3,7 @@
 Source: docs/protocol/44-frames.md §9.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Final, Literal
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from node.services.reports import LONGEST_KEPT_DAYS, ReportView
 from protocol.e2ee.reports import Report
 from protocol.e2ee.sealedreports import seal_report
-from protocol.errors import MeshError, MissingError, RefusedError, UnavailableError
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, RefusedError, UnavailableError
 from protocol.reportitems import Outcome, ReportContact
 
 from .core import Core, fresh_id
@@ -21,6 +22,9 @@ from .reportrecord import ReportRecord
 from .state import ClientState
 
 KEEP_S: Final = LONGEST_KEPT_DAYS * 86_400
+
+#: A node never takes it, however long it waits.
+TOO_LARGE: Final = "too-large"
 
 Standing = Literal["waiting", "sent", "received", "overdue", "closed", "refused"]
 
@@ -63,7 +67,7 @@ class ReportDesk:
     async def hand_in(self, report: Report) -> tuple[Reported, ...]:
         """Seal a report for every contact, keep that, and hand it in; what the node cannot take now waits here.
 
-        Raises: RefusedError: neither organization names a contact; LimitError: too long, or too many in a day.
+        Raises: RefusedError: neither organization names a contact; LimitError: too long.
         """
         now = self._core.now()
         made = []
@@ -81,11 +85,10 @@ class ReportDesk:
 
     async def reports(self) -> tuple[Reported, ...]:
         """Return what became of this person's reports, the newest first, after handing in what waits."""
-        try:
+        told: dict[str, ReportView] = {}
+        with suppress(UnavailableError, LimitError):  # what was handed in is shown as it was known last
             await self._flush()
             told = {view.report: view for view in await self._core.api().reports()}
-        except UnavailableError:
-            told = {}
         known = {one.report: one for one in self._core.state().reports}
         now = self._core.now()
         found = [_merged(known.get(name), told.get(name), now) for name in {**known, **told}]
@@ -100,7 +103,11 @@ class ReportDesk:
                 await self._core.api().report(one.item)
             except UnavailableError:
                 return
-            except (MissingError, RefusedError) as error:
+            except LimitError as error:
+                if error.code != TOO_LARGE:
+                    return  # so many a day: it waits for the next one
+                refused = error.code
+            except (MissingError, RefusedError, MalformedError) as error:
                 refused = error.code
             self._core.vault.update(partial(_handed_in, name=one.report, refused=refused))
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.core import ENGINE
-from cli.client.entries import problem_of, take_entry
+from cli.client.entries import problem_of, refused_as_old, take_entry
 from cli.client.epochs import PATIENCE_S, renewed, too_old, wants_turn
 from cli.client.session import MAX_FRAME_BYTES, view, with_frame
 from cli.client.views import Alarm, Event, Problem, Shown
@@ -153,10 +153,13 @@ def test_a_hub_that_refuses_for_ever_never_makes_a_device_name_an_epoch_beyond_a
     deliver(pair, renew(pair, by_mentor=False))
     write(pair, "never taken", by_mentor=True)
     named = []
+    told: list[Event] = []
     while outbox := pair.mentor.sessions[pair.thread].outbox:
+        assert told == []
         named.append(outbox[-1].epoch)
-        pair.mentor = too_old(pair.core, pair.mentor, pair.thread, outbox[-1].id)
+        pair.mentor, told = refused_as_old(pair.core, pair.mentor, thread=pair.thread, envelope=outbox[-1].id)
     assert 2**29 < max(named) <= MAX_EPOCH
+    assert [one.code for one in told if isinstance(one, Problem)] == ["given-up"]
 
 
 def test_a_change_that_the_hub_calls_too_old_is_sent_again() -> None:

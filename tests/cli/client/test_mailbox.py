@@ -16,9 +16,11 @@ from cli.client.core import fresh_id
 from cli.client.mailbox import SessionOverError
 from cli.client.parking import MAX_ASIDE, MAX_PARKED, is_behind, parked
 from cli.client.person import Person
+from cli.client.reportrecord import ReportRecord
 from cli.client.unlock import create_vault
 from cli.client.views import Event, Problem, Shown
 from node.api.exchange import Entry, Mailbox
+from node.api.reports import ReportViews
 from node.api.siblings import Siblings
 from protocol.contacttokens import LIFE_S
 from protocol.e2ee.frames import Again
@@ -44,7 +46,7 @@ class OwnNode:
         self.pair: Final = pair
         self.entries: tuple[Entry, ...] = ()
         self.answers: dict[str, tuple[int, str]] = {}
-        self.asked: list[str] = []
+        self.listed = False
 
     def brings(self, *envelopes: Envelope) -> None:
         """Put envelopes into the mailbox, as the mentor's side of the session."""
@@ -57,7 +59,8 @@ class OwnNode:
         return Entry(cursor=cursor, kind="envelope", thread=name, side="provider", data=data, at=NOW)
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
-        self.asked.append(request.path)
+        if self.listed and request.method == "GET" and request.path.endswith("/reports"):
+            return web.Response(body=msgspec.json.encode(ReportViews(reports=())))
         for end, (status, code) in self.answers.items():
             if end in request.path and status >= 400:
                 return web.json_response({"status": status, "detail": WHY, "code": code}, status=status)
@@ -190,6 +193,23 @@ def test_a_token_made_by_a_clock_that_was_ahead_is_made_anew(node: OwnNode) -> N
     state, given = with_token(ahead, node.pair.thread, now=NOW)
     assert given.until == NOW + LIFE_S
     assert with_token(state, node.pair.thread, now=NOW + 5)[1] == given
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "standing"),
+    [(429, "report-quota", "waiting"), (503, "busy", "waiting"), (413, "too-large", "refused"), (400, "x", "refused")],
+)
+async def test_a_report_that_the_node_does_not_take_is_listed_and_holds_nothing_up(
+    tmp_path: Path, node: OwnNode, status: int, code: str, standing: str
+) -> None:
+    node.answers["/reports"] = (status, code)
+    record = ReportRecord(report=fresh_id(), thread=node.pair.thread, to=node.pair.aurora.entity, at=NOW, item=b"x")
+    async with node.mentor(tmp_path) as ben:
+        ben._core.vault.update(lambda state: replace(state, reports=(record,)))
+        if standing == "refused":
+            node.listed = True
+        (one,) = await ben.reports.reports()
+        assert (one.standing, one.refused) == (standing, code if standing == "refused" else "")
 
 
 async def test_what_a_removed_device_says_is_refused_and_not_called_sent(tmp_path: Path, node: OwnNode) -> None:

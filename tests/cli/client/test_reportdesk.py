@@ -153,15 +153,14 @@ async def test_a_node_takes_only_a_peers_own_report_for_its_own_contact_and_each
 
 async def test_a_node_takes_so_many_reports_in_a_day_and_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "PEER_DAILY", 1)
-    await town.reports(town.cobalt).take(town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity), fine)
+    desk, birch = town.reports(town.cobalt), town.birch.entity
+    await desk.take(birch, item(town, to=town.cobalt, source=birch), fine)
     with pytest.raises(LimitError, match="in a day"):
-        await town.reports(town.cobalt).take(
-            town.birch.entity, item(town, to=town.cobalt, source=town.birch.entity), fine
-        )
+        await desk.take(birch, item(town, to=town.cobalt, source=birch), fine)
     for bound, sentence in (("PERSON_MOST", "are kept here"), ("PERSON_DAILY", "in a day")):
         monkeypatch.setattr(service, bound, 0)
         with pytest.raises(LimitError, match=sentence):
-            await town.reports(town.cobalt).hand_in("somebody", item(town, to=town.aurora))
+            await desk.hand_in("somebody", item(town, to=town.aurora))
 
 
 async def test_all_reports_are_listed_a_few_at_a_time_and_without_what_they_say(
