@@ -23,7 +23,6 @@ from protocol.errors import (
     ConflictError,
     LimitError,
     MalformedError,
-    MeshError,
     MissingError,
     RefusedError,
     UnavailableError,
@@ -31,7 +30,6 @@ from protocol.errors import (
 from protocol.reportitems import LONGEST_DAYS, ReportState, parse_sealed
 
 from .reporttown import (
-    DAY_S,
     KEYS,
     Stepped,
     Town,
@@ -68,7 +66,7 @@ async def test_a_report_reaches_both_contacts_is_opened_by_them_alone_and_is_ans
     arrived = await until(town.ben, handed[town.aurora.entity], "received")
     assert arrived.thread == town.report.thread
     assert arrived.due_at is not None
-    assert 0 <= arrived.due_at - 14 * DAY_S - arrived.at <= 60
+    assert 0 <= arrived.due_at - 14 * service.DAY_S - arrived.at <= 60
     mails = {path.read_text() for one in (town.aurora, town.cobalt) for path in await mails_of(one)}
     assert len(mails) == 2
     for mail in mails:
@@ -256,13 +254,13 @@ async def test_an_answer_that_lies_neither_ends_the_wait_nor_puts_it_off_for_eve
     finally:
         desk._peers = honest  # type: ignore[misc]
     assert after.received_at is not None
-    assert after.due_at == row.made_at + LONGEST_DAYS * DAY_S
+    assert after.due_at == row.made_at + LONGEST_DAYS * service.DAY_S
 
 
 async def test_a_peer_that_refuses_or_is_away_is_not_asked_for_ever_and_the_reporter_reads_why(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors: dict[str, MeshError] = {
+    errors: dict[str, Exception] = {
         "policy": RefusedError("not now", code="policy"),
         "malformed": MalformedError("not understood"),
         "unreachable": UnavailableError("away"),
@@ -270,7 +268,7 @@ async def test_a_peer_that_refuses_or_is_away_is_not_asked_for_ever_and_the_repo
     desk = town.reports(town.cobalt)
     now = desk._clock.now()
 
-    async def pauses(error: MeshError, *, days: int) -> tuple[list[int], str]:
+    async def pauses(error: Exception, *, days: int) -> tuple[list[int], str]:
         """Return how long it waited each time until it gave up, and what its reporter is told."""
 
         async def fails(*_args: object) -> bytes:
@@ -284,7 +282,7 @@ async def test_a_peer_that_refuses_or_is_away_is_not_asked_for_ever_and_the_repo
             monkeypatch.setattr(desk, "_clock", Stepped(at))
             row = await desk._told(row)
             waited += [row.next_at - at] if row.next_at is not None else []
-        assert days * DAY_S <= at - now < days * DAY_S + service.LONGEST_RETRY_S
+        assert days * service.DAY_S <= at - now < days * service.DAY_S + service.LONGEST_RETRY_S
         assert row.item == b""
         return waited, row.refused
 
@@ -394,7 +392,7 @@ async def test_reports_of_who_leaves_go_their_way_without_their_name_and_end_wit
         assert await tx.count(MemberRow, where(member=member)) == 0
         rows = [row for row in await tx.find(ReportRow) if row.report in names]
     assert [row.member for row in rows] == ["", ""]
-    assert {row.purge_at - row.made_at for row in rows} == {LONGEST_KEPT_DAYS * DAY_S}
+    assert {row.purge_at - row.made_at for row in rows} == {LONGEST_KEPT_DAYS * service.DAY_S}
     async with town.cobalt.store.write() as tx:
         await tx.put(*(replace(row, purge_at=1) for row in rows))
     await town.reports(town.cobalt).sweep()
