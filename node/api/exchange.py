@@ -231,6 +231,7 @@ async def send_envelope(request: web.Request) -> web.Response:
     thread = named(request, "thread")
     command = await read_body(request, SendEnvelope)
     ciphertext = unb64(command.ciphertext, what="ciphertext")
+    device_of(request)  # a sign-in link alone, which whoever reads mail can have, neither speaks nor closes
     sent = Sent(id=command.id, kind=command.kind, epoch=command.epoch, ciphertext=ciphertext)
     await request.app[EXCHANGE].sessions.submit(await label_of(request), thread, Side(command.side), sent)
     return reply(status=202)

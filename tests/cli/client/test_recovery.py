@@ -7,6 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.api import NodeApi
+from cli.client.core import fresh_id
+from cli.client.records import Outgoing
 from cli.client.recovery import Passphrase, Words, read_copy
 from cli.person_access import Terminal
 from federation.ports import where
@@ -164,6 +166,16 @@ async def test_a_copy_of_somebody_else_opens_nothing_here(aurora: Company) -> No
         with pytest.raises(UnverifiedError):
             await later.recovery.restore(Words(ENTROPY), copy=read_copy(aurora.folder / "ben"))
         assert [one.this for one in (await ana.api.me()).devices] == [True]
+
+
+async def test_a_sign_in_link_alone_neither_speaks_in_a_session_nor_closes_it(aurora: Company) -> None:
+    async with aurora.person("aurora1"), another(aurora, "reader of mail") as reader:
+        await reader.sign_in(await aurora.link("aurora1"), only_data=True)
+        for kind in ("message", "commit", "close"):
+            said = Outgoing(id=reader._core.envelope_id(), kind=kind, ciphertext=b"junk", epoch=1)
+            with pytest.raises(RefusedError) as refused:
+                await reader.api.envelope(fresh_id(), "consumer", said)
+            assert refused.value.code == "no-device"
 
 
 async def test_recovery_is_typed(aurora: Company, monkeypatch: pytest.MonkeyPatch) -> None:
