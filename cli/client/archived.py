@@ -8,7 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from node.services.safe import MAX_ITEM_BYTES, MAX_ITEMS, MAX_TOTAL_BYTES
-from protocol.e2ee.archive import MAX_CHUNKS, MAX_GONE, MAX_PARTS, cut, item_size
+from protocol.e2ee.archive import MAX_CHUNKS, MAX_DOCUMENT_BYTES, MAX_GONE, MAX_PARTS, cut, item_size
 from protocol.e2ee.kept import KeptSaid, KeptSession
 from protocol.encoding import decode, encode
 from protocol.errors import MissingError
@@ -39,7 +39,14 @@ def with_kept(state: ClientState, seen: SessionView, *, topic: str, now: int) ->
         ended_at=now,
         said=tuple(said)[-MAX_SAID:],
     )
-    return _newest(replace(state, archive=_added(state.archive, seen.thread, encode(document))), book_items=1)
+    return _newest(replace(state, archive=_added(state.archive, seen.thread, _fitted(document))), book_items=1)
+
+
+def _fitted(session: KeptSession) -> bytes:
+    """Return the document of a session; of one that is too long what was said last."""
+    while len(document := encode(session)) > MAX_DOCUMENT_BYTES:
+        session = replace(session, said=session.said[len(session.said) // 8 + 1 :])
+    return document
 
 
 def without_kept(state: ClientState, *threads: str) -> ClientState:
@@ -82,20 +89,18 @@ def _newest(state: ClientState, *, book_items: int) -> ClientState:
     items = MAX_ITEMS - 2 - 2 * book_items - MAX_CHUNKS
     room = MAX_TOTAL_BYTES - (6 + 2 * book_items) * MAX_ITEM_BYTES
     kept: dict[str, bytes] = {}
-    for thread in sorted(sessions, key=lambda one: _age(one, sessions[one]))[:MAX_SESSIONS]:
-        chunks = list(cut(sessions[thread]))
+    opened = {thread: decode(data, KeptSession, what="archived session") for thread, data in sessions.items()}
+    for thread in sorted(opened, key=lambda one: (-opened[one].ended_at, one))[:MAX_SESSIONS]:
+        document = sessions[thread] if len(sessions[thread]) <= MAX_DOCUMENT_BYTES else _fitted(opened[thread])
+        chunks = list(cut(document))
         items, room = items - len(chunks), room - sum(map(item_size, chunks))
         if items < 0 or room < 0:
             break
-        kept[thread] = sessions[thread]
-    if len(kept) == len(sessions):
+        kept[thread] = document
+    rest = {thread: kept[thread] for thread in sessions if thread in kept}
+    if rest == sessions:
         return state
-    rest = {thread: data for thread, data in sessions.items() if thread in kept}
     return replace(state, archive=replace(state.archive, sessions=rest))
-
-
-def _age(thread: str, document: bytes) -> tuple[int, str]:
-    return -decode(document, KeptSession, what="archived session").ended_at, thread
 
 
 def _added(archive: ArchiveRecord, thread: str, document: bytes) -> ArchiveRecord:

@@ -9,8 +9,11 @@ from typing import Final
 
 from msgspec.structs import asdict, replace
 
+from protocol.e2ee.archive import MAX_DOCUMENT_BYTES
 from protocol.e2ee.kept import (
     MAX_CODES,
+    MAX_CONTACTS,
+    MAX_LINES,
     MAX_SHORTLISTS,
     Book,
     KeptBlock,
@@ -35,17 +38,31 @@ EMPTY: Final = encode(Book())
 
 
 def book_of(state: ClientState, *, now: int) -> bytes:
-    """Return the book of this device: all that it keeps for its person."""
-    book = Book(
-        contacts=tuple(KeptContact(**asdict(one)) for one in state.contacts),
-        lines=(*map(_line_of, state.takeaways), *_private(state)),
+    """Return the book of this device: all that it keeps for its person; of too many lines the newest."""
+    lines = _newest((*map(_line_of, state.takeaways), *_private(state)), MAX_LINES)
+    while len(book := encode(_book_of(state, lines, now=now))) > MAX_DOCUMENT_BYTES and lines:
+        lines = _newest(lines, len(lines) * 7 // 8)
+    return book
+
+
+def _newest(lines: tuple[KeptLine, ...], most: int) -> tuple[KeptLine, ...]:
+    if len(lines) <= most:
+        return lines
+    newest = sorted(lines, key=lambda one: (-one.at, one.id, one.text))[:most]
+    kept = {id(one) for one in newest}
+    return tuple(one for one in lines if id(one) in kept)
+
+
+def _book_of(state: ClientState, lines: tuple[KeptLine, ...], *, now: int) -> Book:
+    return Book(
+        contacts=tuple(KeptContact(**asdict(one)) for one in state.contacts[-MAX_CONTACTS:]),
+        lines=lines,
         blocks=tuple(_block_of(one) for one in state.blocks),
         unblocked=state.unblocked,
         codes=tuple(KeptCode(key=key, at=at) for key, at in state.verified.items())[-MAX_CODES:],
         shortlists=shortlists_of(state, now=now),
         places=places_of(state),
     )
-    return encode(book)
 
 
 def shortlists_of(state: ClientState, *, now: int) -> tuple[KeptShortlist, ...]:

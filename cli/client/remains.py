@@ -4,6 +4,7 @@ Source: docs/protocol/44-frames.md, docs/protocol/49-recovery.md §9.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,6 +18,9 @@ from .session import OVER, view
 from .state import ClientState
 from .vanishing import vanishing
 from .views import Vanishing
+
+#: So many takeaways, goals and actions of one session stay: nobody fills another person's archive.
+MOST_LEFT: Final = 500
 
 
 def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
@@ -86,4 +90,4 @@ def _kept(thread: str, frames: Iterable[Frame]) -> Iterable[TakeawayRecord]:
                 kept[name] = TakeawayRecord(thread=thread, kind="action", text=text, at=frame.at, id=name, done=done)
             case _:
                 pass
-    return kept.values()
+    return list(kept.values())[-MOST_LEFT:]

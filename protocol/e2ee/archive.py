@@ -26,6 +26,7 @@ ITEM_OVERHEAD: Final = SALT_BYTES + 24 + 16
 #: Bytes of a document in one item.
 CHUNK_BYTES: Final = BUCKETS[-1] - LENGTH_BYTES
 MAX_CHUNKS: Final = 16
+MAX_DOCUMENT_BYTES: Final = CHUNK_BYTES * MAX_CHUNKS
 MAX_PARTS: Final = 120
 MAX_GONE: Final = 500
 
@@ -99,8 +100,8 @@ def open_manifest(item: bytes, account_secret: bytes) -> Manifest:
 
 def cut(document: bytes) -> Iterator[bytes]:
     """Yield the chunks of a document. Raises: LimitError: it takes more than sixteen."""
-    if len(document) > CHUNK_BYTES * MAX_CHUNKS:
-        raise LimitError(f"a document of the archive takes at most {CHUNK_BYTES * MAX_CHUNKS} bytes")
+    if len(document) > MAX_DOCUMENT_BYTES:
+        raise LimitError(f"a document of the archive takes at most {MAX_DOCUMENT_BYTES} bytes")
     for at in range(0, max(1, len(document)), CHUNK_BYTES):
         yield document[at : at + CHUNK_BYTES]
 

@@ -15,6 +15,8 @@ from protocol.vocabulary import Band, Kind
 
 from .places import MAX_PLACES, KeptPlace
 
+MAX_CONTACTS: Final = 5_000
+MAX_LINES: Final = 20_000
 MAX_CODES: Final = 5_000
 MAX_SHORTLISTS: Final = 50
 _Text = Annotated[str, msgspec.Meta(max_length=12_000)]
@@ -106,8 +108,8 @@ class Book(Wire, frozen=True, kw_only=True):
     `places` are sessions that are open, `unblocked` are blocks that were forgotten on purpose.
     """
 
-    contacts: Annotated[tuple[KeptContact, ...], msgspec.Meta(max_length=5_000)] = ()
-    lines: Annotated[tuple[KeptLine, ...], msgspec.Meta(max_length=20_000)] = ()
+    contacts: Annotated[tuple[KeptContact, ...], msgspec.Meta(max_length=MAX_CONTACTS)] = ()
+    lines: Annotated[tuple[KeptLine, ...], msgspec.Meta(max_length=MAX_LINES)] = ()
     blocks: Annotated[tuple[KeptBlock, ...], msgspec.Meta(max_length=500)] = ()
     unblocked: Annotated[tuple[RandomId, ...], msgspec.Meta(max_length=500)] = ()
     codes: Annotated[tuple[KeptCode, ...], msgspec.Meta(max_length=MAX_CODES)] = ()

@@ -7,20 +7,23 @@ import pytest
 from msgspec.structs import replace
 
 from cli.client.archived import MAX_SESSIONS, fitting, with_session
-from cli.client.book import EMPTY
+from cli.client.book import EMPTY, book_of
 from cli.client.core import fresh_id
 from cli.client.person import Person
+from cli.client.records import Account
+from cli.client.remains import MOST_LEFT, destroyed
 from cli.client.state import ClientState
 from cli.client.unlock import new_state
 from node.services import safe
 from node.services.safe import MAX_ITEM_BYTES, MAX_ITEMS, MAX_TOTAL_BYTES
-from protocol.e2ee.archive import CHUNK_BYTES, MAX_CHUNKS, cut, item_size, seal_item
-from protocol.e2ee.kept import KeptSaid, KeptSession
-from protocol.encoding import b64, encode, sha256
+from protocol.e2ee.archive import CHUNK_BYTES, MAX_CHUNKS, MAX_DOCUMENT_BYTES, cut, item_size, seal_item
+from protocol.e2ee.frames import Takeaway
+from protocol.e2ee.kept import MAX_LINES, Book, KeptSaid, KeptSession
+from protocol.encoding import b64, decode, encode, sha256
 
 from .pair import NOW
 from .recovering import another, two_ways
-from .test_archive import ends, kept_at
+from .test_archive import ends, kept_at, talked
 from .world import Company
 
 SALT: Final = bytes(16)
@@ -64,6 +67,33 @@ def test_what_is_kept_fits_into_the_safe_while_all_of_it_is_written(size: int, c
     assert len(pieces) + 2 + 2 * chunks + min(MAX_CHUNKS, len(list(cut(session(1, size=size))))) <= MAX_ITEMS
     assert sum(map(item_size, pieces)) + (2 + 2 * chunks) * MAX_ITEM_BYTES <= MAX_TOTAL_BYTES
     assert fitting(state, book=book) == state
+
+
+def test_a_session_that_is_longer_than_a_document_is_kept_with_what_was_said_last() -> None:
+    long = replace(new_state(), archive=replace(new_state().archive, sessions={"t": session(1, size=20 * CHUNK_BYTES)}))
+    (document,) = fitting(long, book=EMPTY).archive.sessions.values()
+    assert MAX_DOCUMENT_BYTES // 2 < len(document) <= MAX_DOCUMENT_BYTES
+    assert decode(document, KeptSession).said[-1].text == "x" * 12_000
+
+
+@pytest.mark.slow
+def test_what_others_say_to_be_kept_never_makes_a_book_that_nobody_can_store_or_read() -> None:
+    """Five thousand takeaways in each session, by the other person, would be too many for any archive."""
+    state = talked(signed_in(), "Ben", *(Takeaway(text="x" * 1_000) for _ in range(MOST_LEFT + 5)))
+    state = destroyed(state, next(iter(state.sessions)), now=NOW)
+    assert len(state.takeaways) == MOST_LEFT
+    (one, *_) = state.takeaways
+    many = (replace(one, at=at, text=f"{at} " * (400 if at % 3 else 1)) for at in range(MAX_LINES + 10))
+    document = book_of(replace(state, takeaways=tuple(many)), now=NOW)
+    assert len(document) <= MAX_DOCUMENT_BYTES
+    lines = decode(document, Book).lines
+    assert lines[-1].at == MAX_LINES + 9
+    assert [line.at for line in lines] == list(range(lines[0].at, MAX_LINES + 10))
+
+
+def signed_in() -> ClientState:
+    account = Account(url="https://a.example", entity="https://a.example", token="t", member="m")
+    return replace(new_state(), account=account)
 
 
 @pytest.mark.parametrize("size", [0, 5_000, CHUNK_BYTES])
