@@ -41,6 +41,8 @@ from .views import Event, Problem
 
 #: An entry is looked at so often, each time with something more: a document, a proof.
 TURNS: Final = 3
+#: Who cannot be asked next, because their organization's directory is not proven, is tried again after this long.
+GO_ON_S: Final = 60
 
 
 class SessionOverError(RefusedError):
@@ -72,6 +74,7 @@ class MailboxLoop:
         self._checks: Final = checks
         # Two turns at once would both ask the next person after one no.
         self._settling: Final = asyncio.Lock()
+        self._go_on_at = 0
         #: What is stored and was not told yet.
         self._untold: Final[list[Event]] = []
         #: Sentences of what does not succeed, each told once.
@@ -95,7 +98,9 @@ class MailboxLoop:
         failed = await self._settle()
         if self._untold:
             return
-        box = await self._core.api().mailbox(self._core.state().mailbox_after, wait_s=0 if failed else wait_s)
+        # What fails for the first time is told at once; afterwards it must not keep this from waiting.
+        is_news = any(str(one) not in self._failing for one in failed)
+        box = await self._core.api().mailbox(self._core.state().mailbox_after, wait_s=0 if is_news else wait_s)
         self._tell_failures(failed)
         for entry in box.entries:
             self._untold.extend(await self._take(entry))
@@ -198,6 +203,8 @@ class MailboxLoop:
             ):
                 try:
                     await step()
+                except NotListedYetError as error:  # of somebody's organization, not of one's own node
+                    failed.append(error)
                 except UnavailableError:
                     raise
                 except MeshError as error:
@@ -206,7 +213,13 @@ class MailboxLoop:
         return failed
 
     async def _go_on(self) -> None:
-        self._untold.extend(await self._requesting.go_on())
+        if self._core.now() < self._go_on_at:
+            return
+        try:
+            self._untold.extend(await self._requesting.go_on())
+        except NotListedYetError:
+            self._go_on_at = self._core.now() + GO_ON_S
+            raise
 
     async def _turns(self) -> None:
         failed: MeshError | None = None

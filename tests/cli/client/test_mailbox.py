@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from cli.client import mailbox
 from cli.client.contacts import to_give, with_token
 from cli.client.core import fresh_id
-from cli.client.mailbox import SessionOverError
+from cli.client.keychecks import NotListedYetError
+from cli.client.mailbox import GO_ON_S, SessionOverError
 from cli.client.parking import MAX_ASIDE, MAX_PARKED, is_behind, parked
 from cli.client.person import Person
 from cli.client.reportrecord import ReportRecord
+from cli.client.requesting import Requesting
 from cli.client.unlock import create_vault
 from cli.client.views import Event, Problem, Shown
 from node.api.exchange import Entry, Mailbox
@@ -47,6 +49,7 @@ class OwnNode:
         self.entries: tuple[Entry, ...] = ()
         self.answers: dict[str, tuple[int, str]] = {}
         self.listed = False
+        self.waits: list[str] = []
 
     def brings(self, *envelopes: Envelope) -> None:
         """Put envelopes into the mailbox, as the mentor's side of the session."""
@@ -66,6 +69,7 @@ class OwnNode:
                 return web.json_response({"status": status, "detail": WHY, "code": code}, status=status)
         if request.path.endswith("/mailbox"):
             after = int(request.query["after"])
+            self.waits.append(request.query["wait_s"])
             waiting = tuple(one for one in self.entries if one.cursor > after)
             return web.Response(body=msgspec.json.encode(Mailbox(entries=waiting)))
         if request.path.endswith("/siblings"):
@@ -182,7 +186,28 @@ async def test_a_token_that_the_node_does_not_take_keeps_nobody_from_reading(tmp
         events = await ben.poll()
         assert shown(events) == ["read me"]
         assert [one.sentence for one in events if isinstance(one, Problem)] == [WHY]
-        assert await ben.poll() == ()
+        assert await ben.poll(wait_s=7) == ()
+        assert node.waits == ["0", "7"]
+
+
+async def test_an_organization_that_cannot_be_asked_next_keeps_nobody_from_reading(
+    tmp_path: Path, node: OwnNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    async def unproven(_: Requesting) -> list[Event]:
+        tries.append(node.pair.now)
+        raise NotListedYetError("the key directory is not proven yet")
+
+    monkeypatch.setattr(Requesting, "go_on", unproven)
+    node.brings(said(node.pair, "read me", by_mentor=False))
+    async with node.mentor(tmp_path) as ben:
+        assert shown(await ben.poll()) == ["read me"]
+        await ben.poll()
+        assert len(tries) == 1
+        node.pair.now += GO_ON_S
+        await ben.poll()
+        assert len(tries) == 2
 
 
 def test_a_token_made_by_a_clock_that_was_ahead_is_made_anew(node: OwnNode) -> None:
