@@ -65,7 +65,7 @@ mutants: setup
 
 lock: $(VENV)/.deps $(INTEROP)/.python
 	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt
-	$(COMPILE) pyproject.toml --extra postgres --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra postgres --extra demo --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
 	$(COMPILE) --group interop --output-file requirements/interop.txt
 	cd tests/interop/npm && $(CURDIR)/$(INTEROP)/bin/python -c "$(NPM)" install --package-lock-only --loglevel=error
 

@@ -18,8 +18,8 @@ _PIECE: Final = 1 << 16
 class Balancer:
     """Hands every connection to the next process that takes it, and remembers nothing of who had the one before.
 
-    `targets` are the ports of the processes and may change at any time; `carried` counts connections by port. Inside
-    `async with`, `port` is where it listens.
+    `targets` are the ports of the processes and may change at any time; `carried` counts connections by port. Between
+    `open` and `close`, or inside `async with`, `port` is where it listens.
     """
 
     def __init__(self, *targets: int, port: int = 0) -> None:
@@ -32,13 +32,21 @@ class Balancer:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._take, _HOST, self.port)
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        await self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Listen."""
+        self._server = await asyncio.start_server(self._take, _HOST, self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
         """Listen no more, and end every connection."""
-        assert self._server is not None
+        if self._server is None:
+            return
         self._server.close()
         for task in self._carrying:
             task.cancel()

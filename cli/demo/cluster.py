@@ -62,7 +62,8 @@ class OwnServer:
         user = unprivileged()
         run = [sys.executable, keeper.__file__, "-" if user is None else str(user)]
         run += [str(self._programs / "postgres"), "-D", str(self.data), *options]
-        with (self.folder / LOG_FILE).open("ab") as log:
+        self.data.mkdir(exist_ok=True)  # one that was not set up says so itself
+        with (self.data / LOG_FILE).open("ab") as log:
             # A group of its own: Ctrl-C at the terminal reaches this program alone.
             self._keeper = subprocess.Popen(
                 run, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=self.folder, start_new_session=True
@@ -73,7 +74,7 @@ class OwnServer:
         while not self._ready():
             if self._keeper.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                words = _last_line((self.folder / LOG_FILE).read_bytes())
+                words = _last_line((self.data / LOG_FILE).read_bytes())
                 raise UnavailableError(f"PostgreSQL does not start: {words}")
             time.sleep(LOOK_EVERY_S)
 

@@ -38,6 +38,14 @@ if TYPE_CHECKING:
     help="Instead of the story: one company tells two others two stories; or two administrators try to read a "
     "session; or one shows another key as that of a colleague. Exit code 0 when the attack fails or is caught.",
 )
+@click.option(
+    "--store",
+    default="file",
+    show_default=True,
+    metavar="file|postgresql|URL",
+    help="Where the nodes keep their rows. postgresql: all on one server that is started for the demo, each node "
+    "served by two processes, of which one is killed; URL: the same in an existing database, which is left clean.",
+)
 @json_option
 @click.pass_context
 def demo(
@@ -50,6 +58,7 @@ def demo(
     seed: int | None,
     companies: int,
     attack: str | None,
+    store: str,
     as_json: bool,
 ) -> None:
     """Show the whole story with three fictional companies on this machine.
@@ -68,6 +77,8 @@ def demo(
             raise click.BadParameter(str(error), context, param_hint="--message") from None
     if attack is not None and (message is not None or companies != 3):
         raise click.BadParameter("takes neither --message nor --companies", context, param_hint="--attack")
+    if store not in {"file", "postgresql"} and not store.startswith(("postgresql://", "postgres://")):
+        raise click.BadParameter("is neither file nor postgresql nor a URL of it", context, param_hint="--store")
     options = Options(
         seed=secrets.randbelow(1_000_000) if seed is None else seed,
         companies=cast("Count", companies),
@@ -77,5 +88,6 @@ def demo(
         keep=keep,
         as_json=as_json,
         attack=attack,
+        store=store,
     )
     context.exit(asyncio.run(play(options)))

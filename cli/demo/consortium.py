@@ -22,9 +22,12 @@ from protocol.encoding import decode_loose
 from protocol.errors import MeshError, UnavailableError
 
 from .companies import Company, Plan, World
+from .database import Database
 from .liar import Done, Doors, Order
-from .nodes import NodeProcess, Settings, start_all
+from .nodes import LOG_FILE, NodeProcess, Settings, start_all
+from .process import ServeProcess
 from .setting import enlist, import_members
+from .several import planned
 
 T = TypeVar("T")
 
@@ -56,10 +59,8 @@ class LiarProcess(NodeProcess):
 
     doors: Doors
 
-    @property
-    def program(self) -> tuple[str, ...]:
-        """What Python runs as this node."""
-        return "-m", "cli.demo.liar", str(self.folder)
+    def _planned(self) -> tuple[ServeProcess, ...]:
+        return (ServeProcess(self.folder, LOG_FILE, ("-m", "cli.demo.liar", str(self.folder))),)
 
     async def start(self) -> None:
         """Start it, and learn its doors."""
@@ -68,18 +69,18 @@ class LiarProcess(NodeProcess):
 
     async def order(self, order: Order) -> Done:
         """Return what came of an order. Raises: UnavailableError: it did not obey in time."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
-        await self._process.stdin.drain()
+        orders = self.processes[0].running.stdin
+        assert orders is not None
+        orders.write(msgspec.json.encode(order) + b"\n")
+        await orders.drain()
         return await self._line(Done)
 
     async def _line(self, kind: type[T]) -> T:
-        assert self._process is not None
-        assert self._process.stdout is not None
+        answers = self.processes[0].running.stdout
+        assert answers is not None
         try:
             async with asyncio.timeout(ORDER_S):
-                return decode_loose(await self._process.stdout.readline(), kind, what="line of the liar")
+                return decode_loose(await answers.readline(), kind, what="line of the liar")
         except (TimeoutError, MeshError):
             raise UnavailableError(f"the staged liar stopped: see {self.folder}/serve.log") from None
 
@@ -87,8 +88,12 @@ class LiarProcess(NodeProcess):
 class Consortium:
     """Four nodes: the liar, the two that it lies to, and the guild that states all three as members."""
 
-    def __init__(self, world: World, folder: Path) -> None:
-        """Plan the nodes below `folder`; nothing runs yet."""
+    def __init__(self, world: World, folder: Path, database: Database | None = None) -> None:
+        """Plan the nodes below `folder`; nothing runs yet.
+
+        The liar keeps its rows in a file in any case: it will copy them.
+        """
+        self._database: Final = database
         self._world: Final = world
         self._folder: Final = folder
         self.liar: Final = LiarProcess(world.company("birch"), folder / "birch", {**WATCHFUL, **CALM})
@@ -133,7 +138,7 @@ class Consortium:
 
     def _node(self, company: Company, connect_to: dict[str, str], **sections: dict[str, object]) -> NodeProcess:
         changes: Settings = {**WATCHFUL, "development": {"enabled": True, "connect_to": connect_to}, **sections}
-        return NodeProcess(company, self._folder / company.plan.name, changes)
+        return planned(company, self._folder / company.plan.name, self._database, changes)
 
     async def _join(self) -> None:
         *members, guild = self.processes

@@ -34,6 +34,20 @@ class LogWitnessed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event",
     size: int
 
 
+class ProcessServed(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="process"):
+    """What one of several processes did: `{"event":"process","company":"aurora","pid":4711,"connections":41,…}`.
+
+    `connections` are those that the balancer gave it; `killed` says that it was, and `on_duty` whether it did then, or
+    does, what one process does for all.
+    """
+
+    company: str
+    pid: int
+    connections: int
+    on_duty: bool
+    killed: bool
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="step"):
     """One line of a staged attack: `{"event":"step","number":3,"title":"…","who":"aurora","text":"…","at":4.2}`.
 
@@ -109,6 +123,7 @@ class SwapSummary(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """The last line of a run; every figure is read from what happened.
 
+    `store` is what the nodes keep their rows in: `file`, or the version of PostgreSQL, with several processes a node.
     `handshake_states` are those of the handshake that was finalized, as both servers hold it; `refused_before` refusals
     before it; `cosignatures` companies' signatures under each other's logs; `plaintext_hits_on_nodes` occurrences of
     any word of theirs below `DIR/nodes`; `not_searchable` labels of texts too short or too common to search for; times
@@ -117,6 +132,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int
     companies: int
+    store: str
     folder: str
     report: str
     handshake_states: tuple[str, ...]
@@ -135,7 +151,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Said = NodeReady | MessageShown | LogWitnessed | Step | Summary | AttackSummary | ReadingSummary | SwapSummary
+Attacked = AttackSummary | ReadingSummary | SwapSummary
+Said = NodeReady | MessageShown | LogWitnessed | ProcessServed | Step | Summary | Attacked
 
 
 class JsonLines:

@@ -1,42 +1,34 @@
-"""The nodes of the demo: made, started as `mentormesh serve` processes of their own, asked as an operator, stopped.
-
-A node ends with this program whatever happens: it is stopped at the end, and it stops by itself when the pipe to this
-program breaks.
-"""
+"""The nodes of the demo: made, started as processes of their own, asked as an operator, looked into, stopped."""
 
 import asyncio
 import contextlib
-import os
 import signal
-import sys
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-import cli
 from cli.node_access import RunningNode
-from cli.output import Failure
+from federation.ports import Reader
 from node.birth import create_node
 from node.clock import SystemEntropy
 from node.keys import operator_token
 from node.operations import Command
-from node.serving import Ready
-from protocol.encoding import decode_loose
-from protocol.errors import MeshError, UnavailableError
+from node.store.inspection import Where, look_into
 
 from .companies import Company, Plan
+from .process import ServeProcess
 
 T = TypeVar("T")
 
-START_S: Final = 30.0
 #: Stopping takes at most this long; the nodes themselves get `[limits] stop_s` for what runs.
 STOP_S: Final = 7.0
 KILL_S: Final = 2.0
 LOG_FILE: Final = "serve.log"
 FAMILIES_FILE: Final = "families.json"
-_LOG_TAIL: Final = 2000
 
 #: Values by section and name.
 Settings = Mapping[str, Mapping[str, Any]]
@@ -71,15 +63,17 @@ def settings(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 class NodeProcess:
-    """One node; `ready` says where it answers once it was started."""
+    """One node, which one process serves."""
 
     def __init__(self, company: Company, folder: Path, changes: Settings | None = None) -> None:
         """Take where it lives; `changes` are settings on top of those of every demo node."""
         self.company: Final = company
         self.folder: Final = folder
         self._changes: Final = changes or {}
-        self.ready: Ready | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self.processes: Final = self._planned()
+
+    def _planned(self) -> tuple[ServeProcess, ...]:
+        return (ServeProcess(self.folder, LOG_FILE),)
 
     @property
     def plan(self) -> Plan:
@@ -87,86 +81,46 @@ class NodeProcess:
         return self.company.plan
 
     @property
-    def database(self) -> Path:
-        """The database file."""
+    def database(self) -> Where:
+        """The file of its rows."""
         return self.folder / "data" / "node.db"
 
     @property
     def url(self) -> str:
         """Where the node answers, such as `http://127.0.0.1:40027`."""
-        assert self.ready is not None
-        return self.ready.url
+        return self.processes[0].url
 
-    @property
-    def program(self) -> tuple[str, ...]:
-        """What Python runs as this node."""
-        return "-m", "cli.main", "serve", "--dir", str(self.folder), "--json", "--until-eof"
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        assert self._process is not None
-        return self._process.pid
+    async def open(self) -> None:
+        """Get ready what the node's directory needs to name. Raises: MeshError."""
 
     def make(self) -> None:
         """Make the node's directory. Raises: RefusedError: it cannot be made."""
         chosen = settings(self.plan)
-        for section, values in self._changes.items():
+        for section, values in self._settings():
             chosen[section] = {**chosen.get(section, {}), **values}
         create_node(self.folder, chosen, SystemEntropy())
         (self.folder / FAMILIES_FILE).write_bytes(msgspec.json.encode(self.company.family_map()))
 
-    async def start(self) -> None:
-        """Start the process and return once it answers. Raises: UnavailableError: it does not."""
-        with (self.folder / LOG_FILE).open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self.program,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                cwd=Path(cli.__file__).parent.parent,
-                env=_environment(),
-                # Ctrl-C at the terminal reaches this program alone, which then stops the nodes in order.
-                start_new_session=True,
-            )
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(START_S):
-                line = await self._process.stdout.readline()
-            self.ready = decode_loose(line, Ready, what="first line of the node")
-        except (TimeoutError, MeshError):
-            raise UnavailableError(
-                f"the node of {self.plan.display_name} did not start: {self._last_words()}"
-            ) from None
+    def _settings(self) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """Return settings on top of those of every demo node."""
+        return self._changes.items()
 
-    def _last_words(self) -> str:
-        """Return why the node says it cannot start, else where its log is."""
-        with contextlib.suppress(OSError, MeshError):
-            lines = (self.folder / LOG_FILE).read_bytes()[-_LOG_TAIL:].splitlines()
-            return decode_loose(lines[-1] if lines else b"", Failure, what="last line of the log").detail
-        return f"see {self.folder / LOG_FILE}"
+    async def start(self) -> None:
+        """Start its processes and return once all answer. Raises: UnavailableError: one does not."""
+        for process in self.processes:
+            await process.start(self.plan.display_name)
 
     async def ask(self, name: str, command: Command, kind: type[T]) -> T:
         """Return the result of an operator's operation."""
         access = RunningNode(self.url, operator_token(self.folder), certificate=None)
         return await access.call(name, command, kind)
 
-    def signal(self, number: int) -> None:
-        """Send a signal unless the process has ended."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+    def look(self) -> AbstractAsyncContextManager[Reader]:
+        """Read its rows as its administrator can, passing by the node. Raises: MeshError."""
+        return look_into(self.database, now=int(time.time()))
 
-    async def ended(self) -> None:
-        """Return once the process has ended."""
-        if self._process is not None:
-            await self._process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Return this program's environment without settings, which would override those of every node."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH_")}
+    async def close(self) -> None:
+        """Let go of what `open` has got, after all processes have ended."""
 
 
 async def start_all(nodes: Iterable[NodeProcess]) -> None:
@@ -178,6 +132,7 @@ async def start_all(nodes: Iterable[NodeProcess]) -> None:
 
 
 async def _make_and_start(node: NodeProcess) -> None:
+    await node.open()
     node.make()
     await node.start()
 
@@ -185,10 +140,12 @@ async def _make_and_start(node: NodeProcess) -> None:
 async def stop_all(nodes: Iterable[NodeProcess]) -> None:
     """Stop every node within ten seconds; what does not end in time is killed."""
     everybody = tuple(nodes)
+    processes = [process for node in everybody for process in node.processes]
     for number, patience_s in ((signal.SIGTERM, STOP_S), (signal.SIGKILL, KILL_S)):
-        for node in everybody:
-            node.signal(number)
+        for process in processes:
+            process.signal(number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
-                await asyncio.gather(*(node.ended() for node in everybody))
-                return
+                await asyncio.gather(*(process.ended() for process in processes))
+                break
+    await asyncio.gather(*(node.close() for node in everybody))

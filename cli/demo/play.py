@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,20 +15,23 @@ import msgspec
 from cli.client.views import Event, Shown
 from protocol.errors import RefusedError
 
-from .actors import PASSPHRASE, Actor
+from .actors import PASSPHRASE, Actor, Watch
 from .attack import Attack
 from .companies import Count, World, make_world
 from .consortium import Consortium
+from .database import FILE, Database, open_database
 from .events import AttackSummary, JsonLines, MessageShown, NodeReady, Said, Step, Summary
 from .keyswap import KeySwap
 from .nodes import NodeProcess, Settings, start_all, stop_all
 from .prompt import given, typed
 from .reading import Reading
-from .report import FILE, write_report
+from .report import FILE as REPORT
+from .report import write_report
 from .said import settings
 from .scenes import Stage
 from .screen import Screen
 from .setting import Setting, prepare
+from .several import PROCESSES, planned
 from .story import Story, Told
 from .telling import Tell, Telling
 from .words import DEFAULT_MESSAGE
@@ -49,6 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     keep: bool
     as_json: bool
     attack: str | None = None
+    store: str = FILE
 
 
 class Ending:
@@ -111,28 +115,26 @@ def _teller(screen: Screen, lines: JsonLines, world: World) -> Tell:
 
 async def _equivocate(options: Options, ending: Ending) -> int:
     """Stage the attack; return 0 when it is caught, 1 when not."""
-    folder = make_folder(options.folder)
-    world = make_world(options.seed, 3)
-    screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
-    screen.say(f"This demo lives in {folder}")
-    tell = _teller(screen, lines, world)
-    consortium = Consortium(world, folder / "nodes")
-    try:
-        with screen.progress():
-            await consortium.begin(screen.step)
-        for node in consortium.processes:
-            lines.tell(NodeReady(name=node.plan.name, url=node.url))
-        summary = await Attack(consortium, folder, tell).run()
-        _judge(screen, summary)
-        ending.finish()
-        lines.tell(summary)
-        if options.keep:
-            for node in consortium.processes[1:]:
-                screen.say(f"{node.plan.display_name} keeps running at {node.url}, directory {node.folder}")
-            await ending.told.wait()
-            screen.say("Stopping.")
-    finally:
-        await stop_all(consortium.processes)
+    async with _begun(options, 3) as parts:
+        screen, lines = parts.screen, parts.lines
+        tell = _teller(screen, lines, parts.world)
+        consortium = Consortium(parts.world, parts.folder / "nodes", parts.database)
+        try:
+            with screen.progress():
+                await consortium.begin(screen.step)
+            for node in consortium.processes:
+                lines.tell(NodeReady(name=node.plan.name, url=node.url))
+            summary = await Attack(consortium, parts.folder, tell).run()
+            _judge(screen, summary)
+            ending.finish()
+            lines.tell(summary)
+            if options.keep:
+                for node in consortium.processes[1:]:
+                    screen.say(f"{node.plan.display_name} keeps running at {node.url}, directory {node.folder}")
+                await ending.told.wait()
+                screen.say("Stopping.")
+        finally:
+            await stop_all(consortium.processes)
     return 0 if summary.caught else 1
 
 
@@ -166,26 +168,19 @@ async def _two_companies(
     changes: Settings | None = None,
 ) -> int:
     """Play an attack between two companies and their people; return 0 when it came to nothing."""
-    folder = make_folder(options.folder)
-    world = make_world(options.seed, 2)
-    screen, lines = _screen(options, world), JsonLines(enabled=options.as_json)
-    screen.say(f"This demo lives in {folder}")
-    nodes = tuple(NodeProcess(one, folder / "nodes" / one.plan.name, changes) for one in world.companies)
-    try:
-        async with AsyncExitStack() as stack:
-            with screen.progress():
-                screen.step("starting the companies' nodes")
-                await start_all(nodes)
-                for node in nodes:
-                    lines.tell(NodeReady(name=node.plan.name, url=node.url))
-                setting = await prepare(stack, world, folder, nodes, watch=_unwatched, progress=screen.step)
-            summary, is_good = await play_it(setting, Telling(_teller(screen, lines, world)), screen)
-        ending.finish()
-        lines.tell(summary)
-        if options.keep:
-            await ending.told.wait()
-    finally:
-        await stop_all(nodes)
+    async with _begun(options, 2) as parts:
+        nodes = parts.nodes(changes)
+        try:
+            async with AsyncExitStack() as stack:
+                setting = await parts.prepare(stack, nodes, _unwatched)
+                telling = Telling(_teller(parts.screen, parts.lines, parts.world))
+                summary, is_good = await play_it(setting, telling, parts.screen)
+            ending.finish()
+            parts.lines.tell(summary)
+            if options.keep:
+                await ending.told.wait()
+        finally:
+            await stop_all(nodes)
     return 0 if is_good else 1
 
 
@@ -208,19 +203,16 @@ def _screen(options: Options, world: World) -> Screen:
 
 
 async def _play(options: Options, ending: Ending) -> int:
-    folder = make_folder(options.folder)
-    world = make_world(options.seed, options.companies)
-    screen = _screen(options, world)
-    screen.say(f"This demo lives in {folder}")
-    nodes = tuple(NodeProcess(company, folder / "nodes" / company.plan.name) for company in world.companies)
-    try:
-        async with AsyncExitStack() as stack:
-            await _perform(stack, options, ending, _Parts(folder, world, nodes, screen))
-        if options.keep:
-            await ending.told.wait()
-            screen.say("Stopping.")
-    finally:
-        await stop_all(nodes)
+    async with _begun(options, options.companies) as parts:
+        nodes = parts.nodes()
+        try:
+            async with AsyncExitStack() as stack:
+                await _perform(stack, options, ending, parts, nodes)
+            if options.keep:
+                await ending.told.wait()
+                parts.screen.say("Stopping.")
+        finally:
+            await stop_all(nodes)
     return 0
 
 
@@ -231,39 +223,71 @@ _ATTACKS: Final[dict[str | None, Callable[[Options, Ending], Coroutine[None, Non
 }
 
 
-class _Parts:
-    """What one performance needs."""
+class _Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What one performance begins with; `database` is None where each node has a file."""
 
-    def __init__(self, folder: Path, world: World, nodes: tuple[NodeProcess, ...], screen: Screen) -> None:
-        self.folder: Final = folder
-        self.world: Final = world
-        self.nodes: Final = nodes
-        self.screen: Final = screen
+    folder: Path
+    world: World
+    screen: Screen
+    lines: JsonLines
+    database: Database | None
+    began: float
+
+    def nodes(self, changes: Settings | None = None) -> tuple[NodeProcess, ...]:
+        """Return a node for each company; none of them is there yet."""
+        folder = self.folder / "nodes"
+        return tuple(planned(one, folder / one.plan.name, self.database, changes) for one in self.world.companies)
+
+    async def prepare(self, stack: AsyncExitStack, nodes: tuple[NodeProcess, ...], watch: Watch) -> Setting:
+        """Return the setting on these nodes, which are started. Raises: MeshError: it cannot be had."""
+        with self.screen.progress():
+            self.screen.step("starting the companies' nodes")
+            await start_all(nodes)
+            for node in nodes:
+                self.lines.tell(NodeReady(name=node.plan.name, url=node.url))
+            return await prepare(
+                stack, self.world, self.folder, nodes, watch=watch, progress=self.screen.step, database=self.database
+            )
 
 
-async def _perform(stack: AsyncExitStack, options: Options, ending: Ending, parts: _Parts) -> None:
+@asynccontextmanager
+async def _begun(options: Options, companies: Count) -> AsyncIterator[_Parts]:
+    """Yield the parts; the nodes have ended before the block does, and the database after it."""
     began = time.monotonic()
-    lines = JsonLines(enabled=options.as_json)
-    screen = parts.screen
+    folder = make_folder(options.folder)
+    world = make_world(options.seed, companies)
+    screen = _screen(options, world)
+    screen.say(f"This demo lives in {folder}")
+    async with AsyncExitStack() as stack:
+        with screen.progress():
+            opening = open_database(options.store, folder, processes=PROCESSES * companies, progress=screen.step)
+            database = await stack.enter_async_context(opening)
+        if database is not None:
+            screen.say(f"PostgreSQL {database.version} holds all rows; {PROCESSES} processes serve each company.")
+        lines = JsonLines(enabled=options.as_json)
+        yield _Parts(folder=folder, world=world, screen=screen, lines=lines, database=database, began=began)
+
+
+async def _perform(
+    stack: AsyncExitStack, options: Options, ending: Ending, parts: _Parts, nodes: tuple[NodeProcess, ...]
+) -> None:
+    lines, screen = parts.lines, parts.screen
 
     def watch(actor: Actor, event: Event) -> None:
         if isinstance(event, Shown) and event.kind == "chat":
             role = actor.role(event.thread)
             lines.tell(MessageShown(company=actor.part.company, role=role, device=actor.device, text=event.text))
 
-    with screen.progress():
-        screen.step("starting the companies' nodes")
-        await start_all(parts.nodes)
-        for node in parts.nodes:
-            lines.tell(NodeReady(name=node.plan.name, url=node.url))
-        setting = await prepare(stack, parts.world, parts.folder, parts.nodes, watch=watch, progress=screen.step)
+    setting = await parts.prepare(stack, nodes, watch)
     ready = time.monotonic()
     stage = Stage(screen.scene)
     told = await Story(setting, stage, lambda: _sentences(options, screen)).tell()
-    for one in told.witnessed:
-        lines.tell(one)
+    for signed in told.witnessed:
+        lines.tell(signed)
+    for process in told.served:
+        lines.tell(process)
     now = time.monotonic()
-    summary = _summary(options, setting, told, times=(ready - began, now - ready, now - began))
+    summary = _summary(options, setting, told, times=(ready - parts.began, now - ready, now - parts.began))
     write_report(setting, told, tuple(stage.scenes), summary)
     _conclude(screen, setting, summary, keep=options.keep)
     ending.finish()
@@ -299,8 +323,9 @@ def _summary(options: Options, setting: Setting, told: Told, *, times: tuple[flo
     return Summary(
         seed=options.seed,
         companies=options.companies,
+        store=setting.store,
         folder=str(setting.folder),
-        report=str(setting.folder / FILE),
+        report=str(setting.folder / REPORT),
         handshake_states=told.handled.states,
         agreement=told.handled.agreement,
         refused_before=told.refused_before,
@@ -321,6 +346,8 @@ def _summary(options: Options, setting: Setting, told: Told, *, times: tuple[flo
 def _conclude(screen: Screen, setting: Setting, summary: Summary, *, keep: bool) -> None:
     hits = summary.plaintext_hits_on_nodes
     screen.say(f"\n{hits} hits on the servers, {summary.refused_before} refusal before the yes.", "bad" if hits else "")
+    if setting.several:
+        screen.say("The process on duty of each company was killed in the middle: nothing was lost, nothing doubled.")
     screen.say(f"The story as a page: {summary.report}")
     if keep:
         for node in setting.nodes:

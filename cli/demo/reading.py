@@ -15,7 +15,6 @@ from cli.client.views import Arrived, Named, Secured, Shown
 from federation.ports import where
 from federation.rows import MailboxRow, MessageRow, SessionRow
 from node.rows import LabelRow, MemberRow
-from node.store.inspection import look_into
 from protocol.e2ee.frames import Again, Chat
 from protocol.errors import UnavailableError
 from protocol.handshake import Side
@@ -23,11 +22,12 @@ from protocol.handshake import Side
 from . import words
 from .actors import Actor
 from .companies import NEED
+from .database import OWN
 from .events import ReadingSummary
 from .memory import memory_of
 from .nodes import NodeProcess
 from .said import UNSEEN, done_beside, said
-from .search_nodes import Hit, Needle, Search
+from .search_nodes import Found, Hit, Needle, Search
 from .servers import closed
 from .setting import Setting
 from .telling import Telling
@@ -49,7 +49,7 @@ class Reading:
         self._ana: Final = setting.actor(cast.ana)
         self._ben: Final = setting.actor(cast.ben)
         self._mark: Final = secrets.token_hex(10)
-        self._secret: Final = Search()
+        self._secret: Final = Search(setting.elsewhere)
         self._secret.add(
             [
                 Needle(label="marked words", text=self._mark),
@@ -141,19 +141,21 @@ class Reading:
         self._file_bytes += found.searched_bytes
         for node in self._setting.nodes:
             name = node.plan.name
-            count = sum(hit.count for hit in found.hits if hit.place.split("/")[0] == name)
-            size = found.by_node.get(name, 0)
+            count, size = found.hits_at(name), found.by_node.get(name, 0)
             self._telling.say(name, f"database, journal, logs, every file: {size / 1e6:.1f} MB, {count} hits.")
             await self._search_memory(node)
+        await self._search_database(found)
 
     async def _search_memory(self, node: NodeProcess) -> None:
         """Search a running node for what it must not know, and for its own name, which it must."""
         name = node.plan.name
         known = Search()
         known.add([Needle(label="the company's own name", text=node.plan.display_name)])
+        what = "the running node" if len(node.processes) == 1 else f"all {len(node.processes)} processes of the node"
+        memory = partial(_memory, [process.pid for process in node.processes])
         try:
-            hits, size = await asyncio.to_thread(self._secret.over, f"{name}/(memory)", partial(_memory, node.pid))
-            seen, _ = await asyncio.to_thread(known.over, f"{name}/(memory)", partial(_memory, node.pid))
+            hits, size = await asyncio.to_thread(self._secret.over, f"{name}/(memory)", memory)
+            seen, _ = await asyncio.to_thread(known.over, f"{name}/(memory)", memory)
         except UnavailableError as error:
             self._skipped = str(error)
             self._telling.say(name, f"MEMORY NOT SEARCHED: {error}.")
@@ -163,9 +165,25 @@ class Reading:
         self._known[name] = sum(hit.count for hit in seen)
         self._telling.say(
             name,
-            f"memory of the running node: {size / 1e6:.0f} MB, {sum(hit.count for hit in hits)} hits. "
+            f"memory of {what}: {size / 1e6:.0f} MB, {sum(hit.count for hit in hits)} hits. "
             f"The same search finds the company's own name there {self._known[name]} times.",
         )
+
+    async def _search_database(self, found: Found) -> None:
+        """Search a database server of our own, which holds the rows of both companies."""
+        database = self._setting.database
+        if database is None or database.own is None:
+            return
+        in_files, size = found.hits_at(OWN), found.by_node.get(OWN, 0)
+        said = f"{self._setting.store}: every file of it, its journal too: {size / 1e6:.1f} MB, {in_files} hits"
+        if not self._skipped:
+            memory = partial(_memory, [database.own.pid])
+            hits, size = await asyncio.to_thread(self._secret.over, f"{OWN}/(memory)", memory)
+            self._memory_hits += hits
+            self._memory_bytes += size
+            count = sum(hit.count for hit in hits)
+            said += f"; its memory, with that which its sessions share: {size / 1e6:.0f} MB, {count} hits"
+        self._telling.say("", f"{said}.")
 
     # What they do know
 
@@ -185,7 +203,7 @@ class Reading:
 
 async def known_of(node: NodeProcess, thread: str, side: Side) -> tuple[str, ...]:
     """Return what a company's administrator reads about one session out of the database, in sentences."""
-    async with look_into(node.database, now=int(time.time())) as rows:
+    async with node.look() as rows:
         session = await rows.get(SessionRow, thread, side.value)
         messages = await rows.find(MessageRow, where(thread=thread, side=side.value), order="at")
         waiting = await rows.find(MailboxRow, where(thread=thread, side=side.value, kind="envelope"))
@@ -208,8 +226,9 @@ def _sizes(sizes: Iterable[int]) -> str:
     return f"{words.listing(f'{one:,}' for one in different)} bytes" if different else "nothing"
 
 
-def _memory(pid: int, overlap: int) -> Iterator[bytes]:
-    return memory_of(pid, overlap=overlap)
+def _memory(pids: Iterable[int], overlap: int) -> Iterator[bytes]:
+    for pid in pids:
+        yield from memory_of(pid, overlap=overlap)
 
 
 def _destroyed(actor: Actor, thread: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Final
 import jinja2
 
 from .actors import PASSPHRASE
+from .database import OWN
 from .events import Summary
 from .scenes import Pane, Scene
 from .screen import PANES
@@ -53,10 +54,15 @@ def render(setting: Setting, told: Told, scenes: tuple[Scene, ...], summary: Sum
                 "plan": node.plan,
                 "listed": setting.listed[node.plan.name],
                 "searched": told.searched.by_node.get(node.plan.name, 0),
-                "hits": sum(hit.count for hit in told.searched.hits if hit.place.split("/")[0] == node.plan.name),
+                "hits": told.searched.hits_at(node.plan.name),
             }
             for node in setting.nodes
         ],
+        wholes=[
+            {"searched": told.searched.by_node.get(name, 0), "hits": told.searched.hits_at(name)}
+            for name in setting.elsewhere.files
+        ],
+        kept=OWN,
         names={node.plan.name: node.plan.display_name for node in setting.nodes},
         passphrase=PASSPHRASE,
         meaning=MEANING,

@@ -1,12 +1,13 @@
 """The administrator's search: do any words of people stand anywhere on a node's disk, in any usual spelling?
 
 Every file is searched byte by byte; of databases every value of every row as well, because a long value is cut into
-pages, and packed values (zstd) are unpacked first.
+pages and may be packed there, and packed values (zstd) are unpacked first.
 """
 
 import base64
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 import zstandard
 
-from node.store.inspection import cells
+from node.store.inspection import Where, cells
 
 #: Shorter spellings occur in random bytes by chance: finding one would prove nothing.
 SHORTEST: Final = 6
@@ -68,6 +69,17 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         """All hits together."""
         return sum(hit.count for hit in self.hits)
 
+    def hits_at(self, first: str) -> int:
+        """Return the hits of one node, or of whatever else is searched as a whole."""
+        return sum(hit.count for hit in self.hits if hit.place.split("/")[0] == first)
+
+
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
+    """What nodes keep outside their folders: databases by name of the node, folders of files by what they are of."""
+
+    databases: Mapping[str, Where] = {}
+    files: Mapping[str, Path] = {}
+
 
 def spellings(needle: Needle) -> tuple[Spelling, ...]:
     """Return every spelling of a text that is long enough to mean something, each once."""
@@ -114,7 +126,9 @@ class Search:
     and a text of which none is left is named.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Elsewhere | None = None) -> None:
+        """Take what is searched each time beside a folder."""
+        self._elsewhere: Final = elsewhere or Elsewhere()
         self._labels: list[str] = []
         self._spellings: list[Spelling] = []
 
@@ -124,7 +138,7 @@ class Search:
         Args:
             before: the folder, if they may stand there already by chance; nobody has written them there yet.
         """
-        fresh = Search()
+        fresh = Search(self._elsewhere)
         for needle in needles:
             fresh._labels.append(needle.label)
             fresh._spellings += spellings(needle)
@@ -133,25 +147,25 @@ class Search:
         self._spellings += [one for one in fresh._spellings if (one.label, one.form) not in known]
 
     def run(self, folder: Path) -> Found:
-        """Return what is found below `folder`; files that vanish meanwhile are passed over."""
+        """Return what is found below `folder` and elsewhere; files that vanish meanwhile are passed over."""
         hits: list[Hit] = []
-        by_node: dict[str, int] = {}
-        files = total = 0
-        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-            place = path.relative_to(folder)
-            size = 0
+        by_node: Counter[str] = Counter()
+        files = 0
+        for path, place in self._files(folder):
             for name, data in self._contents(path, str(place)):
-                size += len(data)
+                by_node[place.parts[0]] += len(data)
                 hits += self._hits(name, data)
             hits += self._hits(f"{place} (its name)", str(place).encode())
             files += 1
-            total += size
-            by_node[place.parts[0]] = by_node.get(place.parts[0], 0) + size
+        for node, database in self._elsewhere.databases.items():
+            for name, data in _values(database, f"{node}/(database)"):
+                by_node[node] += len(data)
+                hits += self._hits(name, data)
         searchable = {one.label for one in self._spellings}
         return Found(
             hits=tuple(_summed(hits)),
             files=files,
-            searched_bytes=total,
+            searched_bytes=by_node.total(),
             spellings=len(self._spellings),
             by_node=by_node,
             unsearchable=tuple(label for label in dict.fromkeys(self._labels) if label not in searchable),
@@ -170,17 +184,16 @@ class Search:
             hits += self._hits(place, data)
         return tuple(_summed(hits)), size
 
+    def _files(self, folder: Path) -> Iterator[tuple[Path, Path]]:
+        """Yield every file, and its place: below the folder, or below the name of what it is of."""
+        for top, name in ((folder, Path()), *((files, Path(name)) for name, files in self._elsewhere.files.items())):
+            for path in sorted(one for one in top.rglob("*") if one.is_file()):
+                yield path, name / path.relative_to(top)
+
     def _contents(self, path: Path, place: str) -> Iterator[tuple[str, bytes]]:
         yield from ((place, data) for data in _chunks(path, overlap=self._longest()))
         if path.suffix == DATABASE_SUFFIX:
-            # All values of a column in one go: thousands of short ones would cost a search each.
-            columns: dict[str, list[bytes]] = {}
-            for table, column, value in cells(path, now=int(time.time())):
-                columns.setdefault(f"{place} {table}.{column}", []).append(value)
-            for name, values in columns.items():
-                yield name, b"\0".join(values)
-                if packed := [value for value in values if value.startswith(_ZSTD_MAGIC)]:
-                    yield f"{name} (unpacked)", b"\0".join(map(unpacked, packed))
+            yield from _values(path, place)
 
     def _longest(self) -> int:
         return max((len(one.data) for one in self._spellings), default=1) - 1
@@ -189,6 +202,17 @@ class Search:
         for one in self._spellings:
             if one.data in data:
                 yield Hit(place=place, label=one.label, form=one.form, count=data.count(one.data))
+
+
+def _values(database: Where, place: str) -> Iterator[tuple[str, bytes]]:
+    """Yield all values of a column in one go: thousands of short ones would cost a search each."""
+    columns: dict[str, list[bytes]] = {}
+    for table, column, value in cells(database, now=int(time.time())):
+        columns.setdefault(f"{place} {table}.{column}", []).append(value)
+    for name, values in columns.items():
+        yield name, b"\0".join(values)
+        if packed := [value for value in values if value.startswith(_ZSTD_MAGIC)]:
+            yield f"{name} (unpacked)", b"\0".join(map(unpacked, packed))
 
 
 def _chunks(path: Path, *, overlap: int) -> Iterator[bytes]:

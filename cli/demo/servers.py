@@ -1,7 +1,6 @@
 """What the companies' servers know, read from their databases as an administrator could: nothing here is made up."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -18,7 +17,6 @@ from federation.rows import (
 )
 from node.services.consumer import ConsumerNotes
 from node.services.mentor_side import ProviderNotes
-from node.store.inspection import look_into
 from protocol.agreement import agreement_hash, open_agreement
 from protocol.encoding import decode
 from protocol.envelope import Envelope, parse_envelope
@@ -100,7 +98,7 @@ async def _patiently(node: NodeProcess, look: Callable[[Reader], Awaitable[R | N
     try:
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                async with look_into(node.database, now=int(time.time())) as reader:
+                async with node.look() as reader:
                     found = await look(reader)
                 if found is not None:
                     return found
@@ -162,7 +160,7 @@ async def handled(consumer: NodeProcess, provider: NodeProcess, thread: str) -> 
 
 async def _side(node: NodeProcess, thread: str, side: Side) -> tuple[list[MessageRow], VerifyKey, str]:
     """Return one side's messages, its node's message key, and the agreement it holds."""
-    async with look_into(node.database, now=int(time.time())) as reader:
+    async with node.look() as reader:
         rows = await reader.find(MessageRow, where(thread=thread, side=side.value), order="seq")
         (own,) = await reader.find(OwnDocumentRow)
         row = await reader.get(ThreadRow, thread, side.value)
@@ -189,7 +187,7 @@ async def ciphertext(node: NodeProcess, thread: str, side: Side, envelope: str) 
 
 async def ledger(node: NodeProcess) -> Ledger:
     """Return what this server knows now."""
-    async with look_into(node.database, now=int(time.time())) as reader:
+    async with node.look() as reader:
         asking = await reader.find(ThreadRow, where(side=Side.CONSUMER.value))
         answering = await reader.find(ThreadRow, where(side=Side.PROVIDER.value))
         proposed = {row.label for row in await reader.find(CandidateRow)}

@@ -22,9 +22,12 @@ from protocol.errors import UnavailableError
 
 from .actors import Actor, Watch, open_actor
 from .companies import TOPIC, Mentor, World
+from .database import FILE, OWN, Database
 from .nodes import NodeProcess
 from .people import Part
 from .phone import open_phone
+from .search_nodes import Elsewhere
+from .several import SeveralProcesses
 
 PATIENCE_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.05
@@ -43,6 +46,28 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     actors: dict[str, Actor]
     phone: Actor
     listed: dict[str, int]
+    database: Database | None = None
+
+    @property
+    def several(self) -> tuple[SeveralProcesses, ...]:
+        """The nodes that several processes serve: all or none."""
+        return tuple(node for node in self.nodes if isinstance(node, SeveralProcesses))
+
+    @property
+    def store(self) -> str:
+        """What the nodes keep their rows in: `file` or such as `PostgreSQL 18.1`."""
+        return FILE if self.database is None else f"PostgreSQL {self.database.version}"
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What the nodes keep outside their directories."""
+        if self.database is None:
+            return Elsewhere()
+        own = self.database.own
+        return Elsewhere(
+            databases={node.plan.name: node.database for node in self.several},
+            files={OWN: own.data} if own is not None else {},
+        )
 
     def node(self, name: str) -> NodeProcess:
         """Return a node by name."""
@@ -66,6 +91,7 @@ async def prepare(
     *,
     watch: Watch,
     progress: Progress,
+    database: Database | None = None,
 ) -> Setting:
     """Return the setting: nodes that run get their people and become peers, and the cast gets devices."""
     progress("importing members")
@@ -89,6 +115,7 @@ async def prepare(
         actors={actor.part.key: actor for some in actors for actor in some},
         phone=phone,
         listed=listed,
+        database=database,
     )
 
 

@@ -16,10 +16,10 @@ from protocol.e2ee.frames import Again, Chat, Content, Takeaway, Thanks, Useful
 from protocol.errors import UnavailableError
 from protocol.handshake import Side
 
-from . import words
+from . import outage, words
 from .actors import Actor
 from .companies import NEED
-from .events import LogWitnessed
+from .events import LogWitnessed, ProcessServed
 from .learned import learned
 from .nodes import NodeProcess
 from .phone import come_in, link, reads
@@ -37,7 +37,7 @@ Sentences = Callable[[], AsyncIterator[str]]
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What came of the story; `searched` is the last search, after everything, `hits` are those of all searches.
 
-    `witnessed` are the companies' signatures under each other's logs.
+    `witnessed` are the companies' signatures under each other's logs, `served` what each of several processes did.
     """
 
     thread: str
@@ -46,6 +46,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     refused_before: int
     ciphertexts: tuple[Ciphertext, ...]
     witnessed: tuple[LogWitnessed, ...]
+    served: tuple[ProcessServed, ...]
     searched: Found
 
 
@@ -57,7 +58,7 @@ class Story:
         self._setting: Final = setting
         self._stage: Final = stage
         self._sentences: Final = sentences
-        self._search: Final = Search()
+        self._search: Final = Search(setting.elsewhere)
         self._ana: Final = setting.actor(cast.ana)
         self._ben: Final = setting.actor(cast.ben)
         self._phone: Final = setting.phone
@@ -80,7 +81,12 @@ class Story:
         met = await self._agree(thread)
         await self._second_device(thread)
         await self._talk(thread)
+        several = self._setting.several
+        if several:
+            await outage.kill(self._stage, several)
         await self._plan(thread)
+        people = (self._ana, self._ben)
+        served = await outage.survived(self._stage, several, people, thread) if several else ()
         await self._end(thread)
         signed = await self._watch()
         await self._learned()
@@ -93,6 +99,7 @@ class Story:
             refused_before=refused,
             ciphertexts=tuple(self._ciphertexts),
             witnessed=signed,
+            served=served,
             searched=searched,
         )
 
@@ -103,6 +110,8 @@ class Story:
         self._stage.scene("Ana presents to the board on Thursday")
         self._mentee(f"{ana.first_name} works at {self._consumer.plan.display_name}. She has never done it.")
         self._mentor(f"{ben.first_name} works at {self._provider.plan.display_name}. He has, and mentors.")
+        if self._setting.several:
+            outage.introduce(self._stage, self._setting.store)
         for node in self._setting.nodes:
             plan, count = node.plan, self._setting.listed[node.plan.name]
             shown = f"Shows its peers {number(count, 'topic')}, no person." if not self._alone else "No peers."
@@ -267,9 +276,13 @@ class Story:
         self._stage.scene(title)
         found = await asyncio.to_thread(self._search.run, self._setting.nodes_folder)
         for node in self._setting.nodes:
-            hits = sum(hit.count for hit in found.hits if hit.place.split("/")[0] == node.plan.name)
+            hits = found.hits_at(node.plan.name)
             looked = found.by_node.get(node.plan.name, 0)
             self._server(node, f"{looked / 1e6:.1f} MB searched: {hits} hits", "bad" if hits else "good")
+        for whole in self._setting.elsewhere.files:
+            hits, looked = found.hits_at(whole), found.by_node.get(whole, 0)
+            text = f"{self._setting.store}, every file, its journal too: {looked / 1e6:.1f} MB searched: {hits} hits"
+            self._servers(text, "bad" if hits else "good")
         self._servers(f"{number(found.spellings, 'spelling')}: as text, UTF-16, base64, hex, JSON, percent.")
         for label in found.unsearchable:
             self._servers(f"{label} is too short or too common to search for.")

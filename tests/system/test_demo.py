@@ -89,10 +89,10 @@ def lines_to_summary(process: subprocess.Popen[bytes]) -> list[Line]:
     return lines
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, list[Line], bytes]:
+def run(folder: Path, *arguments: str, within_s: float = WHOLE_RUN_S) -> tuple[int, list[Line], bytes]:
     """Return exit code, the parsed lines and the raw output of a whole run."""
     with playing(folder, *arguments) as process:
-        raw, errors = process.communicate(timeout=WHOLE_RUN_S)
+        raw, errors = process.communicate(timeout=within_s)
     assert process.returncode == 0, errors.decode()
     return process.returncode, [json.loads(line) for line in raw.splitlines()], raw
 
@@ -104,7 +104,7 @@ def occurrences(folder: Path, text: str) -> int:
     return sum(data.count(spelling) for data in files for spelling in spellings)
 
 
-def check_summary(lines: list[Line], companies: int, message: str) -> None:
+def check_summary(lines: list[Line], companies: int, message: str, *, within_s: float = WHOLE_RUN_S) -> None:
     *before, summary = lines
     nodes = [line for line in before if line["event"] == "node"]
     shown = [line for line in before if line["event"] == "shown"]
@@ -116,7 +116,10 @@ def check_summary(lines: list[Line], companies: int, message: str) -> None:
     assert summary["not_searchable"] == []
     check_witnesses([line for line in before if line["event"] == "witnessed"], companies, summary)
     assert summary["companies"] == companies
-    assert 0 < summary["story_seconds"] < summary["seconds"] < WHOLE_RUN_S
+    assert [line["company"] for line in before if line["event"] == "process"] == [
+        name for name in NAMES[companies] for _ in range(2 if summary["store"] != "file" else 0)
+    ]
+    assert 0 < summary["story_seconds"] < summary["seconds"] < within_s
     assert summary["mentor_received"] == [message]
     assert summary["mentee_received"][0] == message
     assert len(summary["mentee_received"]) == 2

@@ -21,6 +21,8 @@ def demo(*arguments: str) -> Result:
         (["--companies", "4"], "1<=x<=3"),
         (["--companies", "two"], "not a valid integer"),
         (["--seed", "-1"], "0<=x"),
+        (["--store", "mysql://127.0.0.1/demo"], "neither file nor postgresql nor a URL"),
+        (["--store", "Postgresql"], "neither file nor postgresql nor a URL"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(arguments: list[str], words: str, tmp_path: Path) -> None:
