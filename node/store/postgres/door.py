@@ -9,6 +9,7 @@ import errno
 import weakref
 from typing import Final
 
+from . import schema
 from .connection import Server, Session
 from .errors import FAILURES
 
@@ -24,10 +25,15 @@ class SilentError(OSError):
 
 
 class Door:
-    """Opens the sessions of one process, and ends them all when the server turns out to hang."""
+    """Opens the sessions of one process, and ends them all when the server turns out to hang.
 
-    def __init__(self, server: Server) -> None:
+    Args:
+        tables_made: whether the tables were this program's, so that each session looks whether they still are.
+    """
+
+    def __init__(self, server: Server, *, tables_made: bool = False) -> None:
         self.server: Final = server
+        self.tables_made = tables_made
         self._open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
         self._silent = False
         self._asking = False
@@ -35,7 +41,13 @@ class Door:
         self._look: asyncio.Task[None] | None = None
 
     async def session(self) -> Session:
-        """Return a new session. Raises: one of `errors.FAILURES`; SilentError at once for all but one at a time."""
+        """Return a new session.
+
+        Raises:
+            SilentError: the server hangs; at once for all but one at a time.
+            TakenOverError: a newer program took away what this one uses.
+            One of `errors.FAILURES`.
+        """
         if self._silent and (self._asking or asyncio.get_running_loop().time() < self._again_at):
             raise SilentError
         self._asking = True
@@ -48,7 +60,16 @@ class Door:
             self._asking = False
         self._silent = False
         self._open.add(session)
+        if self.tables_made:
+            await self._look_at_tables(session)
         return session
+
+    async def _look_at_tables(self, session: Session) -> None:
+        try:
+            await schema.require_bearable(session, knows=self.server.knows)
+        except BaseException:
+            session.drop()
+            raise
 
     async def close(self) -> None:
         """Wait for a look that is under way."""

@@ -190,7 +190,7 @@ class Others:
             try:
                 if not self.heard or not await self._answers():
                     await self._listen()
-            except FAILURES:
+            except (*FAILURES, MeshError):
                 continue
 
     async def _answers(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 
 from node.rows import MetaRow
 from node.store import migrations
-from node.store.errors import MovedError, SchemaError
+from node.store.errors import MovedError, SchemaError, TakenOverError
 from node.store.migrations import Migration
 from protocol.errors import RefusedError
 
@@ -20,6 +20,7 @@ _SERVER: Final = (
 )
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
 _DONE: Final = "SELECT number, name, sha256 FROM migration ORDER BY number"
+_NEWER: Final = "SELECT name FROM migration WHERE number > $1"
 _NOTE: Final = "INSERT INTO migration (number, name, sha256, applied_at) VALUES ($1, $2, $3, $4)"
 # Held by every session of a program, shared: see `connection`.
 _NONE_OF: Final = f"SELECT pg_try_advisory_xact_lock({PROGRAM_CLASS}, {program_key('$1::bigint')})"
@@ -38,6 +39,17 @@ async def check_server(session: Session) -> None:
         raise RefusedError(f"the database is in {encoding}: create one with ENCODING 'UTF8'", code="store")
     if schema is None:
         raise RefusedError("search_path in [store] url names no schema of the database: create it", code="store")
+
+
+async def require_bearable(session: Session, *, knows: int) -> None:
+    """Return if nothing was taken away that a program uses which knows the changes up to `knows`.
+
+    As long as `session` is open nothing will be: it says so itself.
+
+    Raises: TakenOverError: a newer program did, while no session of this one was there to keep it from it.
+    """
+    if any(migrations.needs(str(name)) > knows for (name,) in await session.rows(_NEWER, (knows,))):
+        raise TakenOverError("a newer version of this program serves this node now, and changed its tables")
 
 
 async def require_current(session: Session) -> None:

@@ -21,7 +21,7 @@ class Spare:
     """At most `SESSIONS` sessions, opened when they are needed; each statement is a transaction of its own."""
 
     def __init__(self, server: Server, *, clock: Clock) -> None:
-        self._door: Final = Door(server)
+        self._door: Final = Door(server, tables_made=True)
         self._clock: Final = clock
         self._free: Final = asyncio.Semaphore(SESSIONS)
         self._idle: Final[list[Session]] = []

@@ -109,6 +109,7 @@ class PostgresStore:
                 await schema.check_server(writer)
                 await own(writer, alone=alone)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
+                door.tables_made = True
                 channel = "" if alone else await channel_of(writer)
                 store = cls(
                     door,

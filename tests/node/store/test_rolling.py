@@ -1,5 +1,6 @@
 """The previous version beside the new one: a change of the schema leaves what older programs say to it as it was."""
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from federation.ports import Value
 from node.sections import StoreSection
 from node.store import migrations
 from node.store.copying import OWN, Table, _names, _table
-from node.store.errors import SchemaError
+from node.store.errors import SchemaError, TakenOverError
 from node.store.migrations import Migration, load, needs, statements
 from node.store.places import place_of
 from node.store.postgres.connection import Server
@@ -152,6 +153,7 @@ class Versions:
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url: Final = url
+        self.clock: Final = SteppedClock()
         self.folders: Final = {}
         for number, name in ((2, "old"), (3, "wide"), (4, "narrow")):
             copy = folder / name
@@ -166,7 +168,7 @@ class Versions:
 
     async def open(self, number: int) -> PostgresStore:
         server = Server(url=self.url, knows=number)
-        return await PostgresStore.open(server, clock=SteppedClock(), folder=self.folders[number], alone=False)
+        return await PostgresStore.open(server, clock=self.clock, folder=self.folders[number], alone=False)
 
 
 @pytest.fixture
@@ -200,6 +202,34 @@ async def test_nothing_is_taken_away_while_an_older_program_is_connected(version
             await versions.open(2)
         async with await versions.open(3) as again:
             assert [row.id for row in await stored(again)] == [1, 2]
+
+
+async def test_an_older_program_that_was_cut_off_during_a_contraction_stops_and_writes_nothing(
+    versions: Versions,
+) -> None:
+    async with await versions.open(2) as old:
+        await fill(old, SampleRow(id=1))
+        for session in list(old._door._open):
+            session.drop()
+        async with await versions.open(4) as narrow:
+            for action in (fill(old, SampleRow(id=2)), stored(old)):
+                with pytest.raises(TakenOverError, match="newer version"):
+                    await action
+            watch = asyncio.create_task(old.lost())
+            while not watch.done():
+                await asyncio.sleep(0)
+                versions.clock.advance(2)
+            await watch
+            assert [row.id for row in await stored(narrow)] == [1]
+
+
+async def test_an_older_program_that_was_cut_off_while_the_schema_grew_goes_on(versions: Versions) -> None:
+    async with await versions.open(2) as old:
+        for session in list(old._door._open):
+            session.drop()
+        async with await versions.open(3):
+            await fill(old, SampleRow(id=1))
+            assert [row.id for row in await stored(old)] == [1]
 
 
 async def test_a_program_does_not_carry_rows_of_a_schema_that_it_knows_in_part(
