@@ -69,7 +69,7 @@ FILE_ONLY: Final = {
     "test_fifty_acceptances_at_once_take_the_one_place_once": "fifty on a busy machine outlast the wait for a session",
 }
 
-_EMPTY: Final = """
+EMPTY: Final = """
 DO $$ DECLARE one text; BEGIN
     FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'migration'
     LOOP EXECUTE format('DELETE FROM %I', one); END LOOP;
@@ -100,7 +100,7 @@ class Kept:
         if not self._free:
             return await cluster.fresh()
         url = self._free.pop()
-        await script(url, _EMPTY)
+        await script(url, EMPTY)
         return url
 
     def next_test(self) -> None:

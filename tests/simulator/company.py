@@ -46,6 +46,13 @@ class Company(Process, TestNode):
         files = HereFiles(network.folder / name, least_free_bytes=0, now=clock.now)
         self.around = replace(self.around, blobs=files)
 
+    async def begin(self) -> None:
+        """Begin the first life; who makes the company has laid its rows on the disk."""
+        self.start()
+
+    async def rest(self) -> None:
+        """Let everybody look at the rows for the last time."""
+
     def start(self) -> None:
         """Begin a life with what the disk holds."""
         store = self.open_disk()
@@ -71,5 +78,5 @@ class Company(Process, TestNode):
 
     def head(self, label: str) -> int:
         """Return the last cursor given in a mailbox."""
-        row = self.tables.get(MailboxHeadRow, {}).get((label,))
+        row = self.row(MailboxHeadRow, label)
         return row.cursor if isinstance(row, MailboxHeadRow) else 0

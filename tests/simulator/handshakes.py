@@ -267,16 +267,16 @@ def _consumer_of(entry: RequestEntry, town: Town) -> str:
     raise LookupError(thread)
 
 
-async def play_handshakes(town: Town) -> list[Handshake]:
-    """Play `HANDSHAKES` searches and return them once everything rests."""
+async def play_handshakes(town: Town, count: int = HANDSHAKES) -> list[Handshake]:
+    """Play `count` searches and return them once everything rests."""
     for device in town.mentors:
         MentorAtWork(town, device)
     town.plan_partitions()
     handshakes: list[Handshake] = []
-    while len(handshakes) < HANDSHAKES:
+    while len(handshakes) < count:
         # Several at once want the same people.
         begins_at, first = town.dice.uniform(0, 1200), town.dice.choice(town.companies)
-        together = min(town.dice.randint(1, 4), HANDSHAKES - len(handshakes))
+        together = min(town.dice.randint(1, 4), count - len(handshakes))
         handshakes += [Handshake(town, begins_at + town.dice.uniform(0, 20), first) for _ in range(together)]
     for handshake in handshakes:
         town.do(handshake.run())

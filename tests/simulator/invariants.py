@@ -140,7 +140,7 @@ def _agreement(consumer: Company, provider: Company, ours: ThreadRow, theirs: Th
 
 
 def _session(company: Company, thread: str, side: str) -> SessionRow | None:
-    row = company.tables.get(SessionRow, {}).get((thread, side))
+    row = company.row(SessionRow, thread, side)
     assert row is None or isinstance(row, SessionRow)
     return row
 

@@ -15,7 +15,7 @@ class EndlessRunError(Exception):
     """Nodes keep each other busy, or everybody waits for something that will never come."""
 
 
-class _Time(selectors.BaseSelector):
+class Time(selectors.BaseSelector):
     """Adds what a real selector would sleep to the time; no socket is ever looked at."""
 
     def __init__(self) -> None:
@@ -24,13 +24,17 @@ class _Time(selectors.BaseSelector):
         self._keys: Final[dict[int, selectors.SelectorKey]] = {}
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self._turns += 1
+        self.turn()
         if timeout is None:
             raise EndlessRunError("everybody waits for ever")
-        if self._turns > MAX_TURNS:
-            raise EndlessRunError(f"not at rest after {MAX_TURNS} steps")
         self.elapsed_s += max(0.0, timeout)
         return []
+
+    def turn(self) -> None:
+        """Count one step. Raises: EndlessRunError."""
+        self._turns += 1
+        if self._turns > MAX_TURNS:
+            raise EndlessRunError(f"not at rest after {MAX_TURNS} steps")
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
@@ -44,10 +48,10 @@ class _Time(selectors.BaseSelector):
 
 
 class SteppedLoop(asyncio.SelectorEventLoop):
-    """asyncio's own loop over `_Time`."""
+    """asyncio's own loop over `Time`."""
 
-    def __init__(self) -> None:
-        self._elapsed: Final = _Time()
+    def __init__(self, elapsed: Time | None = None) -> None:
+        self._elapsed: Final = elapsed or Time()
         super().__init__(self._elapsed)
 
     def time(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from federation.ports import Reader, Row, Writer
+from federation.ports import Reader, Row, Value, Writer
 from federation.rows import MailboxRow
 from protocol.errors import MeshError, UnavailableError
 from tests.fakes.memory_store import MemoryStore, Table, _Change
@@ -144,6 +144,10 @@ class Process(ABC):
         if task.cancelled() or isinstance(task.exception(), CrashError):
             raise UnavailableError("node is down", code="node-down")
         return task.result()
+
+    def row(self, kind: type[Row], *key: Value) -> Row | None:
+        """Return the committed row of a key."""
+        return self.tables.get(kind, {}).get(key)
 
     def rows(self, kind: type[Row]) -> list[Row]:
         """Return all committed rows of a table."""

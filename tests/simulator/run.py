@@ -8,7 +8,7 @@ import msgspec
 from protocol.errors import MeshError
 
 from .faults import Line
-from .handshakes import Handshake, play_handshakes
+from .handshakes import HANDSHAKES, Handshake, play_handshakes
 from .invariants import Violation, check_exchange
 from .keys import kept_keys
 from .loop import EndlessRunError, SteppedLoop
@@ -54,27 +54,30 @@ def run_seed(
         town = Town(seed, nodes, loop)
         town.told = trace
         try:
-            return runner.run(_run(town, seed, scenario))
+            return runner.run(run_town(town, seed, scenario))
         except EndlessRunError as error:
             return _outcome(town, seed, [Violation(rule=str(error))])
 
 
-async def _run(town: Town, seed: int, scenario: Scenario) -> Outcome:
+async def run_town(town: Town, seed: int, scenario: Scenario, *, handshakes: int = HANDSHAKES) -> Outcome:
+    """Return what happened in a town; its loop is the running one."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # crashed nodes leave exceptions to nobody
     await town.open()
-    handshakes: list[Handshake] = []
+    searches: list[Handshake] = []
     sessions: list[Session] = []
     violations: list[Violation] = []
     try:
         if scenario == "handshake":
-            handshakes = await play_handshakes(town)
+            searches = await play_handshakes(town, handshakes)
         else:
             sessions = await play_sessions(town)
+        for company in town.companies:
+            await company.rest()
         violations += check_exchange(town)
         violations += [violation for session in sessions for violation in session.check()]
     except MeshError as error:
         violations.append(Violation(rule=f"somebody could not go on: {error}"))
-    return _outcome(town, seed, violations, *handshakes, *sessions)
+    return _outcome(town, seed, violations, *searches, *sessions)
 
 
 async def _run_split(consortium: Consortium, before: Met, seed: int, *, told: bool) -> Outcome:

@@ -41,14 +41,14 @@ _stored: Final[dict[int, list[dict[type[Row], Table]]]] = {}
 class Town:
     """One run: `nodes` companies that all know each other, each with mentors and mentees."""
 
-    def __init__(self, seed: int, nodes: int, loop: SteppedLoop) -> None:
+    def __init__(self, seed: int, nodes: int, loop: SteppedLoop, make: type[Company] = Company) -> None:
         self.faults: Final = Faults(seed)
         self.dice: Final = self.faults.dice
         self.clock: Final = LoopClock(loop)
         self.wires: Final = Wires(self.faults, self.clock)
         names = [NAMES[number] if number < len(NAMES) else f"company-{number}" for number in range(nodes)]
         self.companies: Final = [
-            Company(name, self.wires, vocabulary(), self.clock, self.faults, number + 1)
+            make(name, self.wires, vocabulary(), self.clock, self.faults, number + 1)
             for number, name in enumerate(names)
         ]
         self.offers: Final[dict[tuple[str, str], Offer]] = {}
@@ -70,7 +70,7 @@ class Town:
                 {kind: dict(rows) for kind, rows in one.tables.items()} for one in self.companies
             ]
         for one in self.companies:
-            one.start()
+            await one.begin()
 
     async def _settle_in(self, number: int, one: Company, *, stored: bool) -> None:
         """Make what a company is without a request; its rows are the same in every run, so that a copy will do."""
@@ -120,7 +120,7 @@ class Town:
 
     def thread_row(self, company: Company, thread: str, side: str) -> ThreadRow | None:
         """Return one side of a thread as it is stored."""
-        row = company.tables.get(ThreadRow, {}).get((thread, side))
+        row = company.row(ThreadRow, thread, side)
         assert row is None or isinstance(row, ThreadRow)
         return row
 

@@ -1,0 +1,81 @@
+"""The handshake scenario with two processes for each company over a real PostgreSQL."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
+
+from node.clock import SystemClock
+from node.store.postgres.connection import Server
+from node.store.postgres.store import PostgresStore
+from tests.postgres import Cluster
+
+from .eye import Eye
+from .faults import KINDS
+from .handshakes import HANDSHAKES
+from .keys import kept_keys
+from .loop import EndlessRunError
+from .mixedtime import mixed_loop
+from .run import Outcome, run_town
+from .shared import SharedCompany
+from .test_simulator import failures
+from .town import Town
+
+pytestmark = pytest.mark.slow
+
+NODES = 3
+#: Seeds of the long run: three minutes on two processors that have nothing else to do.
+MANY = 6
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: Cluster) -> Iterator[None]:
+    """Let companies have schemas, which are made once."""
+    urls = [asyncio.run(made(postgres)) for _ in range(NODES)]
+    with (
+        Eye() as eye,
+        patch.object(SharedCompany, "urls", urls, create=True),
+        patch.object(SharedCompany, "eye", eye, create=True),
+    ):
+        yield
+
+
+async def made(postgres: Cluster) -> str:
+    """Return the URL of a schema with the tables of a node."""
+    url = await postgres.fresh()
+    async with await PostgresStore.open(Server(url=url), clock=SystemClock()):
+        return url
+
+
+def run_shared(seed: int, *, nodes: int = NODES, handshakes: int = HANDSHAKES) -> Outcome:
+    with kept_keys(), mixed_loop() as (runner, loop):
+        town = Town(seed, nodes, loop, SharedCompany)
+        try:
+            return runner.run(run_town(town, seed, "handshake", handshakes=handshakes))
+        except EndlessRunError as error:
+            pytest.fail(f"seed {seed}: {error}")
+
+
+def check(outcomes: list[Outcome]) -> None:
+    assert failures(outcomes) == []
+    assert 2 * sum(one.finalized for one in outcomes) >= sum(one.handshakes for one in outcomes) > 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("shared")
+def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_is_lost_or_doubled() -> None:
+    check([run_shared(1, nodes=2, handshakes=4)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("shared")
+def test_many_seeds_with_two_processes_show_no_violation() -> None:
+    outcomes = [run_shared(seed) for seed in range(1, MANY + 1)]
+    check(outcomes)
+    faults: Counter[str] = Counter()
+    for one in outcomes:
+        faults.update(one.faults)
+    assert [kind for kind in KINDS if not faults[kind]] == []
