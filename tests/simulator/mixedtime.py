@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
 from node.store.postgres import connection
+from node.store.postgres.connection import Server
 
 from .loop import EndlessRunError, SteppedLoop, Time
 
@@ -35,18 +36,24 @@ class MixedTime(Time):
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Count what is on its way to a database, or back, while inside."""
-        finished = connection.finished
+        finished, connected = connection.finished, Server._connected
 
-        async def counted(work: Coroutine[Any, Any, T], doubt: Callable[[], None] | None = None) -> T:
-            del doubt
+        async def awaited(work: Coroutine[Any, Any, T]) -> T:
             self._due += 1
             try:
-                return await finished(work)
+                return await work
             finally:
                 self._due -= 1
                 self._told = True
 
-        with patch.object(connection, "finished", counted):
+        def counted(work: Coroutine[Any, Any, T], doubt: Callable[[], None] | None = None) -> Coroutine[Any, Any, T]:
+            del doubt  # nobody waits long here
+            return awaited(finished(work))
+
+        def connecting(server: Server, more: dict[str, str]) -> Coroutine[Any, Any, connection.Connection]:
+            return awaited(connected(server, more))
+
+        with patch.object(connection, "finished", counted), patch.object(Server, "_connected", connecting):
             yield
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:

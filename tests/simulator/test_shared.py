@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import pytest
@@ -30,10 +31,10 @@ NODES = 3
 MANY = 6
 
 
-@pytest.fixture(scope="module")
-def shared(postgres: Cluster) -> Iterator[None]:
+@contextmanager
+def places(postgres: Cluster, nodes: int) -> Iterator[None]:
     """Let companies have schemas, which are made once."""
-    urls = [asyncio.run(made(postgres)) for _ in range(NODES)]
+    urls = [asyncio.run(made(postgres)) for _ in range(nodes)]
     with (
         Eye() as eye,
         patch.object(SharedCompany, "urls", urls, create=True),
@@ -64,16 +65,18 @@ def check(outcomes: list[Outcome]) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("shared")
-def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_is_lost_or_doubled() -> None:
-    check([run_shared(1, nodes=2, handshakes=4)])
+def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_is_lost_or_doubled(
+    postgres: Cluster,
+) -> None:
+    with places(postgres, 2):
+        check([run_shared(1, nodes=2, handshakes=4)])
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.usefixtures("shared")
-def test_many_seeds_with_two_processes_show_no_violation() -> None:
-    outcomes = [run_shared(seed) for seed in range(1, MANY + 1)]
+def test_many_seeds_with_two_processes_show_no_violation(postgres: Cluster) -> None:
+    with places(postgres, NODES):
+        outcomes = [run_shared(seed) for seed in range(1, MANY + 1)]
     check(outcomes)
     faults: Counter[str] = Counter()
     for one in outcomes:
