@@ -21,7 +21,7 @@ from . import migrations
 Cells = Sequence[Value]
 
 #: Bounds of one portion, which is held in memory and is one transaction of the target.
-PORTION: Final = 1000
+PORTION: Final = 4000
 PORTION_BYTES: Final = 16 * 1024 * 1024
 #: Tables about the database itself, which are not carried over.
 OWN: Final = frozenset({"meta", "migration", "last_commit"})
@@ -98,13 +98,42 @@ async def carry(source: Rows, target: Rows, *, progress: Progress) -> tuple[Cont
     Raises: UnverifiedError: the two differ, because `target` held something else before.
     """
     # Each row is copied once, and read once on either side to compare.
-    done = _Done(await _size(target), 3 * await _size(source), progress)
-    for table in tables():
-        last = await target.query(_LAST.format(columns=_names(table.key), table=table.name, order=_down(table.key)))
-        async for portion in _portions(source, table, after=tuple(last[0]) if last else None):
-            await target.append(table, portion)
-            done.add(len(portion))
-    return tuple([await _compared(source, target, table, done) for table in tables()])
+    sizes, before = await _sizes(source), await _sizes(target)
+    done = _Done(sum(before.values()), 3 * sum(sizes.values()), progress)
+    filled = [table for table in tables() if sizes[table.name] or before[table.name]]
+    copied = {table.name: await _copied(source, target, table, done) for table in filled}
+    found = {table.name: await _compared(source, target, table, copied[table.name], done) for table in filled}
+    return tuple(found.get(table.name) or _Seen(table).content() for table in tables())
+
+
+async def _copied(source: Rows, target: Rows, table: Table, done: "_Done") -> Content | None:
+    """Copy what `target` lacks of a table; return what `source` holds if all of it has been read for that."""
+    last = await target.query(_LAST.format(columns=_names(table.key), table=table.name, order=_down(table.key)))
+    seen = _Seen(table)
+    async for portion in _portions(source, table, after=tuple(last[0]) if last else None):
+        await target.append(table, portion)
+        seen.add(portion)
+        done.add(len(portion) if last else 2 * len(portion))
+    return None if last else seen.content()
+
+
+class _Seen:
+    """Rows of a table that come by in the order of the key."""
+
+    def __init__(self, table: Table) -> None:
+        self._table: Final = table
+        self._digest: Final = hashlib.sha256()
+        self._number = 0
+
+    def add(self, portion: Sequence[Cells]) -> None:
+        """Take note of the next ones."""
+        for row in portion:
+            self._digest.update(_encode(tuple(row)))
+        self._number += len(portion)
+
+    def content(self) -> Content:
+        """Return what the table holds if these were all."""
+        return Content(table=self._table.name, rows=self._number, sha256=self._digest.hexdigest())
 
 
 class _Done:
@@ -121,8 +150,8 @@ class _Done:
         self._progress(self._count, self._total)
 
 
-async def _compared(source: Rows, target: Rows, table: Table, done: _Done) -> Content:
-    wanted = await _content(source, table, done)
+async def _compared(source: Rows, target: Rows, table: Table, wanted: Content | None, done: _Done) -> Content:
+    wanted = wanted or await _content(source, table, done)
     if await _content(target, table, done) != wanted:
         raise UnverifiedError(
             f"the copy of table {table.name} is not what was copied: empty the target, and begin anew", code="copy"
@@ -131,23 +160,20 @@ async def _compared(source: Rows, target: Rows, table: Table, done: _Done) -> Co
 
 
 async def _content(rows: Rows, table: Table, done: _Done) -> Content:
-    digest, number = hashlib.sha256(), 0
+    seen = _Seen(table)
     async for portion in _portions(rows, table, after=None):
-        for row in portion:
-            digest.update(_encode(tuple(row)))
-        number += len(portion)
+        seen.add(portion)
         done.add(len(portion))
-    return Content(table=table.name, rows=number, sha256=digest.hexdigest())
+    return seen.content()
 
 
-async def _size(rows: Rows) -> int:
-    """Return how many rows there are in all tables."""
-    total = 0
-    for table in tables():
-        ((number,),) = await rows.query(f'SELECT count(*) FROM "{table.name}"')  # noqa: S608 -- a name of ours
-        assert isinstance(number, int)
-        total += number
-    return total
+async def _sizes(rows: Rows) -> dict[str, int]:
+    """Return how many rows there are in each table."""
+    counts = " UNION ALL ".join(
+        f"SELECT '{table.name}', count(*) FROM \"{table.name}\""  # noqa: S608 -- a name of ours
+        for table in tables()
+    )
+    return {str(name): number for name, number in await rows.query(counts) if isinstance(number, int)}
 
 
 _FIRST: Final = 'SELECT {columns} FROM "{table}" ORDER BY {order} LIMIT ?'
