@@ -29,6 +29,14 @@ SETTINGS: Final = {
     "max_wal_size": "256MB",
     "log_min_messages": "log",
 }
+#: What figures need: commits that wait for a disk, tables that are kept tidy, and the memory of a server in earnest.
+EARNEST: Final = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "autovacuum": "on",
+    "shared_buffers": "128MB",
+    "max_wal_size": "1GB",
+}
 
 
 class Cluster:
@@ -57,12 +65,11 @@ class OwnCluster(OwnServer, Cluster):
     """A server of ours, which may also be stopped and started again.
 
     Args:
-        durable: whether commits wait for the disk, which only figures need.
+        durable: whether it works as one in earnest, whose commits wait for the disk; only figures need it.
     """
 
     def __init__(self, programs: Path, folder: Path, *, durable: bool) -> None:
-        settings = SETTINGS | ({"fsync": "on", "full_page_writes": "on"} if durable else {})
-        OwnServer.__init__(self, programs, folder, settings)
+        OwnServer.__init__(self, programs, folder, SETTINGS | (EARNEST if durable else {}))
         Cluster.__init__(self, self.url)
 
     @contextmanager

@@ -1,21 +1,23 @@
 """Kills either of two node processes at moments drawn from a seed, while people talk and others ask for mentors."""
 
 import asyncio
+import itertools
 import random
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
 from cli.client.person import Person
 from federation.ports import where
 from federation.rows import OutboxRow, ThreadRow
-from node.store.inspection import look_into
 from protocol.encoding import decode
 from protocol.errors import MeshError
+from protocol.handshake import Side
 from protocol.threads import Book
 from tests.cli.client.world import PROMPTS, become_mentor, need
 
@@ -28,6 +30,18 @@ EVENTS: Final = 40
 ENDED: Final = frozenset({"DECLINED", "EXPIRED", "CANCELLED", "TERMINATED", "FINALIZED"})
 
 
+class Victim(Protocol):
+    """Something that can be killed, and started again."""
+
+    async def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    async def start(self) -> None:
+        """Return once it answers."""
+        ...
+
+
 class Survived(msgspec.Struct, frozen=True, kw_only=True):
     """What was said and read in spite of the kills; `recoveries_s` from ready to the last delivery of what waited."""
 
@@ -36,6 +50,12 @@ class Survived(msgspec.Struct, frozen=True, kw_only=True):
     numbers: tuple[tuple[int, ...], tuple[int, ...]]
     recoveries_s: tuple[float, ...]
     handshakes: int
+
+    @property
+    def wrong(self) -> int:
+        """How many messages were lost, doubled or out of order."""
+        pairs = zip(self.sent, reversed(self.read), strict=True)
+        return sum(said != came for sent, read in pairs for said, came in itertools.zip_longest(sent, read))
 
 
 class Talk:
@@ -131,9 +151,16 @@ class Asking:
                 await asyncio.sleep(0.2)
 
 
-async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshakes: bool = True) -> Survived:
-    """Kill and start again `cycles` times; return what came through once all is at rest."""
+async def survive(
+    pair: Pair, folder: Path, *, cycles: int, seed: int, handshakes: bool = True, victims: Sequence[Victim] = ()
+) -> Survived:
+    """Kill and start again `cycles` times; return what came through once all is at rest.
+
+    Args:
+        victims: those of whom one is killed each time, and each once before one is killed again; else both nodes.
+    """
     dice = random.Random(f"kills {seed}")
+    doomed = itertools.chain.from_iterable(_shuffled(dice, victims or pair.nodes) for _ in itertools.count())
     talk = Talk(pair, *await pair.devices())
     recoveries: list[float] = []
     async with AsyncExitStack() as stack:
@@ -148,7 +175,7 @@ async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshake
                     asking.again.set()
                 await talk.after(talk.events + dice.randint(1, EVENTS))
                 assert not [task for task in (*writing, *others) if task.done()], "somebody gave up"
-                recoveries.append(await _kill(talk, dice.choice(pair.nodes)))
+                recoveries.append(await _kill(talk, next(doomed)))
             talk.end()
             await asyncio.gather(*writing)
             await talk.delivered()
@@ -168,6 +195,10 @@ async def survive(pair: Pair, folder: Path, *, cycles: int, seed: int, handshake
     )
 
 
+def _shuffled(dice: random.Random, victims: Sequence[Victim]) -> list[Victim]:
+    return dice.sample(victims, len(victims))
+
+
 async def _asking(pair: Pair, folder: Path, stack: AsyncExitStack) -> Asking:
     await pair.ben.api.opt_out()
     mentee = await stack.enter_async_context(signed_in(folder, pair.aurora, "aurora2"))
@@ -177,13 +208,33 @@ async def _asking(pair: Pair, folder: Path, stack: AsyncExitStack) -> Asking:
     return Asking(mentee, mentor)
 
 
-async def _kill(talk: Talk, node: NodeProcess) -> float:
-    """Kill one node and start it; return the seconds from ready to the last delivery of what had been taken."""
-    await node.kill()
-    await node.start()
+async def _kill(talk: Talk, victim: Victim) -> float:
+    """Kill one and start it; return the seconds from ready to the last delivery of what had been taken."""
+    await victim.kill()
+    await victim.start()
     ready = time.perf_counter()
     await talk.delivered()
     return time.perf_counter() - ready
+
+
+async def check(pair: Pair, came: Survived) -> None:
+    """Fail if anything was lost, doubled or out of order, or both sides hold something else of a handshake."""
+    assert came.wrong == 0
+    for numbers in came.numbers:
+        assert list(numbers) == list(range(numbers[0], numbers[0] + len(numbers))), (
+            "the hub's order has no gap and nothing twice"
+        )
+    assert came.numbers[0] == came.numbers[1]
+    assert came.handshakes
+    ours, theirs = [await books(node) for node in pair.nodes]
+    assert set(ours) == set(theirs)
+    for thread, book in ours.items():
+        other = theirs[thread]
+        assert (book.said, book.heard) == (other.heard, other.said)
+        assert book.state is other.state
+        assert book.state is not None
+        assert book.state.value in ENDED
+        assert book.own_side is Side.CONSUMER
 
 
 async def at_rest(nodes: tuple[NodeProcess, NodeProcess]) -> None:
@@ -193,14 +244,14 @@ async def at_rest(nodes: tuple[NodeProcess, NodeProcess]) -> None:
 
 
 async def _rests(node: NodeProcess) -> bool:
-    async with look_into(node.directory / "data" / "node.db", now=int(time.time())) as reader:
+    async with node.rows() as reader:
         open_ = await reader.find(ThreadRow, where(state="ACCEPTED"))
         return await reader.count(OutboxRow) == 0 and not open_
 
 
 async def books(node: NodeProcess) -> dict[str, Book]:
     """Return the books of all threads that a person took up."""
-    async with look_into(node.directory / "data" / "node.db", now=int(time.time())) as reader:
+    async with node.rows() as reader:
         rows = await reader.find(ThreadRow)
     found = {row.thread: decode(row.book, Book) for row in rows}
     return {thread: book for thread, book in found.items() if len(book.said) + len(book.heard) > 2}

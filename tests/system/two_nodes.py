@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.client.core import ENGINE, fresh_id, fresh_secret
+from cli.client.keychecks import NotListedYetError
 from cli.client.person import Person
 from cli.client.records import Outgoing
 from cli.client.unlock import create_vault, new_state
-from cli.client.views import Arrived
+from cli.client.views import Arrived, Requested
 from cli.node_access import RunningNode
 from federation.peer_views import Accepted, Invitation
-from federation.ports import where
+from federation.ports import Reader, where
 from node import config as configuration
 from node.app import open_node
 from node.birth import create_node
@@ -26,6 +27,7 @@ from node.clock import SystemEntropy
 from node.keys import operator_token
 from node.rows import MemberRow
 from node.services.peers import InvitePeer, UseTicket
+from node.store.inspection import look_into
 from protocol.e2ee.crypto import Received
 from protocol.e2ee.frames import Chat, Frame, decode_frame, encode_frame
 from protocol.encoding import unb64
@@ -55,14 +57,16 @@ CALM: Final = {
     "MENTORMESH_EDITIONS_POLL_S": "300",
     "MENTORMESH_HANDSHAKE_SWEEP_S": "5",
 }
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 60.0
 
 
 class NodeProcess:
     """One node that can be killed and started again at the same address."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, **sections: Mapping[str, Any]) -> None:
+        """Take settings that differ from the usual ones, by section."""
         self.name: Final = name
+        self.sections: Mapping[str, Mapping[str, Any]] = sections
         self.entity: Final = f"https://{name}.example"
         self.directory: Final = folder / "nodes" / name
         self.port: Final = free_port()
@@ -79,6 +83,8 @@ class NodeProcess:
             "limits": UNLIMITED,
             "handshake": {**AT_ONCE["handshake"], "quota_least": 1000},
         }
+        for section, values in self.sections.items():
+            settings[section] = {**settings.get(section, {}), **values}
         create_node(self.directory, settings, SystemEntropy())
         config = configuration.load(self.directory, {})
         async with open_node(self.directory, config, port=self.port) as node:
@@ -91,18 +97,33 @@ class NodeProcess:
 
     async def start(self, variables: Mapping[str, str] | None = None) -> None:
         """Return once the node answers."""
+        self._process = await self.started(variables or {})
+
+    async def started(self, variables: Mapping[str, str], *words: str) -> asyncio.subprocess.Process:
+        """Return a new process of the node, once it answers; `words` stand before those that start it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH_")}
         with (self.directory / "serve.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "cli.main", "serve", "--dir", str(self.directory), "--json", "--until-eof"),
+            process = await asyncio.create_subprocess_exec(
+                *(
+                    *words,
+                    sys.executable,
+                    "-m",
+                    "cli.main",
+                    "serve",
+                    "--dir",
+                    str(self.directory),
+                    "--json",
+                    "--until-eof",
+                ),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**inherited, **(variables or {})},
+                env={**inherited, **variables},
             )
-        assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_S)
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
         assert json.loads(line)["event"] == "ready"
+        return process
 
     async def kill(self) -> None:
         """End the process as a power button would."""
@@ -115,6 +136,12 @@ class NodeProcess:
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             await asyncio.wait_for(self._process.wait(), PATIENCE_S)
+
+    @asynccontextmanager
+    async def rows(self) -> AsyncIterator[Reader]:
+        """Yield a reader of what the node holds, also while it runs."""
+        async with look_into(self.directory / "data" / "node.db", now=int(time.time())) as reader:
+            yield reader
 
     @property
     def cpu_s(self) -> float:
@@ -271,11 +298,16 @@ class Pair:
 async def peered(folder: Path, *people: tuple[str, ...]) -> tuple[NodeProcess, NodeProcess]:
     """Make, start and connect two empty nodes, with links for some people of each."""
     nodes = NodeProcess(folder, "aurora"), NodeProcess(folder, "cobalt")
+    await join(nodes, *people)
+    return nodes
+
+
+async def join(nodes: tuple[NodeProcess, NodeProcess], *people: tuple[str, ...]) -> None:
+    """Make, start and connect two nodes, with links for some people of each."""
     for node, names in zip(nodes, people or ((), ()), strict=True):
         await node.make(*names)
     await asyncio.gather(*(node.start() for node in nodes))
     await connect(*nodes)
-    return nodes
 
 
 async def connect(aurora: NodeProcess, cobalt: NodeProcess) -> None:
@@ -285,21 +317,26 @@ async def connect(aurora: NodeProcess, cobalt: NodeProcess) -> None:
 
 
 @asynccontextmanager
-async def paired(folder: Path) -> AsyncIterator[Pair]:
+async def paired(folder: Path, *nodes: NodeProcess) -> AsyncIterator[Pair]:
     """Yield two nodes with an open session in which everything was said that programs say by themselves."""
-    async with met(folder) as pair:
+    async with met(folder, *nodes) as pair:
         for _ in range(10):
             await asyncio.gather(pair.ana.poll(wait_s=0.1), pair.ben.poll(wait_s=0.1))
         yield pair
 
 
 @asynccontextmanager
-async def met(folder: Path) -> AsyncIterator[Pair]:
-    """Yield two nodes with two people who have just learned each other's names; afterwards they have ended."""
-    aurora, cobalt = await peered(folder, ("aurora1", "aurora2"), ("cobalt1", "cobalt2"))
+async def met(folder: Path, *nodes: NodeProcess) -> AsyncIterator[Pair]:
+    """Yield two nodes with two people who have just learned each other's names; afterwards they have ended.
+
+    Args:
+        nodes: two that are not made yet, if others than the usual ones.
+    """
+    aurora, cobalt = nodes or (NodeProcess(folder, "aurora"), NodeProcess(folder, "cobalt"))
     async with AsyncExitStack() as stack:
         for node in (aurora, cobalt):
             stack.push_async_callback(node.stop)
+        await join((aurora, cobalt), ("aurora1", "aurora2"), ("cobalt1", "cobalt2"))
         ana = await stack.enter_async_context(signed_in(folder, aurora, "aurora1"))
         ben = await stack.enter_async_context(signed_in(folder, cobalt, "cobalt1"))
         await become_mentor(ben, format_="text")
@@ -334,11 +371,19 @@ async def agree(ana: Person, ben: Person) -> str:
     """Return the thread of a session that both have opened."""
     await reached(lambda: lists_help(ana))
     await ana.ask(need("text"))
-    requested = await ana.request(1, prompts=PROMPTS)
+    requested = await _request(ana)
     await happens(ben, Arrived)
     await ben.accept(requested.thread)
     await meet(ana, ben)
     return requested.thread
+
+
+async def _request(ana: Person) -> Requested:
+    """Ask the first one, as soon as the key directory of the other company is proven."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(NotListedYetError):
+                return await ana.request(1, prompts=PROMPTS)
 
 
 @contextlib.contextmanager
