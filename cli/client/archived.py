@@ -39,7 +39,7 @@ def with_kept(state: ClientState, seen: SessionView, *, topic: str, now: int) ->
         ended_at=now,
         said=tuple(said)[-MAX_SAID:],
     )
-    return _newest(replace(state, archive=_added(state.archive, seen.thread, _fitted(document))), book_items=1)
+    return _added(state, seen.thread, _fitted(document))
 
 
 def _fitted(session: KeptSession) -> bytes:
@@ -71,7 +71,7 @@ def with_session(state: ClientState, document: bytes) -> ClientState:
     archive = state.archive
     if session.thread in archive.sessions or session.thread in archive.gone:
         return state
-    return _newest(replace(state, archive=_added(archive, session.thread, document)), book_items=1)
+    return _added(state, session.thread, document)
 
 
 def fitting(state: ClientState, *, book: bytes) -> ClientState:
@@ -103,5 +103,7 @@ def _newest(state: ClientState, *, book_items: int) -> ClientState:
     return replace(state, archive=replace(state.archive, sessions=rest))
 
 
-def _added(archive: ArchiveRecord, thread: str, document: bytes) -> ArchiveRecord:
-    return replace(archive, sessions={**archive.sessions, thread: document})
+def _added(state: ClientState, thread: str, document: bytes) -> ClientState:
+    sessions = {**state.archive.sessions, thread: document}
+    state = replace(state, archive=replace(state.archive, sessions=sessions))
+    return state if len(sessions) <= MAX_SESSIONS else _newest(state, book_items=1)

@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
+from cli.client import archived
 from cli.client.archived import MAX_SESSIONS, fitting, with_session
 from cli.client.book import EMPTY, book_of
 from cli.client.core import fresh_id
@@ -48,11 +49,12 @@ def holding(*documents: bytes) -> ClientState:
 
 def test_of_more_sessions_than_there_is_room_for_every_device_keeps_the_newest() -> None:
     documents = [session(number) for number in range(MAX_SESSIONS + 10)]
-    states = [holding(*order) for order in (documents, documents[::-1], documents[50:] + documents[:50])]
+    orders = (documents, documents[::-1], documents[50:] + documents[:50])
+    states = [fitting(holding(*order), book=EMPTY) for order in orders]
     kept = {frozenset(state.archive.sessions.values()) for state in states}
     assert len(kept) == 1
     assert next(iter(kept)) == frozenset(documents[-len(states[0].archive.sessions) :])
-    assert with_session(states[0], documents[0]) == states[0]
+    assert fitting(with_session(states[0], documents[0]), book=EMPTY) == states[0]
 
 
 @pytest.mark.parametrize("size", [0, CHUNK_BYTES // 2, 2 * CHUNK_BYTES])
@@ -83,7 +85,7 @@ def test_what_others_say_to_be_kept_never_makes_a_book_that_nobody_can_store_or_
     state = destroyed(state, next(iter(state.sessions)), now=NOW)
     assert len(state.takeaways) == MOST_LEFT
     (one, *_) = state.takeaways
-    many = (replace(one, at=at, text=f"{at} " * (400 if at % 3 else 1)) for at in range(MAX_LINES + 10))
+    many = (replace(one, at=at, text=f"{at} " * (60 if at % 3 else 1)) for at in range(MAX_LINES + 10))
     document = book_of(replace(state, takeaways=tuple(many)), now=NOW)
     assert len(document) <= MAX_DOCUMENT_BYTES
     lines = decode(document, Book).lines
@@ -134,11 +136,14 @@ async def rounds(*people: Person) -> int:
 @pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.usefixtures("quick")
-async def test_two_devices_with_more_sessions_than_there_is_room_for_come_to_rest(aurora: Company) -> None:
+async def test_two_devices_with_more_sessions_than_there_is_room_for_come_to_rest(
+    aurora: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archived, "MAX_SESSIONS", 6)
     async with aurora.person("aurora1") as ana, another(aurora, "copy") as copy:
         await two_ways(ana)
         copy._core.vault.update(lambda _: ana.state)
-        for person, numbers in ((ana, range(90)), (copy, range(60, 150))):
+        for person, numbers in ((ana, range(6)), (copy, range(4, 10))):
             person._core.vault.update(partial(_with_sessions, numbers=numbers))
         for _ in range(3):
             await rounds(copy, ana)
