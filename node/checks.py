@@ -175,7 +175,7 @@ async def check_database(directory: Path, config: Config, *, now: int) -> list[C
     needed = processes * (config.store.sessions + SESSIONS_BESIDE + config.store.several)
     if facts.most_connections < needed:
         fix = "raise max_connections of the server, or lower [store] sessions"
-        said = f"the server takes {facts.most_connections} connections, {processes} processes open up to {needed}"
+        said = f"the processes ({processes}) open up to {needed} connections, the server takes {facts.most_connections}"
         checks.append(red("database", said, fix))
     return checks
 

@@ -12,6 +12,7 @@ from federation.gossip import Checkpoints
 from federation.rows import CosignatureRow, LogEntryRow
 from federation.sequencer import RolledBackError
 from federation.startcheck import ClaimedAheadError, StartCheck, UncheckedLogError
+from federation.tilememory import TileMemory
 from node.app import Node
 from node.services.witness_operations import ListWitnesses, OverrideLog
 from node.store.backup import backup
@@ -299,7 +300,7 @@ async def snapshot(node: Node) -> Path:
 
 
 async def set_back(node: Node, copy: Path) -> None:
-    """Make the log's tables what they are in `copy`, and let the sequencer forget what it signed."""
+    """Make the log's tables what they are in `copy`, and let the process forget what it signed and read."""
     tables = ("log_entry", "log_tile", "log_checkpoint", "log_stated", "cosignature")
     path = node.base.directory / node.base.config.store.path
     with sqlite3.connect(path) as database:
@@ -309,3 +310,4 @@ async def set_back(node: Node, copy: Path) -> None:
             database.execute(f"INSERT INTO {table} SELECT * FROM old.{table}")
     database.close()
     node.log.sequencer._signed = None
+    node.log.book._memory = TileMemory()

@@ -175,7 +175,7 @@ async def test_doctor_counts_the_sessions_of_all_processes_and_one_more(two: Two
     many = replace(config, store=replace(config.store, sessions=16))
     checks = await check_database(two.directory, many, now=now)
     assert checks[-1].level == "red"
-    assert "3 processes open up to 60" in checks[-1].detail
+    assert "the processes (3) open up to 60 connections" in checks[-1].detail
     late = await check_database(two.directory, config, now=now - 3600)
     (clock,) = [check.detail for check in late if check.check == "clock"]
     assert "s behind the clock of the database" in clock
