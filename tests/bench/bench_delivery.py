@@ -10,59 +10,49 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from cli.client.views import Shown
-from federation.ports import where
-from federation.rows import InboxRow, MailboxHeadRow, MailboxRow
-from node import config as configuration
-from node.app import open_node
-from node.clock import SystemEntropy
-from protocol.ids import random_id
 from tests.cli.client.world import happens
 from tests.system.kills import survive
-from tests.system.two_nodes import Device, NodeProcess, Pair, met, paired, peered
+from tests.system.two_nodes import Pair, met, paired, peered
 
+from .delivery import (
+    TEXT,
+    Speed,
+    Way,
+    away,
+    compared,
+    kept_when_full,
+    listening,
+    many,
+    one_by_one,
+    shown_fullness,
+    shown_kills,
+    shown_outage,
+    skip,
+    way,
+)
 from .figures import Figure, percentile
-from .floor import Floor, FloorNode, floor, floor_program
+from .floor import Floor, floor, floor_program
 
-#: The padded content of a message with this text is 1 KiB.
-TEXT: Final = "x" * 700
 ONE_BY_ONE: Final = 200
 ROUNDS: Final = 2
-AT_ONCE: Final = 32
 MANY: Final = 2000
 SOAK: Final = 10_000
 STORED: Final = 50_000
 AWAY: Final = 60
 KILLS: Final = 20
 FLOOR: Final = "the floor"
-
-
-class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """One direction to measure: sends a text, waits for so many to be read, and says when each was."""
-
-    send: Callable[[str], Awaitable[None]]
-    until: Callable[[int], Awaitable[None]]
-    read: Callable[[], Sequence[float]]
-    nodes: Sequence[NodeProcess | FloorNode]
-
-    def cpu_s(self) -> float:
-        """Processor seconds that both nodes have used."""
-        return sum(node.cpu_s for node in self.nodes)
-
-
-class Speed(msgspec.Struct, kw_only=True):
-    """What was found of one way."""
-
-    seconds: list[float] = msgspec.field(default_factory=list)
-    cpu_one: list[float] = msgspec.field(default_factory=list)
-    rate: list[float] = msgspec.field(default_factory=list)
-    cpu_many: list[float] = msgspec.field(default_factory=list)
+#: In the order of `delivery.compared`.
+AIMS: Final = (
+    "≤ 2, better 1.4",
+    "≤ 2.5, better 1.5",
+    "≥ 0.35, better 0.6",
+    "≤ 2, better 1.3",
+    "≤ 3, better 1.7",
+)
 
 
 def run() -> list[Figure]:
@@ -83,20 +73,10 @@ async def _measure(program: Path) -> list[Figure]:
             await pair.calm()
             figures += await _speeds(pair, other)
             figures += await _soak(pair, other)
-            figures += await _away(pair)
-            figures += await _filled(pair)
+            figures += shown_outage(await away(pair, AWAY))
+            figures.append(shown_fullness(await kept_when_full(pair, stored=STORED, count=MANY), stored=STORED))
         async with paired(folder / "kills") as pair:
-            came = await survive(pair, folder / "kills", cycles=KILLS, seed=1, handshakes=False)
-            lost = sum(len(sent) for sent in came.sent) - sum(len(read) for read in came.read)
-            figures += [
-                Figure(name=f"{KILLS} × kill -9: taken and lost, or read twice", value=lost, unit="messages", aim="0"),
-                Figure(
-                    name=f"{KILLS} × kill -9: last delivery after ready, worst",
-                    value=max(came.recoveries_s),
-                    unit="s",
-                    aim="≤ 5 s, better 2 s",
-                ),
-            ]
+            figures += shown_kills(await survive(pair, folder / "kills", cycles=KILLS, seed=1, handshakes=False))
     return figures
 
 
@@ -107,16 +87,16 @@ async def _speeds(pair: Pair, other: Floor) -> list[Figure]:
     mentee, mentor = await pair.devices()
     ways = {
         FLOOR: Way(send=other.send, until=other.until, read=lambda: other.read, nodes=other.nodes),
-        "out": _way(pair, mentor, mentee),
-        "in": _way(pair, mentee, mentor),
+        "out": way(pair, mentor, mentee),
+        "in": way(pair, mentee, mentor),
     }
     listeners = {"out": mentee, "in": mentor}
     found = {name: Speed() for name in ways}
     for _ in range(ROUNDS):
-        for name, way in ways.items():
-            async with _listening(listeners.get(name)):
-                await _one_by_one(way, found[name])
-                await _many(way, found[name], MANY)
+        for name, each in ways.items():
+            async with listening(listeners.get(name)):
+                await one_by_one(each, found[name], ONE_BY_ONE)
+                await many(each, found[name], MANY)
     base = found.pop(FLOOR)
     figures = [
         Figure(name="floor: latency p50", value=percentile(base.seconds, 50) * 1000, unit="ms"),
@@ -124,86 +104,20 @@ async def _speeds(pair: Pair, other: Floor) -> list[Figure]:
         Figure(name="floor: CPU a message, 1 / 32 in flight: 1", value=min(base.cpu_one) * 1000, unit="ms"),
     ]
     for name, speed in found.items():
-        figures += _compared(name, speed, base)
+        figures += compared(name, speed, base, ratio_to=FLOOR, aims=AIMS)
     return figures
 
 
-def _way(pair: Pair, writer: Device, reader: Device) -> Way:
-    return Way(send=writer.send, until=reader.until, read=lambda: [at for _, at in reader.read], nodes=pair.nodes)
-
-
-class _listening:  # noqa: N801 -- reads as a verb
-    """Let one device read while inside; the floor's reader reads always."""
-
-    def __init__(self, device: Device | None) -> None:
-        self._device = device
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> None:
-        if self._device is not None:
-            self._task = asyncio.create_task(self._device.listen())
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-
-async def _one_by_one(way: Way, speed: Speed) -> None:
-    await _send_and_read(way, 10)  # connections are opened
-    cpu_s = way.cpu_s()
-    speed.seconds += await _send_and_read(way, ONE_BY_ONE)
-    speed.cpu_one.append((way.cpu_s() - cpu_s) / ONE_BY_ONE)
-
-
-async def _send_and_read(way: Way, count: int) -> list[float]:
-    seconds = []
-    for _ in range(count):
-        before, started = len(way.read()), time.perf_counter()
-        await way.send(TEXT)
-        await way.until(before + 1)
-        seconds.append(way.read()[-1] - started)
-    return seconds
-
-
-async def _many(way: Way, speed: Speed, count: int) -> None:
-    cpu_s, before, started = way.cpu_s(), len(way.read()), time.perf_counter()
-    left = iter(range(count))
-
-    async def sender() -> None:
-        for _ in left:
-            await way.send(TEXT)
-
-    await asyncio.gather(*(sender() for _ in range(AT_ONCE)))
-    await way.until(before + count)
-    speed.rate.append(count / (time.perf_counter() - started))
-    speed.cpu_many.append((way.cpu_s() - cpu_s) / count)
-
-
-def _compared(name: str, speed: Speed, base: Speed) -> list[Figure]:
-    def ratio(what: str, value: float, floor_value: float, aim: str) -> Figure:
-        return Figure(name=f"{name}: {what}", value=value / floor_value, unit="×", aim=aim, ratio_to=FLOOR)
-
-    return [
-        Figure(name=f"{name}: latency p50", value=percentile(speed.seconds, 50) * 1000, unit="ms"),
-        ratio("latency p50", percentile(speed.seconds, 50), percentile(base.seconds, 50), "≤ 2, better 1.4"),
-        ratio("latency p99", percentile(speed.seconds, 99), percentile(base.seconds, 99), "≤ 2.5, better 1.5"),
-        Figure(name=f"{name}: 32 in flight", value=max(speed.rate), unit="messages/s"),
-        ratio("32 in flight, messages a second", max(speed.rate), max(base.rate), "≥ 0.35, better 0.6"),
-        ratio("CPU a message, one at a time", min(speed.cpu_one), min(base.cpu_one), "≤ 2, better 1.3"),
-        ratio("CPU a message, 32 in flight", min(speed.cpu_many), min(base.cpu_many), "≤ 3, better 1.7"),
-    ]
-
-
-# Memory, disk, fullness
+# Memory and disk
 
 
 async def _soak(pair: Pair, other: Floor) -> list[Figure]:
     """Measure memory and disk over many messages."""
     mentee, mentor = await pair.devices()
     idle, disk = [node.resident_mib for node in pair.nodes], sum(node.disk_bytes for node in pair.nodes)
-    await _skip(mentee)
-    async with _listening(mentee):
-        await _many(_way(pair, mentor, mentee), Speed(), SOAK)
+    await skip(mentee)
+    async with listening(mentee):
+        await many(way(pair, mentor, mentee), Speed(), SOAK)
     after = [node.resident_mib for node in pair.nodes]
     grown = max(late / early - 1 for late, early in zip(after, idle, strict=True))
     used = (sum(node.disk_bytes for node in pair.nodes) - disk) / SOAK
@@ -216,95 +130,7 @@ async def _soak(pair: Pair, other: Floor) -> list[Figure]:
     ]
 
 
-async def _skip(device: Device) -> None:
-    """Go to where a device's mailbox ends, so that it reads only what comes now."""
-    while page := (await device.api.mailbox(device.cursor)).entries:
-        device.cursor = page[-1].cursor
-
-
-async def _filled(pair: Pair) -> list[Figure]:
-    """Compare the throughput of nodes that hold many messages with that of the same nodes before.
-
-    Both times the processes have just been started: a warm one is quicker than a cold one, whatever is stored.
-    """
-    mentee, mentor = await pair.devices()
-    way, empty, full = _way(pair, mentor, mentee), Speed(), Speed()
-    await pair.calm()
-    await _skip(mentee)
-    async with _listening(mentee):
-        await _many(way, empty, MANY)
-    for node, person in ((pair.aurora, mentee), (pair.cobalt, mentor)):
-        await node.stop()
-        await _fill(node, person)
-    await pair.start_calm()
-    await _skip(mentee)
-    async with _listening(mentee):
-        await _many(way, full, MANY)
-    return [
-        Figure(
-            name=f"throughput with {STORED:,} messages stored",
-            value=full.rate[0] / empty.rate[0],
-            unit="×",
-            aim="≥ 0.9",
-            ratio_to="the same before",
-        )
-    ]
-
-
-async def _fill(node: NodeProcess, device: Device) -> None:
-    """Store many messages in one person's mailbox, and what the inbox remembers of them."""
-    config = configuration.load(node.directory, {})
-    entropy = SystemEntropy()
-    async with open_node(node.directory, config, port=node.port) as opened:
-        store = opened.base.store
-        async with store.read() as reader:
-            (row, *_) = await reader.find(MailboxRow, where(thread=device.thread), order="-cursor", limit=1)
-            head = await reader.get(MailboxHeadRow, row.label)
-        assert head is not None
-        for first in range(1, STORED, 1000):
-            async with store.write() as tx:
-                numbers = range(head.cursor + first, head.cursor + first + 1000)
-                await tx.put(*(msgspec.structs.replace(row, cursor=number, total=head.total) for number in numbers))
-                await tx.put(*(_remembered(random_id(entropy.take(16))) for _ in numbers))
-        async with store.write() as tx:
-            await tx.put(msgspec.structs.replace(head, cursor=head.cursor + STORED + 1000))
-
-
-def _remembered(mid: str) -> InboxRow:
-    return InboxRow(peer="https://dune.example", mid=mid, hash="A" * 43, outcome=bytes(64), purge_at=2**33)
-
-
 # Outages and beginnings
-
-
-async def _away(pair: Pair) -> list[Figure]:
-    """Stop the reader's node, write, start it, and see when the last message is read."""
-    mentee, mentor = await pair.devices()
-    await _skip(mentee)
-    async with _listening(mentee):
-        before = len(mentee.read)
-        await pair.aurora.stop()
-        for number in range(AWAY):
-            await mentor.send(f"{number}")
-            await asyncio.sleep(0.05)
-        await pair.start_calm(pair.aurora)
-        ready = time.perf_counter()
-        await mentee.until(before + AWAY)
-    texts = [text for text, _ in mentee.read[before:]]
-    return [
-        Figure(
-            name=f"away for {AWAY * 0.05:.0f} s: lost, doubled or out of order",
-            value=sum(text != str(number) for number, text in enumerate(texts)),
-            unit="messages",
-            aim="0",
-        ),
-        Figure(
-            name="away: last delivery after ready",
-            value=mentee.read[-1][1] - ready,
-            unit="s",
-            aim="≤ 5 s, better 1.5 s",
-        ),
-    ]
 
 
 async def _first_message(folder: Path, program: Path) -> list[Figure]:

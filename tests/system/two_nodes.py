@@ -99,22 +99,12 @@ class NodeProcess:
         """Return once the node answers."""
         self._process = await self.started(variables or {})
 
-    async def started(self, variables: Mapping[str, str], *words: str) -> asyncio.subprocess.Process:
-        """Return a new process of the node, once it answers; `words` stand before those that start it."""
+    async def started(self, variables: Mapping[str, str]) -> asyncio.subprocess.Process:
+        """Return a new process of the node, once it answers."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH_")}
         with (self.directory / "serve.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(
-                    *words,
-                    sys.executable,
-                    "-m",
-                    "cli.main",
-                    "serve",
-                    "--dir",
-                    str(self.directory),
-                    "--json",
-                    "--until-eof",
-                ),
+                *(sys.executable, "-m", "cli.main", "serve", "--dir", str(self.directory), "--json", "--until-eof"),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
