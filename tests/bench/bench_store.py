@@ -91,7 +91,7 @@ def item_folder(directory: Path) -> Path:
     folder = directory / "migrations"
     folder.mkdir()
     (folder / "0001_store.sql").write_bytes((FOLDER / "0001_store.sql").read_bytes())
-    (folder / "0002_item.sql").write_text(TABLE)
+    (folder / "0002_item.sql").write_text((FOLDER / "0260_last_commit.sql").read_text() + TABLE)
     return folder
 
 
