@@ -12,7 +12,6 @@ from federation.gossip import Checkpoints
 from federation.rows import CosignatureRow, LogEntryRow
 from federation.sequencer import RolledBackError
 from federation.startcheck import ClaimedAheadError, StartCheck, UncheckedLogError
-from federation.tilememory import TileMemory
 from node.app import Node
 from node.services.witness_operations import ListWitnesses, OverrideLog
 from node.store.backup import backup
@@ -310,4 +309,4 @@ async def set_back(node: Node, copy: Path) -> None:
             database.execute(f"INSERT INTO {table} SELECT * FROM old.{table}")
     database.close()
     node.log.sequencer._signed = None
-    node.log.book._memory = TileMemory()
+    node.log.book._memory._kept.clear()
