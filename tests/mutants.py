@@ -30,7 +30,7 @@ from tests.mutants_loop import PATIENCE, TASK, Task, answer_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 COPIED: Final = ("node", "protocol", "federation", "cli", "tests", "docs", "pyproject.toml", "README.md")
-FAST: Final = "not slow and not long and not system"
+FAST: Final = "not slow and not long"
 PYTEST: Final = ("-x", "--no-header", "--capture=sys", "-p", "no:cacheprovider", "-o", "timeout=0", "-m", FAST)
 LIMITED: Final = """\
 import resource, sys, pytest

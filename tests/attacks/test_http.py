@@ -16,7 +16,7 @@ from protocol.messages import join_batch
 from .world import CANARY, HOST, JSON_ROUTES, World, filled, name_of, parsed, problem_of, refusal
 from .world import world as running_world
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
 LINKS = "/api/v1/sign-in/links"
 POST = b"POST /api/v1/sign-in/links HTTP/1.1\r\nHost: aurora.example\r\nContent-Type: application/json\r\n"

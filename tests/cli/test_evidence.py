@@ -20,7 +20,7 @@ from .direct import reach
 
 AURORA = "https://aurora.example"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from tests.node.running import Running, free_port, running, settings
 
 from .direct import reach
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:

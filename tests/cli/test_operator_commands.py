@@ -16,6 +16,8 @@ from cli.main import COMMANDS, SUMMARIES, main
 from node import lock as locking
 from tests.node.running import free_port
 
+pytestmark = pytest.mark.system
+
 INIT: Final = (
     "init",
     "--yes",

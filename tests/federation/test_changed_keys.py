@@ -22,6 +22,8 @@ from tests.fakes.clock import SteppedClock
 
 from .stations import Station, befriend, key_ring, station
 
+pytestmark = pytest.mark.system
+
 OLD, NEW, THIRD = key_ring("aurora"), key_ring("aurora 2"), key_ring("aurora 3")
 RECOVERY = key_ring("aurora").recovery
 

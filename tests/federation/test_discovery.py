@@ -22,6 +22,8 @@ from tests.fakes.clock import SteppedClock
 
 from .stations import Station, key_ring, station
 
+pytestmark = pytest.mark.system
+
 NEW_HTTP = SigningKey(hashlib.sha256(b"aurora http 2").digest())
 NEW_FEDERATION = SigningKey(hashlib.sha256(b"aurora federation 2").digest())
 RECOVERY = SigningKey(hashlib.sha256(b"aurora recovery").digest())

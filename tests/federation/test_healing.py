@@ -24,6 +24,8 @@ from tests.fakes.clock import SteppedClock
 
 from .stations import BATCH, Station, befriend, raw, station
 
+pytestmark = pytest.mark.system
+
 SEE = "/federation/v1/see"
 ACT = "/federation/v1/batch"
 

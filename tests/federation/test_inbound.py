@@ -26,6 +26,8 @@ from tests.vectors.generate import peers as documents
 
 from .stations import LIMITS, RawAnswer, Station, raw, station
 
+pytestmark = pytest.mark.system
+
 CASES = json.loads((Path(__file__).parents[1] / "vectors/httpsig/requests.json").read_bytes())["cases"]
 STATUS = {"malformed": 400, "unverified": 401}
 ELSEWHERE = frozenset(

@@ -20,6 +20,8 @@ from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
 from tests.kept import opened
 
+pytestmark = pytest.mark.system
+
 OWN = "https://aurora.example"
 OLD, NEW, NEWEST = SigningKey(b"o" * 32), SigningKey(b"n" * 32), SigningKey(b"N" * 32)
 SIZE = 300

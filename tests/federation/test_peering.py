@@ -33,6 +33,8 @@ from tests.fakes.clock import SteppedClock
 
 from .stations import Station, befriend, key_ring, station
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def clock() -> SteppedClock:

@@ -21,6 +21,8 @@ from tests.node.pairing import grow, nodes
 from tests.node.running import Running
 from tests.node.test_witnessing import set_back, snapshot
 
+pytestmark = pytest.mark.system
+
 AURORA = "https://aurora.example"
 
 

@@ -41,6 +41,8 @@ from tests.fakes.entropy import SeededEntropy
 from tests.federation.stations import key_ring
 from tests.node.running import ENTITY, Running, make_directory, running
 
+pytestmark = pytest.mark.system
+
 BIRCH = "https://birch.example"
 FIELDS = {role: role.replace("-", "_") for role in ROLES}
 

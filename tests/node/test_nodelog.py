@@ -41,6 +41,8 @@ from tests.fakes.entropy import SeededEntropy
 from tests.interop.go_counterpart import ask_go
 from tests.node.running import Running, problem, running, settings
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Running]:

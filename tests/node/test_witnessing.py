@@ -29,6 +29,8 @@ from tests.fakes.clock import SteppedClock
 from tests.node.pairing import grow, nodes
 from tests.node.running import Running, problem
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[tuple[Running, Running]]:

@@ -17,6 +17,8 @@ from node.store.sqlite import SqliteStore
 from protocol.errors import MalformedError, UnavailableError
 from tests.node.running import Running, problem, running, settings
 
+pytestmark = pytest.mark.system
+
 LIMITS = {"header_s": 0.2, "body_s": 0.2, "stall_s": 0.2, "body_bytes": 4096, "connections": 8, "stop_s": 1}
 
 

@@ -16,6 +16,8 @@ from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, open_document
 from tests.fakes.clock import SteppedClock
 from tests.federation.stations import LIMITS, Station, befriend, raw, station
 
+pytestmark = pytest.mark.system
+
 HOST = ("Host", "aurora.example")
 
 

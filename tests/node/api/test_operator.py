@@ -15,6 +15,8 @@ from node.telemetry import make_log
 from protocol.errors import MalformedError, MissingError
 from tests.node.running import ENTITY, Running, problem, running
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Running]:
