@@ -19,6 +19,7 @@ from .handshakes import HANDSHAKES
 from .keys import kept_keys
 from .loop import EndlessRunError
 from .mixedtime import mixed_loop
+from .mutants import MUTANTS
 from .run import Outcome, run_town
 from .shared import SharedCompany
 from .test_simulator import failures
@@ -70,6 +71,14 @@ def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_i
 ) -> None:
     with places(postgres, 2):
         check([run_shared(1, nodes=2, handshakes=4)])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_a_process_that_believes_its_own_memory_is_found(postgres: Cluster) -> None:
+    (planted,) = [mutant for mutant in MUTANTS if mutant.name == "repeats are known in memory only"]
+    with places(postgres, 2), planted.plant():
+        assert failures([run_shared(1, nodes=2, handshakes=8)]) != []
 
 
 @pytest.mark.long
