@@ -77,7 +77,7 @@ def test_every_attack_fails_with_several_processes_too(attack: str, good: str, t
 
 def servers_below(folder: str) -> list[str]:
     """Return the lines of the system's list that name a database server in a folder."""
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
     return [line for line in listed.stdout.splitlines() if folder in line]
 
 
