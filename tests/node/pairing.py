@@ -48,3 +48,10 @@ async def grow(node: Node, leaves: int = 1) -> None:
     for _ in range(leaves):
         await node.log.periods.end()
     await node.log.sequencer.sequence()
+
+
+async def publish(node: Node, audience: str) -> None:
+    """Publish an empty set of offers."""
+    async with node.base.store.write() as tx:
+        await node.catalog.publisher.publish(tx, audience, "offers", ())
+    await node.log.sequencer.sequence()

@@ -17,7 +17,7 @@ from node.status import NodeStatus, ShowStatus
 from protocol.addresses import audience_id
 from protocol.errors import MeshError
 from protocol.evidence import open_bundle
-from tests.node.pairing import grow, nodes
+from tests.node.pairing import grow, nodes, publish
 from tests.node.running import Running
 from tests.node.test_witnessing import set_back, snapshot
 
@@ -130,13 +130,6 @@ async def test_two_heads_of_one_set_are_caught_by_the_mirror(three: Three) -> No
     statuses: tuple[MirrorStatus, ...] = await birch.node.catalog.mirror.status()
     states = [each.state for each in statuses if (each.peer, each.kind) == (AURORA, "offers")]
     assert states == ["fresh"]
-
-
-async def publish(node: Node, audience: str) -> None:
-    """Publish an empty set of offers."""
-    async with node.base.store.write() as tx:
-        await node.catalog.publisher.publish(tx, audience, "offers", ())
-    await node.log.sequencer.sequence()
 
 
 async def run(*words: str) -> Result:

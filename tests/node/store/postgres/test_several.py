@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -23,11 +23,12 @@ from node.services.vocabulary import ConceptFile, ImportVocabulary
 from node.status import LogStatus, NodeStatus, ShowStatus
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
+from protocol.addresses import audience_id
 from protocol.errors import MeshError, RefusedError, UnverifiedError
 from protocol.httpsig import RequestLine, sign_request
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
-from tests.node.pairing import befriend, organization
+from tests.node.pairing import befriend, organization, publish
 from tests.node.running import Running, make_directory, running, served
 from tests.postgres import script
 
@@ -48,9 +49,15 @@ class Two:
 
 @pytest.fixture
 async def two(server: Server, tmp_path: Path) -> AsyncIterator[Two]:
-    clock = SteppedClock()
     chosen = organization("aurora", store={"url": server.url, "several": True})
-    directory = make_directory(tmp_path / "aurora", chosen)
+    async with both(make_directory(tmp_path / "aurora", chosen)) as made:
+        yield made
+
+
+@asynccontextmanager
+async def both(directory: Path) -> AsyncIterator[Two]:
+    """Yield two processes of the node in a directory."""
+    clock = SteppedClock()
     async with AsyncExitStack() as stack:
         made = [await stack.enter_async_context(served(directory, clock=clock, seed=seed)) for seed in (1, 2)]
         for each in made:
@@ -70,6 +77,11 @@ async def until(look: Callable[[], Awaitable[bool] | bool]) -> None:
 
 def entities(node: Node) -> list[str]:
     return [peer.entity for peer in node.peering.directory.all()]
+
+
+def shown(node: Node) -> list[str]:
+    """Return whose offers a search looks through."""
+    return sorted({found.origin for found in node.catalog.mirror.index.sets(node.base.clock.now())})
 
 
 async def test_who_becomes_a_peer_at_one_process_is_a_peer_at_the_other_and_is_blocked_there_too(
@@ -130,6 +142,50 @@ async def test_who_signs_out_at_one_process_is_signed_out_at_the_other(two: Two)
         return False
 
     await until(refused)
+
+
+async def test_a_set_that_one_process_mirrors_is_found_at_the_other_and_gone_there_with_its_peer(
+    two: Two, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "birch", organization("birch"), clock=two.clock, seed=3) as birch:
+        await befriend(two.one.node, birch.node)
+        await publish(birch.node, audience_id(BIRCH, two.one.node.base.entity))
+        (source,) = await two.one.node.peering.audiences.sources()
+        await two.one.node.catalog.mirror.poll(source)
+        await until(lambda: shown(two.other.node) == [BIRCH])
+        await two.one.node.peering.service.set_mode(BIRCH, "blocked", reason="")
+        await until(lambda: shown(two.other.node) == [])
+
+
+async def test_a_registry_of_two_processes_admits_at_one_who_applied_at_the_other(
+    server: Server, tmp_path: Path
+) -> None:
+    consortium = {"enabled": True, "name": "Guild", "charter": "We answer."}
+    chosen = organization("guild", store={"url": server.url, "several": True}, registry=consortium)
+    async with (
+        both(make_directory(tmp_path / "guild", chosen)) as two,
+        running(tmp_path / "birch", organization("birch"), clock=two.clock, seed=3) as birch,
+    ):
+        one, other = two.one.node, two.other.node
+        guild = one.base.config.registry.consortium()
+        ticket = (await one.peering.service.invite(consortium=guild, policy="catalog-hidden")).ticket
+        await birch.node.consortia.memberships.join(ticket)
+        await until(lambda: entities(other) == [BIRCH])
+        await other.consortia.registry.admit(BIRCH)
+
+        async def members() -> tuple[list[str], ...]:
+            sets = [await node.peering.meeting.listed.audiences() for node in (one, other)]
+            return tuple(sorted(member for each in found for member in each.members) for found in sets)
+
+        async def listed() -> bool:
+            return await members() == ([BIRCH, one.base.entity],) * 2
+
+        async def nobody() -> bool:
+            return await members() == ([], [])
+
+        await until(listed)
+        await one.consortia.registry.remove(BIRCH, "left")
+        await until(nobody)
 
 
 async def test_a_long_poll_at_one_process_is_woken_by_a_message_into_the_other(two: Two) -> None:
