@@ -40,22 +40,25 @@ from node.store.places import place_of
 
 copying.PORTION = 7
 
-def say(*_, word="step"):
-    print(word, flush=True)
+leaving = []
 
-def saying(call):
-    async def called(*given):
-        say(word="mark")
-        await call(*given)
-        say(word="mark")
+def say(*_):
+    print("leaving" if leaving else "step", flush=True)
+
+def saying(call, here):
+    async def called(rows, meta):
+        if rows is here:
+            leaving.append(True)
+        say()
+        await call(rows, meta)
+        say()
     return called
-
-moving.mark = saying(moving.mark)
 
 async def main():
     directory, here, there = sys.argv[1:]
     here, there = (msgspec.json.decode(text, type=StoreSection) for text in (here, there))
     async with place_of(Path(directory), here, now=1) as source, place_of(Path(directory), there, now=1) as target:
+        moving.mark = saying(moving.mark, source.rows)
         await moving.move(source, target, progress=say)
 
 asyncio.run(main())
@@ -122,13 +125,16 @@ async def run(directory: Path, here: StoreSection, there: StoreSection, *, steps
         done, last = done + 1, line.decode().strip()
     if done == steps:
         child.kill()
-    await child.stdout.read()
+    # It may have come further than we have read.
+    for line in (await child.stdout.read()).splitlines():
+        last = line.decode()
     return await child.wait(), last
 
 
 async def killed(directory: Path, here: StoreSection, there: StoreSection, *, seed: int, kills: int) -> None:
     """Kill a move so often, then let it end."""
     dice, url = random.Random(seed), here.url or there.url
+    left = False
     for number in range(kills):
         # The last steps are the dangerous ones: one of two kills falls among them.
         at = dice.randint(1, STEPS) if number % 2 else STEPS - dice.randint(0, 5)
@@ -136,7 +142,8 @@ async def killed(directory: Path, here: StoreSection, there: StoreSection, *, se
         await wait_for_turn(Server(url=url), clock=SystemClock())
         live = [await is_live(directory, here), await is_live(directory, there)]
         assert sum(live) <= 1, f"two nodes after {at} steps"
-        assert live != [False, False] or last == "mark", "only between the two last marks nobody may go on"
+        left = left or last == "leaving"
+        assert live != [False, False] or left, "nobody may go on only once the old place is marked as left"
         if ended == 0 or live[1]:
             break
     else:
