@@ -164,15 +164,8 @@ def blocked(state: ClientState) -> tuple[Blocked, ...]:
 def to_be_declined(record: ThreadRecord, *, now: int) -> ThreadRecord:
     """Return a request whose brief is forgotten, and when it is declined: at once would tell that nobody read it."""
     due = now + SOONEST_S + secrets.randbelow(LATEST_S - SOONEST_S)
-    return ThreadRecord(
-        thread=record.thread,
-        role=record.role,
-        consumer=record.consumer,
-        provider=record.provider,
-        audience=record.audience,
-        state=DECLINING,
-        updated_at=max(now, min(due, record.deadline - 60)),
-    )
+    at = max(now, min(due, record.deadline - 60))
+    return replace(record.bare(state=DECLINING, now=at), topic="", format="", length=0)
 
 
 def called_off_blocked(state: ClientState, record: ThreadRecord) -> tuple[ClientState, Event]:

@@ -4,12 +4,12 @@ from functools import partial
 
 from protocol.contacttokens import token_commitment
 from protocol.e2ee.frames import ContactToken
-from protocol.errors import MeshError, UnavailableError
 
 from .contacts import to_give, with_token
 from .core import Core
 from .session import with_frame
 from .state import ClientState
+from .trying import for_each
 
 
 async def give_tokens(core: Core) -> None:
@@ -17,19 +17,13 @@ async def give_tokens(core: Core) -> None:
 
     Raises: MeshError: the node did not take one; all others were given.
     """
-    failed: MeshError | None = None
-    for thread in to_give(core.state()):
-        given = core.vault.change(partial(with_token, thread=thread, now=core.now()))
-        try:
-            await core.api().give_token(token_commitment(given.token), given.until)
-        except UnavailableError:
-            raise
-        except MeshError as error:
-            failed = error
-            continue
-        core.vault.update(partial(_with_given, core=core, thread=thread, given=given))
-    if failed:
-        raise failed
+    await for_each(to_give(core.state()), partial(_give, core))
+
+
+async def _give(core: Core, thread: str) -> None:
+    given = core.vault.change(partial(with_token, thread=thread, now=core.now()))
+    await core.api().give_token(token_commitment(given.token), given.until)
+    core.vault.update(partial(_with_given, core=core, thread=thread, given=given))
 
 
 def _with_given(state: ClientState, *, core: Core, thread: str, given: ContactToken) -> ClientState:

@@ -37,6 +37,7 @@ from .requesting import Requesting
 from .session import sent
 from .siblings import Siblings, leaves
 from .state import ClientState
+from .trying import for_each
 from .views import Event, Problem
 
 #: An entry is looked at so often, each time with something more: a document, a proof.
@@ -222,16 +223,7 @@ class MailboxLoop:
             raise
 
     async def _turns(self) -> None:
-        failed: MeshError | None = None
-        for thread in list(self._core.state().sessions):
-            try:
-                await self._turn_of(thread)
-            except UnavailableError:
-                raise
-            except MeshError as error:
-                failed = error
-        if failed:
-            raise failed
+        await for_each(list(self._core.state().sessions), self._turn_of)
 
     async def _come_back(self) -> None:
         """Ask to be let into sessions of before, once others can look up this device and none that was lost."""

@@ -222,20 +222,7 @@ def waiting_of(state: ClientState, record: ThreadRecord) -> Waiting:
 
 def forgotten(state: ClientState, *, thread: str, outcome: str, reason: str, now: int) -> ClientState:
     """Return the mentor's state after a request that came to nothing: no key, no word of the brief is left."""
-    record = state.thread(thread)
-    bare = ThreadRecord(
-        thread=thread,
-        role=record.role,
-        consumer=record.consumer,
-        provider=record.provider,
-        audience=record.audience,
-        state=outcome,
-        updated_at=now,
-        topic=record.topic,
-        format=record.format,
-        length=record.length,
-        reason=reason,
-    )
+    bare = replace(state.thread(thread).bare(state=outcome, now=now), reason=reason)
     return state.without_session(thread).with_thread(bare)
 
 

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from .ask_records import AskRecord, OfferedRecord
 from .asking import PEOPLE, choosable
-from .records import ThreadRecord
 from .state import ClientState
 
 #: A quote that ends sooner is asked for again, because the way to the node takes time.
@@ -45,22 +44,8 @@ def ended(state: ClientState, *, thread: str, outcome: str, reason: str, now: in
         said_no: the person is not asked again for this need.
     """
     record = state.thread(thread)
-    bare = ThreadRecord(
-        thread=thread,
-        role=record.role,
-        consumer=record.consumer,
-        provider=record.provider,
-        audience=record.audience,
-        state=outcome,
-        updated_at=now,
-        ref=record.ref,
-        ask=record.ask,
-        topic=record.topic,
-        format=record.format,
-        length=record.length,
-        reason=reason,
-    )
-    state = state.with_thread(bare)
+    bare = record.bare(state=outcome, now=now)
+    state = state.with_thread(replace(bare, ref=record.ref, ask=record.ask, reason=reason))
     ask = state.asks.get(record.ask)
     if ask is None:
         return state

@@ -180,6 +180,21 @@ class ThreadRecord(Record, frozen=True, kw_only=True):
         """The role as nodes name it."""
         return "consumer" if self.role == "mentee" else "provider"
 
+    def bare(self, *, state: str, now: int) -> "ThreadRecord":
+        """Return who this was with and what about, in another state: no key, no word, no way to go on."""
+        return ThreadRecord(
+            thread=self.thread,
+            role=self.role,
+            consumer=self.consumer,
+            provider=self.provider,
+            audience=self.audience,
+            state=state,
+            updated_at=now,
+            topic=self.topic,
+            format=self.format,
+            length=self.length,
+        )
+
     @property
     def context(self) -> ThreadContext:
         """The thread and its two nodes, as sealed parts are bound to them."""

@@ -13,7 +13,7 @@ from protocol.e2ee.frames import Action, Frame, Goal, Takeaway
 from .archived import is_kept, with_kept
 from .book import line_key
 from .ownwords import standing
-from .records import Contact, TakeawayRecord, ThreadRecord
+from .records import Contact, TakeawayRecord
 from .session import OVER, view
 from .state import ClientState
 from .vanishing import vanishing
@@ -33,18 +33,9 @@ def destroyed(state: ClientState, thread: str, *, now: int) -> ClientState:
     # Words that both wished to vanish are not kept behind the other's back.
     if is_kept(state.archive, thread) and vanishing(record, session) == Vanishing():
         state = with_kept(state, view(state, thread, now=now), topic=record.topic, now=now)
-    bare = ThreadRecord(
-        thread=thread,
-        role=record.role,
-        consumer=record.consumer,
-        provider=record.provider,
-        audience=record.audience,
-        state=OVER,
-        updated_at=now,
+    bare = replace(
+        record.bare(state=OVER, now=now),
         agreement=record.agreement,
-        topic=record.topic,
-        format=record.format,
-        length=record.length,
         slot=record.slot,
         ends_at=record.ends_at,
         attested=record.attested,
