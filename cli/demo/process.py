@@ -97,9 +97,9 @@ class ServeProcess:
 
     def signal(self, number: int) -> None:
         """Send a signal unless the process has ended."""
-        if self._process is not None and self._process.returncode is None:
+        if self.is_there:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                self.running.send_signal(number)
 
     async def ended(self) -> None:
         """Return once the process has ended."""

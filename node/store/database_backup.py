@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from node.rows import MetaRow
 from protocol.errors import UnverifiedError
@@ -19,8 +19,6 @@ from .places import database_rows, open_current
 if TYPE_CHECKING:
     from .postgres.connection import Server
 
-_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-
 
 async def back_up(server: "Server", target: Path, *, files: bool, now: int, progress: Progress) -> Copy:
     """Write all rows to the new file `target`, with `files` the bytes of encrypted files too; return what is in it.
@@ -32,6 +30,7 @@ async def back_up(server: "Server", target: Path, *, files: bool, now: int, prog
         UnavailableError: the database or the folder of `target` cannot be used.
     """
     from .postgres import schema
+    from .postgres.connection import SNAPSHOT
     from .postgres.errors import FAILURES, raise_explained
     from .postgres.rows import patient
 
@@ -40,7 +39,7 @@ async def back_up(server: "Server", target: Path, *, files: bool, now: int, prog
         async with patient(server, now=now) as rows:
             try:
                 await schema.check_server(rows.session)
-                await rows.session.script(_SNAPSHOT)
+                await rows.session.script(SNAPSHOT)
                 await schema.require_current(rows.session)
             except FAILURES as error:
                 raise_explained(error, now=now)

@@ -38,6 +38,8 @@ WATCHED: Final = (
     "SELECT set_config('idle_session_timeout', '3s', false), "
     "set_config('idle_in_transaction_session_timeout', '10s', false)"
 )
+#: A transaction that changes nothing, and sees one moment.
+SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #: For work on whole tables.
 PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 

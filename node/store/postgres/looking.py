@@ -6,8 +6,9 @@ from typing import Final, NoReturn
 
 from federation.ports import Reader
 
-from .connection import Server, Session
+from .connection import SNAPSHOT, Server, Session
 from .errors import FAILURES, raise_explained
+from .rows import patient
 from .transactions import Snapshot
 
 _TABLES: Final = (
@@ -59,12 +60,6 @@ async def cells(server: Server, *, now: int) -> list[tuple[str, str, bytes]]:
 @asynccontextmanager
 async def _looking(server: Server, *, now: int) -> AsyncIterator[Session]:
     """Yield a session that can change nothing, and sees one moment. Raises: MeshError: there is none."""
-    try:
-        session = await server.session(patient=True)
-    except FAILURES as error:
-        raise_explained(error, now=now)
-    try:
-        await session.script("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield session
-    finally:
-        await session.close()
+    async with patient(server, now=now) as rows:
+        await rows.session.script(SNAPSHOT)
+        yield rows.session

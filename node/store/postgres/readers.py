@@ -8,11 +8,10 @@ from typing import Final, NoReturn
 
 from protocol.errors import UnavailableError
 
-from .connection import Session
+from .connection import SNAPSHOT, Session
 from .door import Door
 from .errors import FAILURES
 
-_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 #: So long a reader waits for another one to finish.
 PATIENCE_S: Final = 5.0
 
@@ -66,7 +65,7 @@ class Readers:
         while self._idle:
             session = self._idle.pop()
             try:
-                await session.script(_BEGIN)
+                await session.script(SNAPSHOT)
                 return session
             except FAILURES:
                 session.drop()
@@ -78,7 +77,7 @@ class Readers:
         except FAILURES as error:
             self._fail(error)
         try:
-            await session.script(_BEGIN)
+            await session.script(SNAPSHOT)
         except FAILURES as error:
             session.drop()
             self._fail(error)

@@ -5,6 +5,7 @@ from typing import Final
 
 from .connection import Server
 from .errors import FAILURES, raise_explained
+from .rows import patient
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -32,10 +33,7 @@ def _checked(name: str) -> str:
 
 async def _run(server: Server, statement: str, now: int) -> None:
     try:
-        session = await server.session(patient=True)
-        try:
-            await session.script(statement)
-        finally:
-            await session.close()
+        async with patient(server, now=now) as rows:
+            await rows.session.script(statement)
     except FAILURES as error:
         raise_explained(error, now=now)
