@@ -75,9 +75,17 @@ class NodeApi:
         *,
         query: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
+        repeatable: bool = False,
     ) -> bytes:
-        address = f"{self._url}/api/v1{path}"
-        return await self._http.call(method, address, token=self._token, body=body, query=query, timeout_s=timeout_s)
+        return await self._http.call(
+            method,
+            f"{self._url}/api/v1{path}",
+            token=self._token,
+            body=body,
+            query=query,
+            timeout_s=timeout_s,
+            repeatable=repeatable,
+        )
 
     # Account
 
@@ -201,19 +209,19 @@ class NodeApi:
     async def suggest(self, text: str, language: str) -> tuple[Suggestion, ...]:
         """Return topics for typed words."""
         command = SuggestTopics(text=text, language=language)
-        return parse_answer(await self._do("POST", "/vocabulary/suggest", command), Suggestions).topics
+        return parse_answer(await self._do("POST", "/vocabulary/suggest", command, repeatable=True), Suggestions).topics
 
     async def labels(self, topics: Sequence[str], language: str) -> dict[str, str]:
         """Return the names of topics."""
         if not topics:
             return {}
         command = WantLabels(topics=tuple(dict.fromkeys(topics))[:100], language=language)
-        return parse_answer(await self._do("POST", "/vocabulary/labels", command), Labels).labels
+        return parse_answer(await self._do("POST", "/vocabulary/labels", command, repeatable=True), Labels).labels
 
     async def search(self, need: Need, exclude: Sequence[str]) -> Found:
         """Return which organizations list help with a need."""
         command = SearchNeed(need=need, exclude=tuple(exclude))
-        return parse_answer(await self._do("POST", "/search", command), Found)
+        return parse_answer(await self._do("POST", "/search", command, repeatable=True), Found)
 
     async def keys(self, query: KeyQuery) -> KeyAnswer:
         """Return a proven head of an organization's key directory, and the entries of a prefix."""
@@ -248,9 +256,9 @@ class NodeApi:
         return parse_answer(raw, ThreadView)
 
     async def envelope(self, thread: str, side: SideName, sent: Outgoing) -> None:
-        """Send one encrypted session message."""
+        """Send one encrypted session message; the node knows it again by its id."""
         command = SendEnvelope(side=side, id=sent.id, kind=sent.kind, epoch=sent.epoch, ciphertext=b64(sent.ciphertext))
-        await self._do("POST", f"/threads/{thread}/envelopes", command)
+        await self._do("POST", f"/threads/{thread}/envelopes", command, repeatable=True)
 
     async def siblings(self, audience: str) -> tuple[EnrolledDevice, ...]:
         """Return the person's devices with their keys towards one audience."""
@@ -310,4 +318,4 @@ class NodeApi:
 
     async def acknowledge(self, cursor: int) -> None:
         """Say up to where this device has read."""
-        await self._do("POST", "/mailbox/ack", Acknowledge(cursor=cursor))
+        await self._do("POST", "/mailbox/ack", Acknowledge(cursor=cursor), repeatable=True)

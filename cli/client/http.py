@@ -7,6 +7,8 @@ and compression are not taken, and proxies are not used.
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import Final, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -120,35 +122,45 @@ class Http:
         body: msgspec.Struct | bytes | None = None,
         query: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
+        repeatable: bool = False,
     ) -> bytes:
         """Return the body of a good answer; a `body` of bytes is sent as it is, another one as JSON.
 
+        Args:
+            repeatable: twice has the same effect as once. If the connection breaks it is asked once more, on a new one:
+                behind a load balancer another process of the node takes it.
         Raises: MeshError: the problem that the node answered with; UnavailableError: no answer; LimitError: too long.
         """
-        assert self._session is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         if body is not None:
             headers["Content-Type"] = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        ask = partial(self._ask, method, url + (f"?{urlencode(query)}" if query else ""), data, headers, timeout_s)
         try:
-            async with self._session.request(
-                method,
-                url + (f"?{urlencode(query)}" if query else ""),
-                data=body if body is None or isinstance(body, bytes) else msgspec.json.encode(body),
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
-            ) as answer:
-                raw = await _bounded(answer)
-                if answer.status >= 400:
-                    raise _problem(raw)
-                if answer.status >= 300:
-                    raise UnavailableError(
-                        "your node sends its visitors elsewhere: check its address", code="node-away"
-                    )
-                return raw
+            try:
+                return await ask()
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+                if not repeatable or isinstance(error, aiohttp.ClientConnectorError):
+                    raise
+            return await ask()
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError):
             host = urlsplit(url).netloc
             raise UnavailableError(f"your node at {host} does not answer", code="node-away") from None
+
+    async def _ask(
+        self, method: str, url: str, data: bytes | None, headers: Mapping[str, str], timeout_s: float
+    ) -> bytes:
+        assert self._session is not None
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
+        async with self._session.request(
+            method, url, data=data, headers=headers, allow_redirects=False, timeout=timeout
+        ) as answer:
+            raw = await _bounded(answer)
+            if answer.status >= 400:
+                raise _problem(raw)
+            if answer.status >= 300:
+                raise UnavailableError("your node sends its visitors elsewhere: check its address", code="node-away")
+            return raw
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from cli.client.person import Person
 from cli.client.unlock import create_vault, new_state
 from cli.client.views import Alarm, Event, Problem, Proposal, Refused, Role, Shown
+from protocol.e2ee.frames import Content
 from protocol.e2ee.vault import Cost
 from protocol.errors import UnavailableError, UnverifiedError
 
@@ -69,6 +70,14 @@ class Actor:
                     await self.look(wait_s=1.0)
         except TimeoutError:
             raise UnavailableError(f"{self.first_name}'s client waited in vain") from None
+
+    async def say(self, thread: str, content: Content) -> None:
+        """Say something in a session; what the node did not take at once goes out at a later look, as with any client.
+
+        Raises: as `see`.
+        """
+        if not await self.person.send(thread, content):
+            await self.see_until(lambda: not self.person.state.session(thread).outbox)
 
     async def look(self, *, wait_s: float = 0) -> None:
         """Take in what waits in the mailbox."""

@@ -110,13 +110,13 @@ class Reading:
     async def _talk(self, thread: str) -> None:
         for who, content in said(self._marked):
             sender, reader = (self._ana, self._ben) if who == "ana" else (self._ben, self._ana)
-            await sender.person.send(thread, content)
+            await sender.say(thread, content)
             self._fields.append(str(content.__struct_config__.tag))
             if not isinstance(content, UNSEEN):
                 await reader.see(Shown)
         self._fields.extend(await done_beside(self._ana, self._ben, thread, self._marked, self._setting.folder))
         # One more that nobody has fetched: at the first search its ciphertext lies in both databases.
-        await self._ana.person.send(thread, Chat(text=self._marked("One more thing before Thursday.")))
+        await self._ana.say(thread, Chat(text=self._marked("One more thing before Thursday.")))
         kinds = words.listing(dict.fromkeys(self._fields))
         self._telling.say("", f"They have said: {kinds}. Every text of it carries the mark {self._mark}.")
 
@@ -125,7 +125,7 @@ class Reading:
 
     async def _end(self, thread: str) -> None:
         for actor in (self._ana, self._ben):
-            await actor.person.send(thread, Again(yes=True))
+            await actor.say(thread, Again(yes=True))
         await asyncio.gather(self._ana.person.close(thread), self._ben.person.close(thread))
         for actor in (self._ana, self._ben):
             await actor.see_until(partial(_destroyed, actor, thread))

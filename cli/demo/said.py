@@ -71,7 +71,7 @@ async def done_beside(ana: Actor, ben: Actor, thread: str, mark: Mark, folder: P
     Ana takes a message back, keeps a note to herself, in the vault and sealed at her node, and sends a file that Ben
     fetches; Ben reports a message of hers. Raises: UnavailableError: a file or report went astray; MeshError.
     """
-    await ana.person.send(thread, Chat(text=mark("That was for somebody else.")))
+    await ana.say(thread, Chat(text=mark("That was for somebody else.")))
     await ben.see(Shown)
     await ana.person.take_back(thread)
     await ben.see(Shown)

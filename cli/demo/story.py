@@ -256,7 +256,7 @@ class Story:
     async def _exchange(self, thread: str, text: str, *, reply: str) -> None:
         """Let Ana say `text`, and Ben say it back, word for word."""
         self._mentee(f"“{text}”", "said")
-        await self._ana.person.send(thread, Chat(text=text))
+        await self._ana.say(thread, Chat(text=text))
         # Neither device has fetched it yet: this is what lies in the databases now.
         envelope = self._ana.person.state.session(thread).frames[-1].envelope
         for node, side in ((self._consumer, Side.CONSUMER), (self._provider, Side.PROVIDER)):
@@ -268,7 +268,7 @@ class Story:
         await self._phone.see_until(partial(reads, self._phone, thread, text))
         self._mentee("Her phone shows it as her own.")
         for answer in filter(None, (shown.text, reply)):
-            await self._ben.person.send(thread, Chat(text=answer))
+            await self._ben.say(thread, Chat(text=answer))
             self._mentor(f"“{answer}”", "said")
             self._mentee(f"reads: {(await self._ana.see(Shown)).text}", "good")
 
@@ -302,11 +302,11 @@ class Story:
             (ana, ben, "thanks", Thanks(text=words.THANKS)),
         )
         for sender, reader, what, content in agreed:
-            await sender.person.send(thread, content)
+            await sender.say(thread, content)
             shown = await reader.see(Shown)
             self._line(sender, f"{what}: {shown.text}", "said")
         for actor in (ana, ben):
-            await actor.person.send(thread, Again(yes=True))
+            await actor.say(thread, Again(yes=True))
         await asyncio.gather(*(actor.see_until(partial(_would_meet, actor, thread)) for actor in (ana, ben)))
         self._mentee("Both would meet again: shown only now that both said so.", "good")
         self._mentor("Both would meet again.", "good")

@@ -32,7 +32,6 @@ def check_processes(lines: list[Line]) -> None:
         assert killed["pid"] != left["pid"]
 
 
-@pytest.mark.long
 def test_a_process_is_killed_in_the_middle_of_the_story_and_nothing_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     story = ("--once", "--companies", "1", "--seed", "7", "--message", MESSAGE, "--store", "postgresql")

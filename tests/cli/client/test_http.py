@@ -167,6 +167,37 @@ async def test_a_node_that_is_not_there_is_named() -> None:
     assert caught.value.code == "node-away"
 
 
+@asynccontextmanager
+async def breaking(connections: Http, *, breaks: int) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Yield an address that answers a first request, and breaks the connections of the next ones; and what came."""
+    came: list[bytes] = []
+
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+        came.append(await request.read())
+        if 2 <= len(came) <= 1 + breaks:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(body=b"{}")
+
+    async with answering(handler) as url:
+        await connections.call("POST", url, body=b"first")
+        yield url, came
+
+
+async def test_what_may_be_said_twice_is_said_again_when_its_connection_breaks() -> None:
+    async with Http() as connections, breaking(connections, breaks=1) as (url, came):
+        assert await connections.call("POST", url, body=b"second", repeatable=True) == b"{}"
+        assert came == [b"first", b"second", b"second"]
+
+
+@pytest.mark.parametrize(("repeatable", "breaks"), [(False, 1), (True, 2)])
+async def test_nothing_is_said_more_often_than_that(repeatable: bool, breaks: int) -> None:
+    async with Http() as connections, breaking(connections, breaks=breaks) as (url, came):
+        with pytest.raises(UnavailableError, match="does not answer"):
+            await connections.call("POST", url, body=b"second", repeatable=repeatable)
+        assert came == [b"first"] + breaks * [b"second"]
+
+
 @pytest.mark.parametrize("status", [200, 404, 500])
 async def test_what_is_no_node_is_told_apart(status: int) -> None:
     async def handler(_: web.BaseRequest) -> web.StreamResponse:
