@@ -33,15 +33,13 @@ from protocol.signing import SigningKey
 from .headproofs import KIND, proven_head
 from .logbook import Logbook
 from .mirror_store import COMPLETE
-from .ports import Clock, Reader, Store, Writer, below, is_in, where
-from .publisher import PublisherService, newest_head, own_head
+from .ports import Clock, Reader, Store, Writer, above, below, is_in, where
+from .publisher import AWAITED_S, PublisherService, own_head
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow
 from .sets import BASE, Audience, Post, Source
 from .waiting import sleep_or_wake, within
 
 ATTESTATIONS_PATH: Final = f"{BASE}/attestations"
-#: How often something that is missing is looked for again.
-SOON_S: Final = 0.2
 #: An origin that did not take an attestation is told again after this long.
 RETRY_S: Final = 5.0
 #: For all that one origin is told at a time, and how many are told at a time.
@@ -151,9 +149,9 @@ class Attesting:
 
     async def prove(self) -> float:
         """Prove own heads and judge those of peers; return in how many seconds to look again."""
-        unproven = await self._prove_own()
+        await self._prove_own()
         await self._judge_again()
-        return SOON_S if unproven else LATER_S
+        return LATER_S
 
     async def tell(self) -> float:
         """Tell origins what they do not have; return in how many seconds to try again."""
@@ -161,23 +159,33 @@ class Attesting:
 
     # As an origin
 
-    async def _prove_own(self) -> bool:
-        """Store the log proofs of this node's newest heads; tell whether one is not signed in the log yet."""
-        missing = False
+    async def _prove_own(self) -> None:
+        """Store the log proofs of the newest of this node's heads that its log lists."""
         async with self._store.read() as rows:
-            heads = [await newest_head(rows, audience, KIND) for audience in await self._own_audiences(rows)]
-            new = [one for one in heads if one and not await self._proof(rows, self._own, one.audience, one.seq)]
-        for row in new:
-            head = own_head(row)
-            try:
-                log = await self._logbook.prove(render_leaf(head_leaf(head, row.head)))
-            except MissingError:
-                missing = True
-                continue
-            async with self._store.write() as tx:
-                await self._keep(tx, head, row.head, log)
-            await self._publisher.nudge(self._post, row.audience, KIND, row.seq)
-        return missing
+            unproven = [await self._unproven(rows, audience) for audience in await self._own_audiences(rows)]
+        for heads in unproven:
+            for row in heads:
+                if await self._prove_one(row):
+                    break  # nobody is given an older one any more
+
+    async def _unproven(self, rows: Reader, audience: str) -> list[SetHeadRow]:
+        """Return the newest heads without a proof, the newest first."""
+        place = where(audience=audience, kind=KIND)
+        proven = await rows.find(HeadProofRow, where(origin=self._own), place, order="-seq", limit=1)
+        newer = above("seq", proven[0].seq if proven else 0)
+        return await rows.find(SetHeadRow, place, newer, order="-seq", limit=AWAITED_S)
+
+    async def _prove_one(self, row: SetHeadRow) -> bool:
+        """Store the log proof of a head and tell its audience; return whether the log lists it."""
+        head = own_head(row)
+        try:
+            log = await self._logbook.prove(render_leaf(head_leaf(head, row.head)))
+        except MissingError:
+            return False
+        async with self._store.write() as tx:
+            await self._keep(tx, head, row.head, log)
+        await self._publisher.nudge(self._post, row.audience, KIND, row.seq)
+        return True
 
     async def _own_audiences(self, rows: Reader) -> list[str]:
         return sorted({row.audience for row in await rows.find(SetHeadRow, where(kind=KIND))})

@@ -5,7 +5,7 @@ Source: docs/protocol/12-set-heads.md §4–§8.
 """
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -33,6 +33,9 @@ from .ports import Clock, Reader, Store, Writer, at_most, below, where
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
 from .sets import NUDGES_PATH, AudienceBook, Post, tell
+
+#: A head of keys that its log does not list by then is shown without its proof.
+AWAITED_S: Final = 60
 
 
 class HeadPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,29 +171,48 @@ class PublisherService:
         await tx.delete(SetPageRow, place, below("seq", min(kept[0].pages_of, newest.pages_of)))
 
     async def head_answer(self, audience: str, kind: str, requester: str) -> HeadReply:
-        """Return the newest head and what this node holds of the audience's other members.
+        """Return the head to be shown and what this node holds of the audience's other members.
 
         Raises: MissingError: no such set for this peer; sets of other audiences look the same.
         """
         await self._admit(audience, kind, requester)
         async with self._store.read() as rows:
-            newest = await newest_head(rows, audience, kind)
+            shown = await self._shown(rows, audience, kind)
             held = await rows.find(MirrorRow, where(audience=audience, kind=kind), order="origin", limit=1024)
-            seq = newest.seq if newest else 0
+            seq = shown.seq if shown else 0
             proof = await rows.get(HeadProofRow, self._own, audience, kind, seq)
             place = where(origin=self._own, audience=audience, kind=kind, seq=seq)
             attested = await rows.find(AttestationRow, place, order="attester", limit=8)
-        if newest is None:
+        if shown is None:
             raise MissingError("no such set")
         seen = tuple(SeenHead(origin=row.origin, seq=row.seq, head_hash=row.head_hash) for row in held)
         answer = HeadAnswer(
-            head=newest.head,
+            head=shown.head,
             seen=seen,
             log=proof.log if proof else "",
             attestations=tuple(row.statement for row in attested),
         )
         body = encode(answer)
         return HeadReply(body=body, etag=f'"{b64(sha256(body)[:16])}"')
+
+    async def _shown(self, rows: Reader, audience: str, kind: str) -> SetHeadRow | None:
+        """Return the head that others are given: the newest one, of keys the newest that is of use to them.
+
+        Without its proof a head of keys is of none. Heads that follow each other faster than they are listed in the log
+        would otherwise each come without. What was given once never goes back.
+        """
+        newest = await newest_head(rows, audience, kind)
+        if newest is None or kind != "keys":
+            return newest
+        chain = where(audience=audience, kind=kind, generation=newest.generation)
+        late = at_most("issued_at", self._clock.now() - AWAITED_S)
+        own = where(origin=self._own, audience=audience, kind=kind)
+        proven = await rows.find(HeadProofRow, own, order="-seq", limit=1)
+        given = [
+            *await rows.find(SetHeadRow, chain, where(seq=proven[0].seq if proven else 0)),
+            *await rows.find(SetHeadRow, chain, late, order="-seq", limit=1),
+        ] or await rows.find(SetHeadRow, chain, order="seq", limit=1)
+        return max(given, key=lambda row: row.seq)
 
     async def page(self, audience: str, kind: str, seq: int, page: int, requester: str) -> bytes:
         """Return one snapshot page, `application/zstd`. Raises: MissingError: none such for this peer, or too old."""

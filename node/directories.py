@@ -86,7 +86,6 @@ class Directories:
                 expected_percent=settings.expected_percent,
             ),
             generation=base.store.generation,
-            published=self.attesting.wake,
         )
         self.lookup: Final = KeyLookup(base.store, book, documents, own=base.entity)
         self.foreign: Final = ForeignChecks(
@@ -95,6 +94,7 @@ class Directories:
         catalog.mirror.connect(self.attesting)
         peering.directory.watch(self.directory.wake)
         peering.directory.watch(self.attesting.wake)
+        log.sequencer.watch(self.attesting.wake)
         peering.meeting.memberships.on_change(self._attesters_changed)
         base.on_new_keys(lambda keys: self.attesting.rekey(keys.attest))
         base.on_new_keys(lambda keys: self.erasures.rekey(keys.attest))

@@ -4,7 +4,7 @@ A person stands only in the audiences for which a device of theirs enrolled. Sou
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -96,9 +96,7 @@ class KeyDirectory:
         erasures: Erasures,
         policy: KeyPolicy,
         generation: int,
-        published: Callable[[], None],
     ) -> None:
-        """Take the parts; `published` is called after every new head."""
         self._store: Final = store
         self._clock: Final = clock
         self._entropy: Final = entropy
@@ -108,7 +106,6 @@ class KeyDirectory:
         self._erasures: Final = erasures
         self._policy: Final = policy
         self._generation: Final = generation
-        self._published: Final = published
         self._woken: Final = asyncio.Event()
 
     def wake(self) -> None:
@@ -142,8 +139,6 @@ class KeyDirectory:
             openings = [Opening(salt=row.salt, body=row.body) for row in rows]
             done = await self._publisher.publish(tx, audience, KIND, openings)
             await tx.put(*(replace(row, since=done.seq) for row in rows if row.label in changed))
-            if done.outcome != "kept":
-                tx.on_commit(self._published)
         return min(next_due(crowd) or now + LONGEST_PAUSE_S, now + self._policy.every_s)
 
     async def _updated(self, tx: Writer, audience: str, now: int) -> tuple[Crowd, frozenset[str]]:
