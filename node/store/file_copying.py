@@ -62,6 +62,7 @@ async def _carry(blob: str, size: int, source: FileBytes, target: FileBytes) -> 
             return
     except MissingError:
         pass
+    await target.remove(blob)  # what arrived changed or in part
     for at in range(0, size, PIECE_BYTES):
         data = await source.read(blob, at, min(PIECE_BYTES, size - at))
         await target.write(blob, at, data, last=at + PIECE_BYTES >= size)

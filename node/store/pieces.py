@@ -13,9 +13,10 @@ from .copying import Statements
 
 PIECE_BYTES: Final = 2**20
 
+# A portion that comes once more, late, must not take away what came after it; what both hold is the same.
 _PUT: Final = (
     "INSERT INTO blob_piece (blob, piece, data) VALUES (?, ?, ?) "
-    "ON CONFLICT (blob, piece) DO UPDATE SET data = excluded.data"
+    "ON CONFLICT (blob, piece) DO UPDATE SET data = excluded.data WHERE length(excluded.data) > length(blob_piece.data)"
 )
 _BEFORE: Final = "SELECT data FROM blob_piece WHERE blob = ? AND piece = ?"
 _LENGTH: Final = "SELECT length(data) FROM blob_piece WHERE blob = ? AND piece = ?"

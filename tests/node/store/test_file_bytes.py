@@ -80,6 +80,10 @@ async def test_bytes_are_kept_portion_by_portion_read_from_anywhere_and_removed(
         for at in range(len(whole) + 1):
             for count in (1, PIECE, 2 * PIECE + 1):
                 assert await files.read(ONE, at, count) == whole[at : at + count]
+        # What comes once more, late and by another way, takes nothing away that came after it.
+        for at, data in ((0, b"012"), (3, b"34567"), (8, b"8"), (9, b"9A")):
+            await files.write(ONE, at, data, last=False)
+        assert await files.read(ONE, 0, 2 * len(whole)) == whole
         await files.write(TWO, 0, b"two", last=True)
         assert set(await files.names()) == {files.name(ONE), files.name(TWO)}
         await files.drop((files.name(ONE),))
