@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from protocol.errors import LimitError
+from protocol.errors import LimitError, MissingError
 from protocol.peers import open_document
 from protocol.rotation import KeyChangedError, RevokedKeyError, follow
 from protocol.signing import VerifyKey
@@ -17,7 +17,7 @@ from protocol.signing import VerifyKey
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
 from .pending import PendingKeys
-from .pins import note_followed
+from .pins import follow_known
 from .ports import Clock, Store
 from .proving import prove_key, served_document
 from .rows import PeerRow
@@ -68,21 +68,20 @@ class Discovery:
         Raises: MissingError: no such peer. MalformedError; KeyChangedError, RevokedKeyError, StaleDocumentError: the
         pinned one stays. ConflictError: another peer has the same transport key.
         """
-        peer, now = self._directory.get(entity), self._clock.now()
-        followed = follow(peer.pinned, text)
+        document, now = follow(self._directory.get(entity).pinned, text).document, self._clock.now()
         async with self._store.write() as tx:
-            row = await tx.get(PeerRow, entity)
-            if row is None or row.document != peer.pinned.text.encode("ascii"):
-                return self._directory.get(entity)
-            await note_followed(tx, peer.pinned, followed, now=now)
+            known = await tx.get(PeerRow, entity)
+            if known is None:
+                raise MissingError("there is no such peer any more", code="no-such-peer")
             changed = replace(
-                row,
+                known,
                 document=text.encode("ascii"),
-                keyid=VerifyKey.parse(followed.document.keys.http).keyid,
-                federation_key=followed.document.keys.federation,
-                recovered=followed.recovered,
+                keyid=VerifyKey.parse(document.keys.http).keyid,
+                federation_key=document.keys.federation,
                 fetched_at=now,
             )
+            # By what the store says now: another document may have been learned a moment ago, here or elsewhere.
+            changed = await follow_known(tx, known, changed, now=now)
             await tx.put(changed)
         return self._directory.put(changed)
 

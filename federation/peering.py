@@ -37,8 +37,9 @@ from .identity import Own
 from .introductions import met_document
 from .mirror_store import forget_mirrored
 from .peer_views import Accepted, Invitation, PeerInfo, Preview
-from .pins import forget_peer, refuse_revoked
+from .pins import follow_known, forget_peer
 from .ports import Clock, Entropy, Reader, Store, Writer, at_most, where
+from .proving import same_key
 from .rows import FellowRow, InviteRow, MembershipRow, NonceRow, PeerRow, RegistrationRow
 
 JSON: Final = "application/json"
@@ -169,6 +170,7 @@ class PeeringService:
         document = open_document(redeemed.document, expected_key=VerifyKey.parse(peer.document.keys.federation))
         if document.entity != ticket.entity:
             raise UnverifiedError("the other node answered with another entity's document")
+        same_key(document, peer.document)
         row = self._peer_row(redeemed.document, document, mode=redeemed.mode, connect_to=ticket.connect_to)
         row = await self._let_in(row, document, joining=joining)
         return Accepted(peer=self._info(row), own_words=fingerprint_words(self.own.federation_key))
@@ -187,6 +189,7 @@ class PeeringService:
         try:
             keyid = VerifyKey.parse(document.keys.federation).keyid
             served = await met_document(self._calls, contact, document.entity, keyid)
+            same_key(open_document(served), document)
         except MeshError as error:
             raise RefusedError(
                 "your node's document is not served at the address that it names, or not at the host of its entity "
@@ -295,9 +298,10 @@ class PeeringService:
             if await tx.get(NonceRow, nonce.keyid, nonce.nonce) is not None:
                 raise ReplayedError("this request had its effect before: sign a new one")
             invite = await self._invite_for(tx, redemption.code, document)
-            await refuse_revoked(tx, document)
             row = self._peer_row(served, document, mode=cast("Mode", invite.policy), connect_to=redemption.connect_to)
-            row = _keeping(await tx.get(PeerRow, document.entity), row, consortium=invite.consortium)
+            known = await tx.get(PeerRow, document.entity)
+            row = await follow_known(tx, known, row, now=row.fetched_at)
+            row = _keeping(known, row, consortium=invite.consortium)
             await tx.insert(replace(nonce, expires_at=nonce.expires_at + NONCE_MARGIN_S))
             await tx.put(row, replace(invite, used_by=document.entity))
             if invite.consortium:
@@ -309,7 +313,7 @@ class PeeringService:
         async with self._store.write() as tx:
             known = await tx.get(PeerRow, document.entity)
             _check_known(known, document)
-            await refuse_revoked(tx, document)
+            row = await follow_known(tx, known, row, now=row.fetched_at)
             row = _keeping(known, row, consortium=joining)
             await tx.put(row)
         self._directory.put(row)

@@ -1,17 +1,20 @@
-"""What a peer's changed document leaves behind in the store: keys that are ended for good.
+"""Which document may follow a peer's in the store, and what it leaves behind: keys that are ended for good.
 
 Source: docs/protocol/20-identity.md §4.
 """
 
 from typing import Final
 
-from protocol.peers import NodeDocument
-from protocol.rotation import Pinned, RevokedKeyError, online_keys
+from msgspec.structs import replace
+
+from protocol.peers import NodeDocument, open_document
+from protocol.rotation import Pinned, RevokedKeyError, follow, online_keys
 from protocol.signing import VerifyKey
 
+from .directory import peer_of
 from .earlier import keep_document
 from .ports import Reader, Writer, where
-from .rows import EarlierDocumentRow, PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
+from .rows import EarlierDocumentRow, PeerRow, PendingDocumentRow, RevokedKeyRow, ToldDocumentRow
 
 #: Of an Ed25519 key; the envelope's sealing key is longer, and signs nothing.
 KEY_CHARACTERS: Final = 43
@@ -40,6 +43,21 @@ async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) 
     if after.recovered > before.recovered:
         for key in sorted(online_keys(before.document)):
             await tx.put(RevokedKeyRow(entity=entity, public=key, at=now))
+
+
+async def follow_known(tx: Writer, known: PeerRow | None, row: PeerRow, *, now: int) -> PeerRow:
+    """Return `row` once its document may follow what is known of the peer; one that is met first follows nothing.
+
+    Raises: KeyChangedError, StaleDocumentError, RevokedKeyError, LimitError: the known document stays.
+    """
+    text = row.document.decode("ascii")
+    if known is None:
+        await refuse_revoked(tx, open_document(text))
+        return row
+    before = peer_of(known).pinned
+    after = follow(before, text)
+    await note_followed(tx, before, after, now=now)
+    return replace(row, recovered=after.recovered)
 
 
 async def forget_peer(tx: Writer, entity: str) -> None:

@@ -7,8 +7,8 @@ from typing import Final
 
 from protocol.addresses import authority_of, host_of
 from protocol.errors import MalformedError, UnverifiedError
-from protocol.keydirectory import DIRECTORY_PATH, verify_directory
-from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES, open_document
+from protocol.keydirectory import DIRECTORY_PATH, UnprovenKeyError, verify_directory
+from protocol.peers import DOCUMENT_PATH, DOCUMENT_TYPE, MAX_DOCUMENT_BYTES, NodeDocument, open_document
 from protocol.signing import VerifyKey
 
 from .answers import BadAnswerError
@@ -45,6 +45,15 @@ async def prove_key(calls: Calls, contact: Contact, key: VerifyKey, *, now: int)
     """
     answer = await calls.fetch(contact, DIRECTORY_PATH, limit=MAX_DIRECTORY_BYTES)
     verify_directory(answer.headers, authority_of(contact.api), key, now=now)
+
+
+def same_key(document: NodeDocument, proven: NodeDocument) -> None:
+    """Return if a document names the `http` key that another of the node has just signed by. Raises: UnprovenKeyError.
+
+    A node that changes its key in the middle of this tries once more.
+    """
+    if document.keys.http != proven.keys.http:
+        raise UnprovenKeyError("the node shows two documents with two transport keys: try again")
 
 
 async def prove_host(calls: Calls, contact: Contact, entity: str, keyid: str) -> None:

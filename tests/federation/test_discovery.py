@@ -138,6 +138,24 @@ async def test_an_older_document_is_refused(aurora: Station, birch: Station, clo
         await birch.discovery.refresh(aurora.entity)
 
 
+async def test_a_document_that_follows_another_at_once_is_taken_by_a_process_that_has_not_heard_of_that_one(
+    aurora: Station, birch: Station
+) -> None:
+    before = birch.directory.get(aurora.entity)
+    async with birch.store.read() as rows:
+        known = await rows.get(PeerRow, aurora.entity)
+    assert known is not None
+    say(aurora, http=NEW_HTTP, seq=3)
+    await birch.discovery.learn(aurora.entity, aurora.own.text)
+    birch.directory.put(known)
+    say(aurora, seq=2)
+    with pytest.raises(StaleDocumentError):
+        await birch.discovery.learn(aurora.entity, aurora.own.text)
+    assert birch.directory.get(aurora.entity) == before
+    say(aurora, http=NEW_HTTP, seq=4)
+    assert (await birch.discovery.learn(aurora.entity, aurora.own.text)).document.seq == 4
+
+
 async def test_a_stranger_is_not_fetched(birch: Station) -> None:
     with pytest.raises(MissingError):
         await birch.discovery.refresh("https://cobalt.example")
