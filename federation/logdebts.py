@@ -7,6 +7,7 @@ Source: docs/protocol/53-witnesses.md §9.
 import asyncio
 from typing import Final
 
+from protocol.errors import LimitError, MeshError, UnavailableError
 from protocol.messages import CheckpointRef
 from protocol.tlog.checkpoint import CheckpointNote
 
@@ -16,6 +17,8 @@ MOST_DOUBTS: Final = 64
 MOST_SAID: Final = 8
 #: A log that cannot be reached at all may owe for so long: nodes are switched off over night.
 AWAY_S: Final = 86_400
+#: Networks lose an answer, and another one; in so many looks a log that serves its checkpoint holds the rest back.
+MOST_LOST: Final = 3
 
 #: Size and root.
 Place = tuple[int, bytes]
@@ -36,6 +39,12 @@ class Watch:
         self.doubts: Final[dict[Place, tuple[CheckpointNote, int]]] = {}
         #: Checkpoints that messages of the log's node referred to, and since when.
         self.said: Final[dict[tuple[int, str], int]] = {}
+        #: Whether the log showed a checkpoint in this look, and entries that were not read before.
+        self.is_shown = self.is_read_on = False
+        #: Since when looks have ended without what belongs to the checkpoint shown, and how many of them.
+        self.short_since: int | None = None
+        self.short_looks = 0
+        self._short_at = float("-inf")
 
     def failed(self, now: int, *, rest_s: float) -> None:
         """Note that the log did not show what was asked of it: the second time in a row, it is left alone for a while.
@@ -57,7 +66,23 @@ class Watch:
         if len(self.said) < MOST_SAID:
             self.said.setdefault((reference.size, reference.root), now)
 
+    def ended(self, error: MeshError | None, now: int, *, apart_s: float) -> None:
+        """Note how a look ended, None: well; of short looks that are less than `apart_s` apart one counts."""
+        if error is None:
+            self.short_since, self.short_looks = None, 0
+        elif self.is_shown:
+            # A long log that is read in many looks over a bad line owes nothing by itself.
+            self.short_since = None if self.is_read_on else self.short_since or now
+            if now >= self._short_at + apart_s:
+                self.short_looks, self._short_at = self.short_looks + 1, now
+
     def owes_for(self, now: int) -> int:
         """Return for how many seconds the log has owed the oldest proof; 0: it owes none."""
         since = [*(each for _, each in self.doubts.values()), *self.said.values()]
+        since += [] if self.short_since is None else [self.short_since]
         return max(0, now - min(since)) if since else 0
+
+    def is_late(self, error: MeshError | None, now: int, *, prove_s: int) -> bool:
+        """Tell whether the log has owed a proof for too long, after a look that ended with `error`."""
+        is_lost = isinstance(error, (UnavailableError, LimitError)) and self.short_looks < MOST_LOST
+        return self.owes_for(now) >= (AWAY_S if is_lost else prove_s)

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from protocol.encoding import unb64
-from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError, UnverifiedError
+from protocol.errors import LimitError, MalformedError, MeshError, UnverifiedError
 from protocol.evidence import Gap, bare_checkpoint, make_bundle, signed_checkpoint
 from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
@@ -24,12 +24,13 @@ from protocol.tlog.note import lines_of
 
 from .headwatch import HeadWatch, ReadElsewhereError
 from .knownlogs import KnownLog, KnownLogs
-from .logdebts import AWAY_S, Watch
+from .logdebts import Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .ports import Clock, Entropy, Store, where
 from .rows import EarlierDocumentRow, WatchedHeadRow, WatchedLogRow, WitnessedLogRow
 from .waiting import jittered, within
 from .watchwords import (
+    ALARMING,
     FORKED,
     LASTING,
     OTHER_THAN_SAID,
@@ -110,25 +111,38 @@ class LogWatch:
         """
         watch = self._watch(log)
         async with watch.turn:
-            watch.looked_at = self._clock.now()
+            due_at, watch.looked_at = watch.due_at, self._clock.now()
             watch.due_at = watch.looked_at + jittered(self.policy.poll_s, self._entropy)
+            watch.is_shown = watch.is_read_on = False
             try:
                 async with within(LOOK_S, _SLOW, code="log-slow"):
                     await self._look(log, watch)
             except MeshError as error:
                 watch.failure = error.code
-                patience = AWAY_S if isinstance(error, UnavailableError) else self.policy.prove_s
-                if not log.is_former and watch.owes_for(self._clock.now()) >= patience:
-                    await self._note_problem(log, UNPROVEN)
+                if problem := self._ended(log, watch, error):
+                    await self._note_problem(log, problem)
+                raise
+            except asyncio.CancelledError:
+                watch.due_at = due_at  # a sooner look that was cut short stands for none in its time
                 raise
             watch.failure = ""
+
+    def _ended(self, log: KnownLog, watch: Watch, error: MeshError | None) -> str:
+        """Note how a look at a log ended, None: well; return the problem if the log owes a proof for too long."""
+        now = self._clock.now()
+        if not isinstance(error, ReadElsewhereError) and (error is None or error.code not in ALARMING):
+            watch.ended(error, now, apart_s=self.policy.poll_s / 2)
+        late = not log.is_former and watch.is_late(error, now, prove_s=self.policy.prove_s)
+        return UNPROVEN if late else ""
 
     async def _look(self, log: KnownLog, watch: Watch) -> None:
         row = await self._row(log)
         if row is not None and row.problem == FORKED:
             raise ContradictedLogError("the log contradicted itself: an administrator must look at the evidence")
-        await self._advance(log, await newest(self._read, log))
-        row = await self._read_entries(log, await self._held(log))
+        found = await newest(self._read, log)
+        watch.is_shown = True
+        await self._advance(log, found)
+        row = await self._read_entries(log, watch, await self._held(log))
         problem = await self._settle(log, watch, parse_checkpoint(row.note))
         problem = problem or await self._heads.missing(log, read_all=row.read == row.size and not log.is_former)
         await self._note_problem(log, problem)
@@ -253,7 +267,7 @@ class LogWatch:
         signed = (text for text in texts if lines_of(found.note, [log_key(open_document(text))]))
         return next(signed, log.document)
 
-    async def _read_entries(self, log: KnownLog, row: WatchedLogRow) -> WatchedLogRow:
+    async def _read_entries(self, log: KnownLog, watch: Watch, row: WatchedLogRow) -> WatchedLogRow:
         found = parse_checkpoint(row.note)
         for _ in range(MOST_PORTIONS):
             if row.read >= found.checkpoint.size:
@@ -262,21 +276,23 @@ class LogWatch:
             read = await entries(self._read, log, found.checkpoint, wanted)
             skipped = wanted.span.start - wanted.bundles[0].index * 256
             row = await self._heads.take(log, row, read[skipped : skipped + wanted.span.end - wanted.span.start])
+            watch.is_read_on = True
         return row
 
     async def _settle(self, log: KnownLog, watch: Watch, held: CheckpointNote) -> str:
         """Compare what others showed with the tree held; return what is wrong, or owed for too long."""
         await self._doubt_witnessed(log, watch)
+        problem, failed = "", None
         # What the log refuses to show is asked for again in the next look, and reported when it is late.
         try:
             await self._settle_doubts(log, watch, held)
             problem = await self._settle_said(log, watch, held.checkpoint)
         except ContradictedLogError:
             raise
-        except MeshError:
-            problem = ""
-        late = not log.is_former and watch.owes_for(self._clock.now()) >= self.policy.prove_s
-        return problem or (UNPROVEN if late else "")
+        except MeshError as error:
+            failed = error
+        late = self._ended(log, watch, failed)
+        return problem or late
 
     async def _settle_doubts(self, log: KnownLog, watch: Watch, held: CheckpointNote) -> None:
         for place, (found, _) in list(watch.doubts.items()):

@@ -8,8 +8,9 @@ from federation import logwatch
 from federation.gossip import Checkpoints, open_checkpoints
 from federation.knownlogs import KnownLog
 from federation.rows import BundleRow
+from protocol import logaudit
 from protocol.encoding import b64, encode
-from protocol.errors import MalformedError, MissingError
+from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
 from protocol.evidence import open_bundle
 from protocol.messages import CheckpointRef
 
@@ -19,14 +20,18 @@ AURORA = "https://aurora.example"
 LOG = "aurora.example/log"
 
 
-def withhold(watcher: Watcher, beginning: str) -> list[str]:
-    """Let all logs refuse a watcher what begins so, until the list returned is empty."""
+REFUSED = MissingError("no such tile")
+LOST = UnavailableError("no answer")
+
+
+def withhold(watcher: Watcher, beginning: str, error: MeshError = REFUSED) -> list[str]:
+    """Let aurora's log refuse a watcher what begins so, or lose it, until the list returned is empty."""
     refused = [beginning]
     read = watcher.read
 
     async def partial(log: KnownLog, path: str, *, limit: int) -> bytes:
         if refused and path.startswith(refused[0]) and log.entity == AURORA:
-            raise MissingError("no such tile")
+            raise error
         return await read(log, path, limit=limit)
 
     watcher.watch._read = partial  # type: ignore[misc]
@@ -96,6 +101,93 @@ async def test_a_log_nobody_reaches_for_a_day_while_it_owes_a_proof_is_reported(
     assert await problem_of(birch, LOG) == "log-unproven"
 
 
+async def doubted() -> tuple[Town, Watcher, Watcher]:
+    """Return a town, aurora, and birch, which holds a tree of aurora's log and hears from cobalt of a smaller one."""
+    town = await Town.of("aurora", "birch", "cobalt")
+    aurora, birch, cobalt = town.watchers
+    await cobalt.watch.poll_due()
+    await aurora.stories[0].grow(*leaves(4, first=6))
+    await birch.watch.poll_due()
+    return town, aurora, birch
+
+
+async def test_a_proof_that_is_lost_now_and_then_alarms_nobody_however_late_it_is() -> None:
+    town, aurora, birch = await doubted()
+    lost = withhold(birch, "tile/", LOST)
+    await birch.gossip.round()
+    for wait_s in (900, 900):
+        town.clock.advance(wait_s)
+        await birch.watch.poll_due()
+        assert await problem_of(birch, LOG) == ""
+    # All that was lost in one bad minute is lost once.
+    for _ in range(3):
+        await birch.watch.poll(birch.logs.all()[0])
+    assert await problem_of(birch, LOG) == ""
+    lost.clear()
+    await town.round()
+    lost.append("tile/")
+    await aurora.stories[0].grow(*leaves(1, first=10))
+    town.clock.advance(900)
+    await birch.look()
+    assert await problem_of(birch, LOG) == "unavailable"
+
+
+@pytest.mark.parametrize("error", [LOST, LimitError("later", retry_at=0)])
+async def test_a_log_that_shows_checkpoints_and_always_loses_the_proof_gains_no_day(error: MeshError) -> None:
+    town, aurora, birch = await doubted()
+    withhold(birch, "tile/", error)
+    await birch.gossip.round()
+    town.clock.advance(160)
+    for at in range(4):
+        # To be away between two such looks makes good nothing.
+        aurora.away = at == 1
+        town.clock.advance(72)
+        await birch.watch.poll_due()
+    assert await problem_of(birch, LOG) == "log-unproven"
+    aurora.away = True
+    await town.round()
+    assert await problem_of(birch, LOG) == "log-unproven"
+
+
+@pytest.mark.parametrize("error", [REFUSED, LOST])
+async def test_a_log_that_shows_its_checkpoint_and_no_entries_is_reported_though_nobody_compares(
+    error: MeshError,
+) -> None:
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    await town.round()
+    await aurora.stories[0].grow(*leaves(4, first=6))
+    refused = withhold(birch, "tile/entries/", error)
+    for _ in range(4):
+        await town.round()
+    assert await problem_of(birch, LOG) == error.code
+    for _ in range(2):
+        await town.round()
+    assert await problem_of(birch, LOG) == "log-unproven"
+    refused.clear()
+    await town.round()
+    assert await problem_of(birch, LOG) == ""
+
+
+@pytest.mark.slow
+async def test_a_long_log_that_is_read_in_many_looks_over_a_bad_line_is_not_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logaudit, "PORTION", 256)
+    town = await Town.of("aurora", "birch")
+    aurora, birch = town.watchers
+    await town.round()
+    await aurora.stories[0].grow(*leaves(2_000, first=6))
+    lost = withhold(birch, "", LOST)
+    for number in range(2, 8):
+        lost[0] = f"tile/entries/{number:03}"
+        await town.round()
+        assert await problem_of(birch, LOG) == "unavailable"
+    lost.clear()
+    await town.round()
+    assert await problem_of(birch, LOG) == ""
+
+
 async def test_a_message_that_refers_to_a_tree_that_never_comes_hides_no_other_one() -> None:
     town = await Town.of("aurora", "birch")
     _, birch = town.watchers
@@ -109,6 +201,29 @@ async def test_a_message_that_refers_to_a_tree_that_never_comes_hides_no_other_o
     birch.watch.refer(AURORA, CheckpointRef(origin=LOG, size=5, root=b64(bytes(32))))
     await town.round()
     assert await problem_of(birch, LOG) == "log-contradicts-message"
+
+
+async def test_a_sooner_look_that_is_cut_short_stands_for_no_look_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logwatch, "COMPARE_S", 0.02)
+    town, aurora, birch = await doubted()
+    await aurora.stories[0].grow(*leaves(4, first=10))
+    town.clock.advance(72)
+    await town.watchers[2].watch.poll_due()
+    lost = withhold(birch, "tile/", LOST)
+    partial = birch.watch._read
+
+    async def hanging(log: KnownLog, path: str, *, limit: int) -> bytes:
+        try:
+            return await partial(log, path, limit=limit)
+        except UnavailableError:
+            await asyncio.Event().wait()
+            raise
+
+    birch.watch._read = hanging  # type: ignore[misc]
+    await birch.gossip.round()
+    lost.clear()
+    await birch.watch.poll_due()
+    assert [each.size for each in await birch.watch.status()] == [13, 5]
 
 
 @pytest.mark.slow
