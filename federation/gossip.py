@@ -148,8 +148,15 @@ class Gossip:
                     await turn()
 
     async def _talk(self, peer: str) -> None:
-        for each in await self.ask(peer):
-            await self.hear(peer, each)
+        """Compare what a peer holds, last of all what waits for slow logs: they must not use up the peer's turn."""
+        held = await self.ask(peer)
+        shown = iter(sorted(held, key=lambda each: self._watch.looks.cost(each.checkpoint.origin)))
+
+        async def compare() -> None:
+            for each in shown:
+                await self.hear(peer, each)
+
+        await asyncio.gather(*(compare() for _ in range(AT_ONCE)))
 
     async def _follow_up(self, claims: list[tuple[MirrorStatus, str]]) -> None:
         """Compare some of the heads that a peer says to hold otherwise, others in each round."""

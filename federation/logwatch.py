@@ -26,9 +26,10 @@ from .headwatch import HeadWatch, ReadElsewhereError
 from .knownlogs import KnownLog, KnownLogs
 from .logdebts import Watch
 from .logtree import ReadLog, entries, newest, prefix
+from .looks import Looks
 from .ports import Clock, Entropy, Store, where
 from .rows import EarlierDocumentRow, WatchedHeadRow, WatchedLogRow, WitnessedLogRow
-from .waiting import jittered, within
+from .waiting import jittered, sleep_or_wake, within
 from .watchwords import (
     ALARMING,
     FORKED,
@@ -43,7 +44,6 @@ from .watchwords import (
 
 #: Portions (of 4,096 entries) read of one log in one round.
 MOST_PORTIONS: Final = 8
-AT_ONCE: Final = 4
 #: Seconds for one look at a log, and for comparing one checkpoint outside of it: a slow log keeps nobody else waiting.
 LOOK_S: Final = 120.0
 COMPARE_S: Final = 20.0
@@ -79,30 +79,34 @@ class LogWatch:
         self._record: Final = record
         self.policy: Final = policy or WatchPolicy()
         self._heads: Final = HeadWatch(store, clock, read, record, listed_s=self.policy.listed_s)
+        self.looks: Final = Looks(clock, self._look_in_turn, longest_s=LOOK_S)
         self._watches: Final[dict[str, Watch]] = {}
         self._proved: Final[dict[tuple[str, int, bytes], None]] = {}
 
     async def run(self) -> None:
         """Watch for ever."""
-        while True:
-            await self.poll_due()
-            await self._clock.sleep(min(self.policy.poll_s / 5, 30.0))
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self.looks.ended.clear()
+                self.looks.begin(tasks, await self._due())
+                await sleep_or_wake(self._clock, min(self.policy.poll_s / 5, 30.0), self.looks.ended)
 
     async def poll_due(self) -> None:
-        """Look at every log whose time has come, once, several at a time."""
+        """Look at every log whose time has come, once."""
+        await self.looks.all(await self._due())
+
+    async def _due(self) -> list[KnownLog]:
+        """Return the logs whose time has come; the clock may have been set back behind the last look."""
         await self._logs.load(self._store)
-        limit = asyncio.Semaphore(AT_ONCE)
         now = self._clock.now()
         logs = [each for each in self._logs.all() if each.contact is not None]
-        due = [each for each in logs if self._watch(each).due_at <= now]
-        await asyncio.gather(*(self._within(limit, each) for each in due))
+        return [each for each in logs if (watch := self._watch(each)).due_at <= now or now < watch.looked_at]
 
-    async def _within(self, limit: asyncio.Semaphore, log: KnownLog) -> None:
-        async with limit:
-            try:
-                await self.poll(log)
-            except MeshError:
-                return  # `status` tells it, and the log is looked at again
+    async def _look_in_turn(self, log: KnownLog) -> None:
+        try:
+            await self.poll(log)
+        except MeshError:
+            return  # `status` tells it, and the log is looked at again
 
     async def poll(self, log: KnownLog) -> None:
         """Look at a log now: its checkpoint, its new entries, and whatever it owes a proof of.
@@ -174,6 +178,8 @@ class LogWatch:
             watch.doubt(signed, now)
             watch.failed(now, rest_s=self.policy.poll_s)
             raise
+        finally:
+            self.looks.note(log.origin, since=now)
         watch.failures = 0
 
     async def _compare(self, log: KnownLog, watch: Watch, signed: CheckpointNote) -> None:

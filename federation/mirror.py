@@ -139,7 +139,7 @@ class MirrorService:
         self._retain(sources)
         for source in sources:
             watch = self._watch(source)
-            if not watch.under_way and watch.due_at <= self._clock.now():
+            if not watch.under_way and watch.is_due(self._clock.now()):
                 watch.under_way = True
                 polls.create_task(self._poll_in_turn(source, watch))
         for row in await self._held.forget_before(self._clock.now() - self._policy.forget_s):
@@ -182,7 +182,7 @@ class MirrorService:
         self._woken.set()
 
     def _hasten(self, watch: SourceWatch) -> None:
-        watch.due_at = min(watch.due_at, (watch.asked_at or 0) + self._policy.nudge_gap_s)
+        watch.hasten()
         self._woken.set()
 
     def proven(self, place: tuple[str, str, str], *, whole: bool) -> None:
@@ -224,7 +224,7 @@ class MirrorService:
 
     async def look(self, source: Source) -> None:
         """Ask one source now unless it was asked a moment ago. Raises: as `poll`."""
-        if self._clock.now() >= self._watch(source).rests_until:
+        if not self._watch(source).rests(self._clock.now()):
             await self.poll(source)
 
     async def _refresh(self, source: Source, watch: SourceWatch) -> None:

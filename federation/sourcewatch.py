@@ -15,8 +15,10 @@ from .waiting import jittered, try_again_at
 
 #: A head without its proof is asked for again after this long.
 UNPROVEN_S: Final = 5.0
-#: After a poll a peer rests for so many times as long as the poll took, whatever it says meanwhile.
+#: After a poll a peer rests for so many times as long as the poll took, whatever it says meanwhile; and no longer than
+#: this, because the clock may have been set while the poll was under way.
 REST: Final = 4
+LONGEST_REST_S: Final = 1500
 
 
 class MirrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,6 @@ class SourceWatch:
         self.turn: Final = asyncio.Lock()
         self.under_way = False
         self.due_at = 0.0
-        #: Not before then, whatever the peer says.
         self.rests_until = 0.0
         self.failures = 0
         self.asked_at: int | None = None
@@ -56,7 +57,19 @@ class SourceWatch:
     def nudge(self) -> None:
         """Have the source asked as soon as it may be, once more if it is being asked."""
         self._nudged = True
+        self.hasten()
+
+    def hasten(self) -> None:
+        """Have the source asked as soon as it may be."""
         self.due_at = min(self.due_at, self.rests_until)
+
+    def is_due(self, now: int) -> bool:
+        """Tell whether the source is to be asked: its time has come, or the clock was set back behind the last time."""
+        return self.due_at <= now or (self.asked_at is not None and now < self.asked_at)
+
+    def rests(self, now: int) -> bool:
+        """Tell whether the source may not be asked, whatever it says."""
+        return now < self.rests_until and (self.asked_at is None or now >= self.asked_at)
 
     def begins(self) -> None:
         """Note that the source is asked now."""
@@ -67,7 +80,8 @@ class SourceWatch:
     def ended(self, error: MeshError | None) -> None:
         """Plan the next time: after the usual pause, or backing off as `try_again_at` says."""
         now = self._clock.now()
-        self.rests_until = max(self.rests_until, now + REST * (now - (self.asked_at or now)))
+        took_s = now - (self.asked_at or now)
+        self.rests_until = max(self.rests_until, now + min(REST * took_s, LONGEST_REST_S))
         if error is None:
             self.failures, self.problem = 0, ""
             pause = self._policy.poll_s if self.whole else min(UNPROVEN_S, self._policy.poll_s)
@@ -83,5 +97,6 @@ class SourceWatch:
                 entropy=self._entropy,
             )
             self.failures += 1
+        self.due_at = max(self.due_at, self.rests_until)
         if self._nudged:
             self.nudge()

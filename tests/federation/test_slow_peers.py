@@ -272,3 +272,42 @@ async def test_a_nudge_ends_no_rest() -> None:
         await pair.mirror.nudged(SLOW, encode(Nudge(audience=PAIR, kind="offers", seq=9)))
         await pair.mirror.poll_due()
         assert any(PAIR in path for path in pair.begun) is asked
+
+
+async def test_nothing_a_peer_does_ends_its_rest() -> None:
+    pair = Two()
+    slow = pair.birch_book.listed[1]
+    pair.gate.set()
+    watch = pair.mirror._watch(slow)
+    for error, whole in ((None, True), (None, False), (UnavailableError("away"), True)):
+        watch.asked_at = pair.clock.now() - 290
+        watch.whole = whole
+        watch.ended(error)
+        pair.begun.clear()
+        pair.clock.advance(1159)
+        pair.mirror.back(SLOW)
+        pair.mirror.proven(slow.place, whole=False)
+        await pair.mirror.poll_due()
+        assert [path for path in pair.begun if PAIR in path] == []
+        pair.clock.advance(1)
+        pair.mirror.back(SLOW)
+        await pair.mirror.poll_due()
+        assert [path for path in pair.begun if PAIR in path] != []
+        pair.clock.advance(3600)
+
+
+async def test_a_clock_that_is_set_keeps_no_peer_from_being_asked() -> None:
+    pair = Two()
+    slow = pair.birch_book.listed[1]
+    pair.gate.set()
+    watch = pair.mirror._watch(slow)
+    watch.asked_at = pair.clock.now()
+    pair.clock.advance(30 * 86_400)  # forward, during a poll
+    watch.ended(None)
+    pair.clock.advance(1500)
+    await pair.mirror.poll_due()
+    assert [path for path in pair.begun if PAIR in path] != []
+    pair.begun.clear()
+    pair.clock.advance(-30 * 86_400)
+    await pair.mirror.poll_due()
+    assert [path for path in pair.begun if PAIR in path] != []

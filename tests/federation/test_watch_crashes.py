@@ -44,7 +44,7 @@ async def crashes(watcher: Watcher, work: Callable[[], Awaitable[None]], commits
         crash_after(watcher.store, commits, patched)
         try:
             await work()
-        except CrashError:
+        except (CrashError, BaseExceptionGroup):
             watcher.watch._watches.clear()
             watcher.watch._proved.clear()
             return True
