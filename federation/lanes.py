@@ -5,11 +5,12 @@ Source: docs/protocol/33-delivery.md §5.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import takewhile
 from typing import Final
 
 from msgspec.structs import replace
 
-from protocol.messages import MAX_BATCH_BYTES
+from protocol.messages import MAX_BATCH_BYTES, MAX_BATCH_ITEMS
 
 from .ports import Reader, where
 from .rows import OutboxRow
@@ -49,33 +50,55 @@ def batch_of(due: Sequence[OutboxRow], *, most: int) -> list[OutboxRow]:
     return batch
 
 
-async def overtaking(
+async def in_order(
     tx: Reader,
     due: Sequence[OutboxRow],
     everything: Sequence[OutboxRow] | None = None,
     *,
+    now_ms: int,
     gone: Collection[str] = (),
-) -> list[OutboxRow]:
-    """Return those of `due` whose lane has an earlier item that was put off, to be put off as long.
+) -> tuple[list[OutboxRow], list[OutboxRow]]:
+    """Return `due` with each lane in its order, and of it what is to be put off as long as an earlier item is.
 
-    Envelopes must not overtake each other: the receiver takes them by their growing number.
+    Envelopes must not overtake each other: the receiver takes them by their growing number. Their ids say little about
+    that: processes with clocks of their own have made them, before and after a clock was set back.
 
     Args:
         everything: all rows of the peer if they have been read; otherwise the store is asked.
         gone: ids of items that the peer has: they hold up nothing.
     """
-    lanes: dict[Lane, OutboxRow] = {}
+    lanes: dict[Lane, list[OutboxRow]] = {}
     for row in due:
-        first = lanes.setdefault(lane_of(row), row)
-        if row.seq < first.seq:
-            lanes[lane_of(row)] = row
+        lanes.setdefault(lane_of(row), []).append(row)
     held: list[OutboxRow] = []
-    for lane, first in lanes.items():
-        before = everything
-        if before is None:
-            before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
-        earlier = [row for row in before if row.seq == first.seq - 1 and lane_of(row) == lane]
-        until = [row.due_ms for row in earlier if row.mid not in gone]
-        if until:
-            held += [replace(row, due_ms=until[0]) for row in due if lane_of(row) == lane]
-    return held
+    for lane, rows in lanes.items():
+        rows.sort(key=lambda row: row.seq)
+        earlier = await _before(tx, rows[0], everything, gone)
+        if earlier is not None and everything is None:
+            lanes[lane] = await _lane_of(tx, earlier, gone)
+            earlier = lanes[lane][0]
+        if earlier is not None and due_ms(earlier, now_ms) > now_ms:
+            held += [replace(row, due_ms=earlier.due_ms) for row in rows]
+        lanes[lane] = list(takewhile(lambda row: due_ms(row, now_ms) <= now_ms, lanes[lane]))
+    places = {lane: iter(rows) for lane, rows in lanes.items()}
+    found = [next(places[lane_of(row)], None) for row in due]
+    return [row for row in found if row is not None], held
+
+
+async def _before(
+    tx: Reader, first: OutboxRow, everything: Sequence[OutboxRow] | None, gone: Collection[str]
+) -> OutboxRow | None:
+    """Return the item right before `first` in its lane, None if it waits no more."""
+    before = everything
+    if before is None:
+        before = await tx.find(OutboxRow, where(thread=first.thread, side=first.side, seq=first.seq - 1))
+    lane = lane_of(first)
+    found = [row for row in before if row.seq == first.seq - 1 and lane_of(row) == lane and row.mid not in gone]
+    return found[0] if found else None
+
+
+async def _lane_of(tx: Reader, one: OutboxRow, gone: Collection[str]) -> list[OutboxRow]:
+    """Return the beginning of the lane of `one`, of which not everything was read."""
+    mine = where(peer=one.peer, thread=one.thread, side=one.side)
+    found = await tx.find(OutboxRow, mine, order="seq", limit=2 * MAX_BATCH_ITEMS + len(gone))
+    return [row for row in found if lane_of(row) == lane_of(one) and row.mid not in gone] or [one]

@@ -23,7 +23,7 @@ from .claims import Claim, alone
 from .delivery import count_sent
 from .gathering import gathered
 from .inbox import read_answer
-from .lanes import AT_ONCE, batch_of, due_ms, free, lane_of, overtaking
+from .lanes import AT_ONCE, batch_of, due_ms, free, in_order, lane_of
 from .line import Line
 from .pauses import LEAST_BETWEEN_S, LONGEST_PAUSE_S, PeerStatus, note_failure
 from .ports import Clock, Entropy, Store, Writer, above, is_in, where
@@ -260,19 +260,19 @@ class Outbox:
             found = await tx.find(OutboxRow, where(peer=peer), order="due_ms", limit=most)
             gone |= line.leaving  # some may have begun to leave while the rows were read, and some may have left
             waiting = [row for row in found if row.mid not in gone]
-            due = free(waiting, line.busy, now_ms)
-            held = await overtaking(tx, due, waiting if len(found) < most else None, gone=gone)
+            ready, everything = free(waiting, line.busy, now_ms), waiting if len(found) < most else None
+            due, held = await in_order(tx, ready, everything, now_ms=now_ms, gone=gone)
         line.unseen = line.unseen or len(due) < len(waiting)
         idle = [row for row in waiting if lane_of(row) not in line.busy]
         line.more = False
-        if not due:
-            return (due_ms(idle[0], now_ms) - now_ms) / 1000.0 if idle else None
         expired = [row for row in due if row.expires_at <= self._clock.now()]
         line.unseen = line.unseen or bool(expired or held)
         if expired:
             await self._give_up(peer, expired)
         elif held:
             await self._put_off(held)
+        elif not due:
+            return (due_ms(idle[0], now_ms) - now_ms) / 1000.0 if idle else None
         else:
             batch = batch_of(due, most=1 if self._status(peer).singly else MAX_BATCH_ITEMS)
             line.more = len(batch) < len(due) or len(found) == most

@@ -186,6 +186,28 @@ async def test_a_thread_that_is_put_off_is_not_overtaken_and_holds_up_no_other(s
     assert sender.peers.delivered[1:] == [one.mid for one in full]
 
 
+async def test_envelopes_leave_in_order_whatever_the_clocks_that_made_their_ids(sender: Sender) -> None:
+    # Two processes of the node have taken them: the clock of one is ahead.
+    ahead = [replace(row(1000 + number, kind=2), seq=number) for number in (1, 3, 4)]
+    await sender.put(*ahead, replace(row(2, kind=2), seq=2), row(500, thread="other", kind=2))
+    await sender.steps()
+    sent = [one for _, mids in sender.peers.batches for one in mids]
+    assert [one for one in sent if one != mid(500)] == [mid(1001), mid(2), mid(1003), mid(1004)]
+    assert await sender.left() == []
+
+
+async def test_the_first_envelope_of_a_thread_leaves_first_though_more_wait_than_are_looked_at(
+    sender: Sender,
+) -> None:
+    others = [row(number, thread=f"of {number}", kind=2) for number in range(10)]
+    behind = [replace(row(100 + number, kind=2), seq=1 + number) for number in range(1, 80)]
+    await sender.put(*others, *behind, replace(row(1000, kind=2), seq=1))
+    await sender.steps()
+    sent = [one for _, mids in sender.peers.batches for one in mids]
+    assert [one for one in sent if one >= mid(100)] == [mid(1000), *(each.mid for each in behind)]
+    assert await sender.left() == []
+
+
 async def test_a_thread_that_is_put_off_again_and_again_is_asked_ever_more_rarely(sender: Sender) -> None:
     await sender.put(row(1))
     sender.peers.replies[mid(1)] = answer("later")
