@@ -5,6 +5,7 @@ The only place that reads a body: aiohttp has no limit on a slow client, so ever
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
@@ -12,12 +13,18 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
+from federation.limits import address_key
 from protocol.encoding import broken_rule, decode_loose
 from protocol.errors import LimitError, MalformedError, UnavailableError
 
-from .routes import JSON
+from .hosts import HOSTS
+from .routes import JSON, route_of
 
 T = TypeVar("T")
+
+#: Guards of these routes know who asks before the body is read.
+_KNOWN: Final = frozenset({"device", "local", "operator"})
+_STRANGERS: Final = "strangers"
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -33,7 +40,8 @@ _repeats: Final = json.JSONDecoder(object_pairs_hook=_distinct)
 class BodyLimits:
     """How much and how long; counts the bytes of all bodies that are in memory now.
 
-    Bytes count when they arrive, not when they are announced: many slow clients hold next to nothing.
+    Bytes count when they arrive, not when they are announced: many slow clients hold next to nothing. One address holds
+    a quarter at most, and all strangers together half: who lets bodies never end keeps nobody else's out.
     """
 
     def __init__(self, *, body_bytes: int, body_s: float, in_flight_bytes: int) -> None:
@@ -41,6 +49,7 @@ class BodyLimits:
         self.body_s: Final = body_s
         self.in_flight_bytes: Final = in_flight_bytes
         self.in_flight = 0
+        self._held: Final[Counter[str]] = Counter()
 
     def require_room(self, size: int) -> None:
         """Return if so many more bytes may be in memory. Raises: UnavailableError."""
@@ -48,13 +57,20 @@ class BodyLimits:
             raise UnavailableError("too many large requests at once")
 
     @contextmanager
-    def hold(self) -> Iterator[Callable[[int], None]]:
-        """Yield what counts arrived bytes until the end of the block; it raises UnavailableError when all is taken."""
+    def hold(self, *shares: tuple[str, int]) -> Iterator[Callable[[int], None]]:
+        """Yield what counts arrived bytes until the end of the block.
+
+        It raises UnavailableError when all is taken, and LimitError when more than one of `shares`: so much of all may
+        be held under one name.
+        """
         held = 0
 
         def count(size: int) -> None:
             nonlocal held
             self.require_room(size)
+            if any(self._held[name] + size > most for name, most in shares):
+                raise LimitError("too many large requests at once: send one after the other")
+            self._held.update({name: size for name, _ in shares})
             self.in_flight += size
             held += size
 
@@ -62,6 +78,15 @@ class BodyLimits:
             yield count
         finally:
             self.in_flight -= held
+            for name, _ in shares:
+                self._held[name] -= held
+                if not self._held[name]:
+                    del self._held[name]
+
+    def shares_of(self, source: str, *, stranger: bool, largest: int) -> tuple[tuple[str, int], ...]:
+        """Return how much bodies of one address may hold, and those of all that have not shown who they are."""
+        of_source = source, max(largest, self.in_flight_bytes // 4)
+        return (of_source, (_STRANGERS, max(largest, self.in_flight_bytes // 2))) if stranger else (of_source,)
 
 
 class StillAllowed(Protocol):
@@ -76,15 +101,18 @@ STILL_ALLOWED: Final = web.RequestKey("mentormesh.still_allowed", StillAllowed)
 BODY_LIMITS: Final = web.AppKey("mentormesh.body_limits", BodyLimits)
 
 
-async def read_bytes(request: web.Request, *, limit: int | None = None, content_type: str | None = None) -> bytes:
+async def read_bytes(
+    request: web.Request, *, limit: int | None = None, content_type: str | None = None, stranger: bool = True
+) -> bytes:
     """Return the request body.
 
     Args:
         limit: most bytes taken; None: the limit for people and pages.
         content_type: the only media type taken, without parameters; None: any.
+        stranger: whoever asks has not been heard from this address; said of peers alone.
     Raises: MalformedError: other content type (code `media-type`), or cut short. LimitError: too large (code
-        `too-large`) or too slow (code `timeout`). UnavailableError: too many bodies in memory. UnverifiedError: signed
-        out while it came.
+        `too-large`), too slow (code `timeout`), or too much of one address at once. UnavailableError: too many bodies
+        in memory. UnverifiedError: signed out while it came.
     """
     limits = request.app[BODY_LIMITS]
     most = limits.body_bytes if limit is None else limit
@@ -95,7 +123,7 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
         raise LimitError(f"request body must not exceed {most} bytes", code="too-large")
     if request.content.is_eof():
         return _arrived(request, most, limits)
-    with limits.hold() as count:
+    with limits.hold(*_shares(request, limits, stranger=stranger, largest=most)) as count:
         try:
             async with asyncio.timeout(limits.body_s):
                 body = await _read(request, most, count)
@@ -105,6 +133,14 @@ async def read_bytes(request: web.Request, *, limit: int | None = None, content_
             raise MalformedError("request body ends before its declared length") from None
     await still_allowed(request)
     return body
+
+
+def _shares(request: web.Request, limits: BodyLimits, *, stranger: bool, largest: int) -> tuple[tuple[str, int], ...]:
+    route = route_of(request)
+    if route is None or route.auth in _KNOWN:
+        return ()
+    source = address_key(request.app[HOSTS].client_address(request))
+    return limits.shares_of(source, stranger=stranger, largest=largest)
 
 
 async def still_allowed(request: web.Request) -> None:

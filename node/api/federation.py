@@ -140,7 +140,9 @@ async def _authenticated(request: web.Request, federation: Federation) -> Authen
         body = await read_bytes(request, limit=0)
     else:
         limit = JSON_BYTES if route.request_content_type == JSON else federation.batch_bytes
-        body = await read_bytes(request, limit=limit, content_type=route.request_content_type)
+        body = await read_bytes(
+            request, limit=limit, content_type=route.request_content_type, stranger=admission.charged
+        )
     authenticated = federation.authenticator.verify(admission, body)
     if request.method in SAFE_METHODS:
         await federation.authenticator.once(authenticated)

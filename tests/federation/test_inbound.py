@@ -24,7 +24,7 @@ from tests.fakes.clock import SteppedClock
 from tests.vectors.generate import httpsig as signed
 from tests.vectors.generate import peers as documents
 
-from .stations import LIMITS, RawAnswer, Station, raw, station
+from .stations import BATCH, LIMITS, RawAnswer, Station, raw, station
 
 pytestmark = pytest.mark.system
 
@@ -339,6 +339,19 @@ async def test_who_names_the_key_of_a_peer_pays_before_its_body_is_read(tmp_path
         for _ in range(4):  # who holds the key gets back what it paid
             headers = headers_of(birch, "POST", signed.TARGET, b"x", signed.JSON)
             assert (await raw(birch.port, "POST", signed.TARGET, headers, b"x")).status == 200
+
+
+async def test_bodies_that_never_end_take_no_more_of_the_memory_than_one_addresss_share(birch: Station) -> None:
+    headers = headers_of(birch, "POST", "/federation/v1/batch", b"x", BATCH)
+    size, most = 130_000, 10**7 // 4
+
+    async def begin() -> int:
+        forged = [*headers, ("Content-Length", str(size + 1))]
+        return (await raw(birch.port, "POST", "/federation/v1/batch", forged, bytes(size))).status
+
+    statuses = await asyncio.gather(*(begin() for _ in range(2 * most // size)))
+    assert {*statuses} == {408, 429}
+    assert statuses.count(408) <= most // size
 
 
 async def test_a_sender_that_hangs_up_in_mid_body_is_no_fault_of_this_node(birch: Station) -> None:

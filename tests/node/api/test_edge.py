@@ -14,7 +14,7 @@ from node.api.bodies import BodyLimits, parse_json
 from node.api.middleware import HEADERS, HSTS
 from node.keys import operator_token
 from node.store.sqlite import SqliteStore
-from protocol.errors import MalformedError, UnavailableError
+from protocol.errors import LimitError, MalformedError, UnavailableError
 from tests.node.running import Running, problem, running, settings
 
 pytestmark = pytest.mark.system
@@ -302,6 +302,32 @@ def test_too_many_bytes_in_memory_are_refused_and_let_in_again_later() -> None:
             third(50)
             assert limits.in_flight == 150
     assert limits.in_flight == 0
+
+
+def test_one_address_holds_a_quarter_of_the_memory_and_all_strangers_half() -> None:
+    limits = BodyLimits(body_bytes=100, body_s=1, in_flight_bytes=1000)
+
+    def of(source: str, *, stranger: bool = True, largest: int = 100) -> tuple[tuple[str, int], ...]:
+        return limits.shares_of(source, stranger=stranger, largest=largest)
+
+    with limits.hold(*of("a")) as first, limits.hold(*of("a")) as second, limits.hold(*of("b")) as other:
+        first(200)
+        with pytest.raises(LimitError):
+            second(51)
+        second(50)
+        other(250)
+        with limits.hold(*of("c")) as third, pytest.raises(LimitError):
+            third(1)
+        with limits.hold(*of("d", stranger=False)) as peer, limits.hold() as person:
+            peer(250)
+            with pytest.raises(LimitError):
+                peer(1)
+            person(250)
+            with pytest.raises(UnavailableError):
+                person(1)
+    assert limits.in_flight == 0
+    with limits.hold(*of("a", largest=300)) as whole:  # one that is allowed is never too large
+        whole(300)
 
 
 async def test_announced_bytes_count_only_once_they_arrive(node: Running, http: aiohttp.ClientSession) -> None:
