@@ -3,11 +3,14 @@
 A peer that changes its keys or its log between two stories is held to both. Source: docs/protocol/56-evidence.md §2.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.errors import LimitError
-from protocol.peers import NodeDocument, keyids_of, open_document
+from protocol.peers import NodeDocument, keyids_of, log_key, open_document
 from protocol.rotation import Pinned
+from protocol.tlog.checkpoint import CheckpointNote
+from protocol.tlog.note import lines_of
 
 from .ports import Reader, Writer, above, at_most, where
 from .rows import EarlierDocumentRow
@@ -48,3 +51,14 @@ async def document_with(rows: Reader, entity: str, present: str, keyid: str) -> 
     found = await rows.find(EarlierDocumentRow, where(entity=entity), order="-seq")
     texts = [present, *(row.document.decode("ascii") for row in found)]
     return next((text for text in texts if keyid in keyids_of(open_document(text))), present)
+
+
+async def document_of(rows: Reader, entity: str, known: Sequence[str], found: CheckpointNote) -> str:
+    """Return the document of a peer that names the key of a checkpoint: one `known`, an earlier one, or else the last.
+
+    The last of those `known` is the present one.
+    """
+    earlier = await rows.find(EarlierDocumentRow, where(entity=entity), order="-seq")
+    texts = [*known, *(row.document.decode("ascii") for row in earlier)]
+    signed = (text for text in texts if lines_of(found.note, [log_key(open_document(text))]))
+    return next(signed, known[-1])

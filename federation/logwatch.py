@@ -20,15 +20,15 @@ from protocol.logaudit import portion
 from protocol.messages import CheckpointRef
 from protocol.peers import log_key, open_document
 from protocol.tlog.checkpoint import Checkpoint, CheckpointNote, open_checkpoint, parse_checkpoint
-from protocol.tlog.note import lines_of
 
+from .earlier import document_of
 from .headwatch import HeadWatch, ReadElsewhereError
 from .knownlogs import KnownLog, KnownLogs
 from .logdebts import Watch
 from .logtree import ReadLog, entries, newest, prefix
 from .looks import Looks
 from .ports import Clock, Entropy, Store, where
-from .rows import EarlierDocumentRow, WatchedHeadRow, WatchedLogRow, WitnessedLogRow
+from .rows import WatchedHeadRow, WatchedLogRow, WitnessedLogRow
 from .waiting import jittered, sleep_or_wake, within
 from .watchwords import (
     ALARMING,
@@ -54,11 +54,7 @@ Record = Callable[[bytes], Awaitable[object]]
 
 
 class LogWatch:
-    """Watches the logs of others for one node.
-
-    Args:
-        record: keeps a bundle of evidence (`EvidenceService.record`).
-    """
+    """Watches the logs of others for one node; `record` keeps a bundle of evidence (`EvidenceService.record`)."""
 
     def __init__(
         self,
@@ -267,11 +263,8 @@ class LogWatch:
         """Return the document that binds the key of a checkpoint: that of its time where one is kept."""
         async with self._store.read() as rows:
             row = await rows.get(WatchedLogRow, log.origin)
-            earlier = await rows.find(EarlierDocumentRow, where(entity=log.entity), order="-seq")
-        kept = [row.document] if row is not None else []
-        texts = [*kept, log.document, *(each.document.decode("ascii") for each in earlier)]
-        signed = (text for text in texts if lines_of(found.note, [log_key(open_document(text))]))
-        return next(signed, log.document)
+            kept = [row.document] if row is not None else []
+            return await document_of(rows, log.entity, [*kept, log.document], found)
 
     async def _read_entries(self, log: KnownLog, watch: Watch, row: WatchedLogRow) -> WatchedLogRow:
         found = parse_checkpoint(row.note)

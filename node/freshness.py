@@ -6,6 +6,7 @@ one process only, such as a limit of requests.
 
 from federation.rows import (
     AttestationRow,
+    EarlierDocumentRow,
     EntryErasureRow,
     FellowRow,
     FrozenRow,
@@ -42,8 +43,12 @@ def keep_peers(beside: Beside, peering: Peering, consortia: Consortia, witnessin
     async def frozen(_: Names) -> None:
         await witnessing.evidence.load()
 
+    async def logs(_: Names) -> None:
+        await witnessing.reload()
+
     beside.keep(peers, PeerRow)
     beside.keep(frozen, FrozenRow)
+    beside.keep(logs, EarlierDocumentRow)
     beside.keep(memberships.refresh, MembershipRow, FellowRow)
     beside.wake(memberships.wake, MembershipRow, FellowRow)
     beside.keep(peering.reload, OwnDocumentRow)

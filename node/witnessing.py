@@ -12,6 +12,7 @@ from federation.logwatch import LogWatch
 from federation.mirror import MirrorService
 from federation.ownlog import OwnLog
 from federation.startcheck import Override, StartCheck
+from federation.unfollowed import forget_unfollowed
 from federation.waiting import jittered
 from federation.watchwords import ALARMING, WatchPolicy, WatchStatus
 from federation.witness import Witness
@@ -116,16 +117,22 @@ class Witnessing:
 
     async def round(self) -> None:
         """Make evidence of what the mirror and the inbox kept, and ask every peer what it saw."""
+        await forget_unfollowed(self._base.store, self.logs, now=self._base.clock.now())
         await self.evidence.collect()
         await self.gossip.round(await self._mirror.status())
 
     async def _settle_doubts(self) -> None:
+        await self.reload()
         while True:
             log, found = await self._doubts.get()
             try:
                 await self.watch.consider(log, found)
             except MeshError:
                 continue  # the watch keeps what it found
+
+    async def reload(self) -> None:
+        """Take over which logs and keys peers had before: the witness of each process follows those too."""
+        await self.logs.load(self._base.store)
 
     async def thaw(self, entity: str) -> None:
         """Let a frozen peer begin anew, with what it shows from now on. Raises: MissingError: it is not frozen."""

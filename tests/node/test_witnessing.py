@@ -1,15 +1,17 @@
 """Real nodes that witness each other over loopback: cosignatures, the exact statuses, and the check at a start."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from federation.cosigning import WitnessStatus
 from federation.gossip import Checkpoints
-from federation.rows import CosignatureRow, LogEntryRow
+from federation.rows import CosignatureRow, EarlierDocumentRow, LogEntryRow, WatchedLogRow
 from federation.sequencer import RolledBackError
 from federation.startcheck import ClaimedAheadError, StartCheck, UncheckedLogError
 from node.app import Node
@@ -17,7 +19,7 @@ from node.services.witness_operations import ListWitnesses, OverrideLog
 from node.store.backup import backup
 from protocol.encoding import encode
 from protocol.errors import RefusedError
-from protocol.peers import log_key, witness_key
+from protocol.peers import log_key, log_vkey, sign_document, witness_key
 from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint, sign_checkpoint
 from protocol.tlog.cosignature import cosigners
@@ -79,6 +81,35 @@ async def test_a_witness_that_forgot_is_told_from_where_to_begin(pair: tuple[Run
         await tx.delete(CosignatureRow)
     await aurora.node.witnessing.cosigner.collect()
     assert await cosigned_by(aurora, birch) == 12
+
+
+async def test_every_process_follows_the_logs_that_peers_had_before(pair: tuple[Running, Running]) -> None:
+    aurora, birch = pair
+    document = aurora.node.peering.identity.document
+    origin = "aurora.example/log/2"
+    vkey = log_vkey(origin, aurora.node.base.keys.log.public.raw)
+    former = replace(document, log_origin=origin, log_vkey=vkey)
+    text = sign_document(former, aurora.node.base.keys.federation).encode()
+    now = birch.node.base.clock.now()
+    async with birch.node.base.store.write() as tx:
+        await tx.put(EarlierDocumentRow(entity=document.entity, seq=1, document=text, replaced_at=now))
+    assert birch.node.witnessing.logs.of(origin) is None
+    birch.node.witnessing.start_everywhere()
+    for _ in range(1000):
+        await asyncio.sleep(0)
+        if birch.node.witnessing.logs.of(origin) is not None:
+            return
+    pytest.fail("the witness of this process does not follow it")
+
+
+async def test_little_is_kept_of_the_log_of_a_peer_that_is_gone(pair: tuple[Running, Running]) -> None:
+    aurora, birch = pair
+    await birch.node.witnessing.watch.poll_due()
+    birch.node.peering.directory.remove(aurora.node.base.entity)
+    await birch.node.witnessing.round()
+    async with birch.node.base.store.read() as rows:
+        (row,) = await rows.find(WatchedLogRow)
+    assert (row.size, row.read) == (9, 0)
 
 
 @pytest.mark.slow
