@@ -17,7 +17,7 @@ from .operations import Operation
 from .store.processes import Changed, Others, Process
 
 #: So often a process looks whether it is on duty, or should be: the longest wait after the last one's end.
-DUTY_EVERY_S: Final = 1.0
+DUTY_EVERY_S: Final = 0.5
 #: What depends on the hour, such as a seat that ends, is looked at so often.
 LOOK_EVERY_S: Final = 60.0
 #: What could not be read while the database was away is read again after so long.

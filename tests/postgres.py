@@ -16,7 +16,7 @@ from typing import Final
 import asyncpg
 import pytest
 
-from cli.demo.cluster import OwnServer, find_programs, make_folder
+from cli.demo.cluster import USER, OwnServer, find_programs, make_folder
 
 VARIABLE: Final = "TEST_POSTGRES_URL"
 #: A test that dies loses its files anyway, so nothing waits for a disk. Commits stay as durable as they say.
@@ -66,11 +66,13 @@ class OwnCluster(OwnServer, Cluster):
 
     Args:
         durable: whether it works as one in earnest, whose commits wait for the disk; only figures need it.
+        port: where it listens on loopback, 0: nowhere; its socket is named by it.
     """
 
-    def __init__(self, programs: Path, folder: Path, *, durable: bool) -> None:
-        OwnServer.__init__(self, programs, folder, SETTINGS | (EARNEST if durable else {}))
-        Cluster.__init__(self, self.url)
+    def __init__(self, programs: Path, folder: Path, *, durable: bool = False, port: int = 0) -> None:
+        place = {"listen_addresses": "127.0.0.1", "port": str(port)} if port else {}
+        OwnServer.__init__(self, programs, folder, SETTINGS | (EARNEST if durable else {}) | place)
+        Cluster.__init__(self, f"postgresql://{USER}@127.0.0.1:{port}/postgres" if port else self.url)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -105,14 +107,14 @@ async def script(url: str, text: str) -> None:
 
 
 @contextmanager
-def own_cluster(*, durable: bool = False) -> Iterator[OwnCluster]:
+def own_cluster(*, durable: bool = False, port: int = 0) -> Iterator[OwnCluster]:
     """Yield a server that runs and goes away in the end; skips the test where there is no PostgreSQL."""
     folder = make_folder()
     try:
         place = find_programs(folder)
         if place is None:
             pytest.skip(f"NOT TESTED: no PostgreSQL that runs here; install one or set {VARIABLE}")
-        server = OwnCluster(place, folder, durable=durable)
+        server = OwnCluster(place, folder, durable=durable, port=port)
         server.make()
         try:
             server.start()

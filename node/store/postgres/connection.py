@@ -11,6 +11,8 @@ import msgspec
 from federation.ports import Value
 from node.store import migrations
 
+from .hosts import WatchedConnection, end_late, first_open, split_hosts
+
 T = TypeVar("T")
 Cells = Sequence[Value]
 
@@ -26,10 +28,10 @@ SETTINGS: Final = {
     "statement_timeout": "30s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
-    "tcp_keepalives_idle": "2",
+    "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "2",
-    "tcp_user_timeout": "4s",
+    "tcp_user_timeout": "3s",
     "jit": "off",  # compiling takes longer than any of our statements
 }
 #: Of a session whose process promises to ask something every second: one that hangs, or was stopped, must not keep
@@ -57,7 +59,9 @@ def program_key(newest: object) -> str:
 
 
 class Connection(Protocol):
-    """What we use of an asyncpg connection."""
+    """What we use of a connection of `hosts`."""
+
+    place: object
 
     def execute(  # noqa: D102 -- asyncpg's own
         self, query: str, *args: Value, timeout: float | None = None
@@ -110,6 +114,8 @@ class Session:
         self._connection = connection
         self._doubt = doubt
         self._turn = asyncio.Lock()
+        #: The address of the server.
+        self.place: Final = connection.place
         #: The server's number of this session, also once it is lost.
         self.pid: Final = connection.get_server_pid()
 
@@ -176,11 +182,6 @@ class Session:
             self.drop()
 
 
-def _end(opening: asyncio.Task[Connection]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().terminate()
-
-
 @cache
 def _newest() -> int:
     return migrations.newest(migrations.load())
@@ -208,26 +209,30 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return Session(await asyncio.shield(opening), doubt)
         except asyncio.CancelledError:
-            opening.add_done_callback(_end)  # nobody waits for it any more, and nobody else would end it
+            opening.add_done_callback(end_late)  # nobody waits for it any more, and nobody else would end it
             raise
 
     async def _connected(self, more: dict[str, str]) -> Connection:
         try:
-            connection = cast(
-                "Connection",
-                await asyncpg.connect(
-                    self.url,
-                    password=self.password or None,
-                    timeout=CONNECT_S,
-                    command_timeout=None if more else SILENCE_S,
-                    statement_cache_size=1024,
-                    max_cached_statement_lifetime=0,
-                    target_session_attrs="read-write",
-                    server_settings=SETTINGS | {"application_name": self.name} | more,
-                ),
-            )
+            return await first_open(split_hosts(self.url), lambda url: self._connect(url, more))
         except ValueError as error:  # of a port or host list that cannot be
             raise asyncpg.ClientConfigurationError(str(error)) from None
+
+    async def _connect(self, url: str, more: dict[str, str]) -> Connection:
+        connection = cast(
+            "Connection",
+            await asyncpg.connect(
+                url,
+                password=self.password or None,
+                timeout=CONNECT_S,
+                command_timeout=None if more else SILENCE_S,
+                statement_cache_size=1024,
+                max_cached_statement_lifetime=0,
+                target_session_attrs="read-write",
+                server_settings=SETTINGS | {"application_name": self.name} | more,
+                connection_class=WatchedConnection,
+            ),
+        )
         try:
             known = f"SELECT pg_advisory_lock_shared({PROGRAM_CLASS}, {program_key(self.knows)})"
             await connection.execute(f"{_DURABLE}; {known}")

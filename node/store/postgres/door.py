@@ -35,6 +35,7 @@ class Door:
         self.server: Final = server
         self.tables_made = tables_made
         self._open: Final[weakref.WeakSet[Session]] = weakref.WeakSet()
+        self._opening: Final[set[asyncio.Task[Session]]] = set()
         self._silent = False
         self._asking = False
         self._again_at = 0.0
@@ -52,10 +53,7 @@ class Door:
             raise SilentError
         self._asking = True
         try:
-            session = await self.server.session(doubt=self._doubt)
-        except TimeoutError:
-            self._fall_silent()
-            raise
+            session = await self._opened()
         finally:
             self._asking = False
         self._silent = False
@@ -63,6 +61,24 @@ class Door:
         if self.tables_made:
             await self._look_at_tables(session)
         return session
+
+    async def _opened(self) -> Session:
+        """Return a new session. Raises: SilentError: somebody else found out meanwhile that the server hangs."""
+        opening = asyncio.create_task(self.server.session(doubt=self._doubt))
+        self._opening.add(opening)
+        try:
+            await asyncio.wait({opening})
+        except asyncio.CancelledError:
+            opening.add_done_callback(_drop_late)
+            opening.cancel()
+            raise
+        finally:
+            self._opening.discard(opening)
+        if opening.cancelled():
+            raise SilentError
+        if isinstance(opening.exception(), TimeoutError):
+            self._fall_silent()
+        return opening.result()
 
     async def _look_at_tables(self, session: Session) -> None:
         try:
@@ -81,7 +97,10 @@ class Door:
             self._look = asyncio.create_task(self._looked(), name="look whether the database answers")
 
     async def _looked(self) -> None:
-        """End all sessions if the server takes nobody in; whatever it says otherwise, it is there."""
+        """End all sessions if the server takes nobody in; whatever it says otherwise, it is there.
+
+        If another one takes us in now, that of before is no primary any more, and says nothing of it if it is gone.
+        """
         try:
             session = await self.server.session()
         except OSError as error:
@@ -94,8 +113,18 @@ class Door:
         except FAILURES:
             return
         else:
+            for each in [each for each in self._open if each.place != session.place]:
+                each.drop()
             session.drop()
 
     def _fall_silent(self) -> None:
+        """Tell who comes from now on, and who waits to be let in."""
+        for opening in self._opening:
+            opening.cancel()
         self._silent = True
         self._again_at = asyncio.get_running_loop().time() + PAUSE_S
+
+
+def _drop_late(opening: asyncio.Task[Session]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().drop()
