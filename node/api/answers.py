@@ -19,9 +19,9 @@ from protocol.errors import MalformedError, MeshError, MissingError
 
 from .accounts import PAGES
 from .bodies import read_bytes
-from .middleware import HEADERS
 from .routes import Route
 from .strangers import charge
+from .writing import HEADERS
 
 if TYPE_CHECKING:
     from jinja2 import Template

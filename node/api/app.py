@@ -21,7 +21,7 @@ from .keys import KEYS, KeyServices
 from .linking import LINKINGS
 from .log import LOG, LogServices
 from .members import MEMBERS, MemberServices
-from .middleware import Edge, hide_software
+from .middleware import EDGE, Edge
 from .operations import HEALTH, METRICS, STORE
 from .operator import OPERATOR, Operator, local_guard, operator_guard
 from .relay import RELAY, Relay
@@ -32,6 +32,7 @@ from .search import SEARCH, SearchServices
 from .strangers import STRANGERS
 from .table import ALL_ROUTES
 from .witness import WITNESS
+from .writing import DRESS, Dress
 
 #: Routes of kind public and page check nothing before their handler.
 GUARDS: Final[Mapping[Auth, Guard]] = {
@@ -45,10 +46,10 @@ GUARDS: Final[Mapping[Auth, Guard]] = {
 def build_app(node: Node) -> web.Application:
     """Return the HTTP application of `node`."""
     base, limits = node.base, node.base.config.limits
-    https = not base.config.development.enabled
-    edge = Edge(clock=base.clock, entropy=base.entropy, events=base.events, https=https)
+    edge = Edge(clock=base.clock, entropy=base.entropy, events=base.events)
     app = web.Application(middlewares=[edge.__call__], client_max_size=limits.batch_bytes)
-    app.on_response_prepare.append(hide_software)
+    app[EDGE] = edge
+    app[DRESS] = Dress(https=not base.config.development.enabled)
     app[HOSTS] = Hosts(base.config, base.port)
     app[BODY_LIMITS] = BodyLimits(
         body_bytes=limits.body_bytes, body_s=limits.body_s, in_flight_bytes=limits.in_flight_bytes

@@ -1,7 +1,7 @@
 """What happens to every request before its handler and to every answer after it.
 
 Cheap refusals first: protocol version, path spelling, name of the host, cross-site changes, encodings. Every error
-becomes a problem; every answer carries the security headers and a request id, and none names the server's software.
+becomes a problem, and every answer carries a request id.
 """
 
 import asyncio
@@ -25,27 +25,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: Our paths need no escapes; what is escaped would be read in two ways by us, a proxy and a signature.
 PATH: Final = re.compile(r"/|(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~:-]+)+")
 
-HEADERS: Final = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
-    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
-    ("Cache-Control", "no-store"),
-)
-HSTS: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-
 
 class Edge:
     """The middleware of one node."""
 
-    def __init__(self, *, clock: Clock, entropy: Entropy, events: Events, https: bool) -> None:
+    def __init__(self, *, clock: Clock, entropy: Entropy, events: Events) -> None:
         self._clock = clock
         self._entropy = entropy
         self._events = events
-        self._headers: Final = (*HEADERS, HSTS) if https else HEADERS
 
     @web.middleware
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -76,20 +63,11 @@ class Edge:
         except Exception as error:  # noqa: BLE001 -- the outermost loop of a request
             response = answer(internal_problem(), now=self._clock.now())
             self._events.request_failed(name, error, request_id=request_id)
-        self._dress(response, request_id)
+        response.headers["X-Request-Id"] = request_id
         return response
 
-    def _dress(self, response: web.StreamResponse, request_id: str) -> None:
-        if response.prepared:
-            return
-        for header, value in self._headers:
-            response.headers.setdefault(header, value)
-        response.headers["X-Request-Id"] = request_id
 
-
-async def hide_software(_request: web.Request, response: web.StreamResponse) -> None:
-    """Take away the field in which aiohttp names itself and its version, right before an answer is written."""
-    response.headers.popall("Server", None)
+EDGE: Final = web.AppKey("mentormesh.edge", Edge)
 
 
 def _name(route: Route | None) -> str:

@@ -4,7 +4,7 @@ Modules of `node/api` each give a tuple of routes; `node/api/table.py` puts them
 is not in a table, and every route says who may call it.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -52,9 +52,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Every route of an application by method and canonical path.
 ROUTES: Final = web.AppKey("mentormesh.routes", dict[tuple[str, str], Route])
-
-
-_ROUTE: Final = web.RequestKey("mentormesh.route", Route)
+ROUTE: Final = web.RequestKey("mentormesh.route", Route)
 
 
 def add_routes(app: web.Application, routes: Iterable[Route], guards: Mapping[Auth, Guard]) -> None:
@@ -72,10 +70,23 @@ def add_routes(app: web.Application, routes: Iterable[Route], guards: Mapping[Au
 
 def route_of(request: web.Request) -> Route | None:
     """Return the route that will answer `request`; None when no route does."""
-    if _ROUTE in request:
-        return request[_ROUTE]
+    if ROUTE in request:
+        return request[ROUTE]
     resource = request.match_info.route.resource
     found = request.app[ROUTES].get((request.method, resource.canonical)) if resource else None
     if found is not None:
-        request[_ROUTE] = found
+        request[ROUTE] = found
     return found
+
+
+def plain_routes(
+    app: web.Application,
+) -> Iterator[tuple[tuple[str, str], tuple[web.UrlMappingMatchInfo, Route, Handler]]]:
+    """Yield method and path of each route without braces, with what is found for it each time."""
+    for route in app.router.routes():
+        if isinstance(route.resource, web.PlainResource):
+            found = web.UrlMappingMatchInfo({}, route)
+            found.add_app(app)
+            found.freeze()
+            key = route.method, route.resource.canonical
+            yield key, (found, app[ROUTES][key], route.handler)

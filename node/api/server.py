@@ -1,107 +1,21 @@
-"""The listening half of aiohttp with the bounds it lacks: connections, slow heads, readers that stall, plain errors."""
+"""The listening half of aiohttp with the bounds it lacks: connections, slow heads, TLS handshakes, a stop in time."""
 
 import asyncio
 import errno
 import socket
 import ssl
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from prometheus_client import Gauge
 
 from node.sections import LimitsSection
 from protocol.errors import RefusedError
 
-from .problems import CONTENT_TYPE, internal_problem, library_problem
+from .connection import LINGER_S, BoundedServer
 
-#: After an answer, unread body bytes are taken this long, so that the client sees the answer and not a reset.
-LINGER_S: Final = 2.0
 #: Share of the time for a stop that running requests get; aiohttp takes it twice, the jobs get the rest.
 REQUEST_SHARE: Final = 0.25
-
-
-class BoundedProtocol(RequestHandler):
-    """One connection; closes itself when there are too many, or when the client reads nothing for too long."""
-
-    __slots__ = ("_server", "_stalled")
-
-    def __init__(self, server: "BoundedServer", **options: Any) -> None:  # noqa: ANN401 -- aiohttp's own
-        super().__init__(server, **options)
-        self._server = server
-        self._stalled: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or close it at once when the node holds as many as it may."""
-        super().connection_made(transport)
-        self._server.gauge.inc()
-        if len(self._server.connections) > self._server.limits.connections:
-            self.force_close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the connection."""
-        self._server.gauge.dec()
-        self._reading_again()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Start the clock of a client that does not read what it asked for."""
-        super().pause_writing()
-        self._stalled = self._loop.call_later(self._server.limits.stall_s, self._cut)
-
-    def resume_writing(self) -> None:
-        """Stop that clock."""
-        self._reading_again()
-        super().resume_writing()
-
-    def _reading_again(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-
-    def _cut(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002 -- quotes the request
-        message: str | None = None,  # noqa: ARG002 -- the same
-    ) -> web.StreamResponse:
-        """Return the answer to what is not HTTP, without aiohttp's excerpt of it, and close."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer has begun already")
-        problem = internal_problem() if status >= 500 else library_problem(status)
-        headers = {"Server": "", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        response = web.Response(
-            status=status, body=msgspec.json.encode(problem), content_type=CONTENT_TYPE, headers=headers
-        )
-        response.force_close()
-        return response
-
-
-class BoundedServer(web.Server):
-    """Makes bounded connections."""
-
-    def __init__(self, made: web.Server, *, limits: LimitsSection, gauge: Gauge) -> None:
-        super().__init__(made.request_handler, request_factory=made.request_factory)
-        self.limits: Final = limits
-        self.gauge: Final = gauge
-
-    def __call__(self) -> RequestHandler:
-        """Return the protocol of a new connection."""
-        return BoundedProtocol(
-            self,
-            loop=self._loop,
-            access_log=None,
-            # Also bounds a slow head: the timer runs until a request is complete up to its body.
-            keepalive_timeout=self.limits.header_s,
-            lingering_time=LINGER_S,
-            auto_decompress=False,
-        )
 
 
 class Runner(web.AppRunner):
@@ -136,7 +50,7 @@ class Runner(web.AppRunner):
         await super().cleanup()
 
     async def _make_server(self) -> web.Server:
-        return BoundedServer(await super()._make_server(), limits=self._limits, gauge=self._gauge)
+        return BoundedServer(await super()._make_server(), self.app, limits=self._limits, gauge=self._gauge)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -200,7 +200,7 @@ class Station:
         self.port = socket.getsockname()[1]
         self.own.connect_to = f"127.0.0.1:{self.port}" if self.config.development.enabled else ""
         events = self.events
-        edge = Edge(clock=self.clock, entropy=self.entropy, events=events, https=False)
+        edge = Edge(clock=self.clock, entropy=self.entropy, events=events)
         app = web.Application(middlewares=[edge.__call__], client_max_size=LIMITS.batch_bytes)
         app[HOSTS] = Hosts(self.config, self.port)
         app[BODY_LIMITS] = BodyLimits(body_bytes=65536, body_s=LIMITS.body_s, in_flight_bytes=10**7)

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from node.api.bodies import BodyLimits, parse_json
-from node.api.middleware import HEADERS, HSTS
+from node.api.writing import HEADERS, HSTS
 from node.keys import operator_token
 from node.store.sqlite import SqliteStore
 from protocol.errors import LimitError, MalformedError, UnavailableError

@@ -15,9 +15,9 @@ from federation.rows import AnswerLinkRow, ThreadRow
 from node.api.answers import ANSWER_ROUTES, ANSWERS
 from node.api.bodies import BODY_LIMITS, BodyLimits
 from node.api.hosts import HOSTS
-from node.api.middleware import HEADERS
 from node.api.routes import add_routes
 from node.api.strangers import STRANGERS
+from node.api.writing import HEADERS
 from node.rows import DeviceRow, MailRow
 from node.services.mentor_side import ProviderNotes
 from node.services.notices import MentorRequest, decode_notice
