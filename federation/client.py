@@ -45,14 +45,16 @@ _DNS_S: Final = 10
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds of every exchange.
 
-    `development` permits `connect_to`; `proxy` is an HTTP proxy that resolves names itself, so that only the hosts of
-    `allow` are asked.
+    `per_peer` connections go to one host at a time and `connections` to all together: of fifty peers no few that are
+    slow hold up the others. `development` permits `connect_to`; `proxy` is an HTTP proxy that resolves names itself, so
+    that only the hosts of `allow` are asked.
     """
 
     connect_s: float = 5.0
     read_s: float = 10.0
     total_s: float = 30.0
     per_peer: int = 8
+    connections: int = 512
     answer_bytes: int = 8 * 1024 * 1024
     development: bool = False
     proxy: str = ""
@@ -232,6 +234,7 @@ class PeerClient:
                 connector=aiohttp.TCPConnector(
                     resolver=self._resolver,
                     ttl_dns_cache=_DNS_S,
+                    limit=settings.connections,
                     limit_per_host=settings.per_peer,
                     ssl=self._tls if self._tls is not None else True,
                 ),

@@ -414,6 +414,33 @@ async def test_no_more_connections_than_allowed_go_to_one_peer(client: PeerClien
     assert most == 2
 
 
+async def test_many_peers_that_never_answer_do_not_hold_up_another(clock: SteppedClock) -> None:
+    made = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy(), settings=ClientSettings(development=True))
+    settings = ClientSettings()
+    over, waiting = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slow(_exchange: Exchange) -> None:
+        waiting.release()
+        await over.wait()
+
+    async def prompt(exchange: Exchange) -> None:
+        exchange.send(body=b"ok")
+
+    async with scripted(slow, clock) as slow_port, scripted(prompt, clock) as port:
+        places = [Contact(api=f"https://slow{at}.example", connect_to=f"127.0.0.1:{slow_port}") for at in range(49)]
+        held = [asyncio.create_task(made.fetch(one, "/")) for one in places for _ in range(settings.per_peer)]
+        async with asyncio.timeout(20):
+            for _ in held:
+                await waiting.acquire()
+        other = Contact(api="https://prompt.example", connect_to=f"127.0.0.1:{port}")
+        assert (await made.fetch(other, "/")).body == b"ok"
+        over.set()
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+    await made.close()
+
+
 async def test_nobody_listening_is_a_peer_that_is_away(client: PeerClient, clock: SteppedClock) -> None:
     async def script(exchange: Exchange) -> None:
         exchange.send_signed()
