@@ -18,6 +18,10 @@ from .rows import DeliveryRow, LedgerRow, LifeRow, MailboxHeadRow, PeerRow, Sess
 DAY_S: Final = 86_400
 #: How far every counter moves on after a restore: more than was ever given since the backup.
 JUMP: Final = 2**20
+#: And so much for each second, counted from before any session that is not over: more than was given since the last
+#: restore, should it have been of the same backup.
+A_SECOND: Final = 4
+LONG_BEFORE_S: Final = 2**25
 
 
 class RecoveringError(LimitError):
@@ -33,7 +37,7 @@ async def is_restored(store: Store, *, entity: str, generation: int) -> bool:
     return generation != (known.generation if known is not None else 1)
 
 
-async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int) -> bool:
+async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int, now: int) -> bool:
     """Begin a new life if the database was restored since the last start; tell whether it was.
 
     Numbers given since the backup are forgotten, so every counter moves on far beyond them, and each peer is asked for
@@ -56,10 +60,16 @@ async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int)
         for peer in await tx.find(PeerRow):
             await tx.put(replace(await _row(tx, peer.entity), recovering=True))
         for session in await tx.find(SessionRow):
-            await tx.put(replace(session, sent=session.sent + JUMP, number=session.number + JUMP))
+            await tx.put(_moved_on(session, now))
         for head in await tx.find(MailboxHeadRow):
-            await tx.put(replace(head, cursor=head.cursor + JUMP))
+            await tx.put(replace(head, cursor=head.cursor + JUMP + A_SECOND * now))
     return True
+
+
+def _moved_on(session: SessionRow, now: int) -> SessionRow:
+    """Return a session beyond every number that it may have given."""
+    by = JUMP + A_SECOND * max(0, now - session.ends_at + LONG_BEFORE_S)
+    return replace(session, sent=session.sent + by, number=session.number + by)
 
 
 async def require_recovered(tx: Reader, peer: str) -> None:
@@ -119,7 +129,7 @@ async def hear_cursor(tx: Writer, peer: str, cursor: Cursor) -> int:
     return lost
 
 
-async def fell_back(tx: Writer, entity: str, peer: str, told: Cursor | None) -> bool:
+async def fell_back(tx: Writer, entity: str, peer: str, told: Cursor | None, *, now: int) -> bool:
     """Tell whether `peer` was told of more than is stored here: this database was put back without `restore`.
 
     Then its threads are to be compared too, and its sessions' numbers move on.
@@ -130,7 +140,7 @@ async def fell_back(tx: Writer, entity: str, peer: str, told: Cursor | None) -> 
     await tx.put(replace(row, stored=told.stored, stored_at=told.at, recovering=True))
     for session in await tx.find(SessionRow):
         if session.peer == peer:
-            await tx.put(replace(session, sent=session.sent + JUMP, number=session.number + JUMP))
+            await tx.put(_moved_on(session, now))
     return True
 
 

@@ -21,7 +21,8 @@ from .ports import Store
 from .rows import OwnDocumentRow
 
 CAPABILITIES: Final = ("handshake", "offers", "sessions")
-#: More documents than were ever issued between a backup and its restore.
+#: More documents than were ever issued between a backup and its restore; the minutes of the clock come to it, so that
+#: another restore of the same backup goes on beyond this one's.
 LOST: Final = 1_000_000
 
 
@@ -108,7 +109,7 @@ async def issue(
                 raise RefusedError(
                     "the keys are not those of the processes that serve this node: copy their folder `keys`"
                 )
-            document = _next(_beyond(known) if lost else known, said, now)
+            document = _next(_beyond(known, now) if lost else known, said, now)
             if encode(document) == encode(known):
                 return Own(document=known, text=row.document.decode("ascii"))
         text = sign_document(document, key)
@@ -116,10 +117,10 @@ async def issue(
     return Own(document=document, text=text)
 
 
-def _beyond(known: NodeDocument) -> NodeDocument:
+def _beyond(known: NodeDocument, now: int) -> NodeDocument:
     """Return a document with numbers that no lost one had: peers refuse one that is older than the one they know."""
-    org = replace(known.org, version=known.org.version + LOST)
-    return replace(known, seq=known.seq + LOST, org=org)
+    lost = LOST + now // 60
+    return replace(known, seq=known.seq + lost, org=replace(known.org, version=known.org.version + lost))
 
 
 def _with_log(said: NodeDocument, log: int) -> NodeDocument:

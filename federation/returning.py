@@ -117,7 +117,7 @@ class Returning:
         answer = decode(await self._post.post(peer, BACK_PATH, encode(cursor), JSON_TYPE), Returned, what="answer")
         async with self._store.write() as tx:
             lost = await hear_cursor(tx, peer, answer.cursor)
-            behind = await fell_back(tx, self._own, peer, answer.told)
+            behind = await fell_back(tx, self._own, peer, answer.told, now=self._clock.now())
             compare = await is_recovering(tx, peer)
         self._note(lost, behind=behind)
         self._sender.back(peer)

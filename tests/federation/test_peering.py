@@ -14,7 +14,7 @@ from federation.identity import issue
 from federation.introductions import met_document
 from federation.peering import MAX_INVITES, TICKET_S
 from federation.proving import OtherHostError
-from federation.rows import InviteRow, MirrorRow, NonceRow, PeerRow
+from federation.rows import InviteRow, MirrorRow, NonceRow, OwnDocumentRow, PeerRow
 from node.services.peers import draft_document
 from protocol.encoding import encode
 from protocol.errors import (
@@ -406,6 +406,22 @@ async def test_the_own_document_is_signed_again_only_when_it_says_something_else
     assert other.document.issued_at == clock.now()
     again = await issue(aurora.store, changed, aurora.keys.federation, now=clock.now() + 5)
     assert again.text == other.text
+
+
+async def test_the_documents_after_two_restores_of_one_backup_do_not_share_numbers(
+    aurora: Station, clock: SteppedClock
+) -> None:
+    said = draft_document(aurora.config, aurora.keys)
+    async with aurora.store.read() as rows:
+        (held,) = await rows.find(OwnDocumentRow)
+    first = await issue(aurora.store, said, aurora.keys.federation, now=clock.now(), lost=True)
+    async with aurora.store.write() as tx:
+        await tx.put(held)
+    clock.advance(600)
+    again = await issue(aurora.store, said, aurora.keys.federation, now=clock.now(), lost=True)
+    assert first.document.seq > aurora.own.document.seq + 1_000_000
+    assert again.document.seq >= first.document.seq + 10
+    assert again.document.org.version >= first.document.org.version + 10
 
 
 async def test_a_process_with_other_keys_changes_nothing_while_others_serve(

@@ -36,7 +36,7 @@ async def ledger(node: TestNode, peer: TestNode) -> PeerLedger:
 async def two(town: Town) -> Town:
     """Return two nodes that have begun."""
     for node in (town.aurora, town.cobalt):
-        await begin(node.store, SeededEntropy(7), entity=node.entity, generation=1)
+        await begin(node.store, SeededEntropy(7), entity=node.entity, generation=1, now=node.around.clock.now())
     return town
 
 
