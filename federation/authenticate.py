@@ -6,7 +6,6 @@ requests to its key, so that a forged key id cannot use up the tokens of the rea
 Source: docs/protocol/21-transport.md §7.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
@@ -254,11 +253,7 @@ class _NonceMemory:
         self._held: Final[Counter[str]] = Counter()
 
     def spend(self, key: tuple[str, str], *, until: int, now: int) -> None:
-        for oldest in list(itertools.takewhile(lambda one: self._until[one] < now, self._until)):
-            del self._until[oldest]
-            self._held[oldest[0]] -= 1
-            if not self._held[oldest[0]]:
-                del self._held[oldest[0]]
+        self._forget(now)
         if key in self._until:
             raise ReplayedError("this request was here before: sign a new one")
         share = self._capacity // max(1, len(self._held))
@@ -266,6 +261,13 @@ class _NonceMemory:
             raise LimitError("too many requests to remember: slow down", retry_at=now + MAX_LIFETIME_S)
         self._until[key] = until
         self._held[key[0]] += 1
+
+    def _forget(self, now: int) -> None:
+        while (oldest := next(iter(self._until), None)) is not None and self._until[oldest] < now:
+            del self._until[oldest]
+            self._held[oldest[0]] -= 1
+            if not self._held[oldest[0]]:
+                del self._held[oldest[0]]
 
 
 async def forget_nonces(store: Store, clock: Clock) -> int:

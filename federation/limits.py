@@ -22,15 +22,11 @@ class Buckets:
 
     def check(self, key: str, *, now_ms: int) -> None:
         """Return if `key` has a token left; nothing is taken. Raises: LimitError, saying when to come back."""
-        tokens = self._tokens(key, now_ms)
-        if tokens < 1:
-            wait_s = (1 - tokens) / self._per_ms / 1000
-            raise LimitError("too many requests: slow down", retry_at=int(now_ms / 1000 + wait_s) + 1)
+        self._left(key, now_ms)
 
     def take(self, key: str, *, now_ms: int) -> None:
         """Take one token of `key`. Raises: LimitError: there is none."""
-        self.check(key, now_ms=now_ms)
-        tokens = self._tokens(key, now_ms) - 1
+        tokens = self._left(key, now_ms) - 1
         self._state.pop(key, None)
         if len(self._state) >= self._capacity:
             del self._state[next(iter(self._state))]
@@ -39,6 +35,13 @@ class Buckets:
     def give_back(self, key: str, *, now_ms: int) -> None:
         """Return one token to `key`, never above the burst."""
         self._state[key] = (min(self._burst, self._tokens(key, now_ms) + 1), now_ms)
+
+    def _left(self, key: str, now_ms: int) -> float:
+        tokens = self._tokens(key, now_ms)
+        if tokens < 1:
+            wait_s = (1 - tokens) / self._per_ms / 1000
+            raise LimitError("too many requests: slow down", retry_at=int(now_ms / 1000 + wait_s) + 1)
+        return tokens
 
     def _tokens(self, key: str, now_ms: int) -> float:
         tokens, at_ms = self._state.get(key, (self._burst, now_ms))

@@ -8,16 +8,16 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from functools import cache
 from pathlib import PurePath
 from typing import Final, Protocol, TextIO
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from federation.ports import Clock
 from protocol.errors import MeshError
 
+from .requestmetrics import RequestMetrics
 from .storemetrics import StoreMetrics
 
 LONGEST_VALUE: Final = 300
@@ -54,17 +54,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry: Final = CollectorRegistry()
-        self.requests: Final = Counter(
-            "mentormesh_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
-        )
-        self.seconds: Final = Histogram(
-            "mentormesh_request_seconds",
-            "Time to answer.",
-            ("route",),
-            buckets=(0.002, 0.01, 0.05, 0.25, 1.0, 5.0),
-            registry=self.registry,
-        )
-        self._children: Final = cache(self._find_children)
+        self.requests: Final = RequestMetrics()
+        self.registry.register(self.requests)
         self.events: Final = Counter("mentormesh_events", "What happened.", ("event",), registry=self.registry)
         self.failures: Final = Counter("mentormesh_job_failures", "Jobs that failed.", ("job",), registry=self.registry)
         self.steps: Final = Counter(
@@ -73,15 +64,6 @@ class Metrics:
         self.store: Final = StoreMetrics()
         self.registry.register(self.store)
         self.connections: Final = Gauge("mentormesh_connections", "Open connections.", registry=self.registry)
-
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer; `route` is a path of ours with its braces, so that labels are few."""
-        requests, times = self._children(method, route, f"{status // 100}xx")
-        requests.inc()
-        times.observe(seconds)
-
-    def _find_children(self, method: str, route: str, status: str) -> tuple[Counter, Histogram]:
-        return self.requests.labels(method, route, status), self.seconds.labels(route)
 
     def text(self) -> bytes:
         """Return all figures in the Prometheus text format."""

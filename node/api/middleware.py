@@ -42,7 +42,7 @@ class Edge:
         started, route = clock(), route_of(request)
         response = await self._answer(request, handler, route, request_id)
         method = request.method if route else "other"
-        self._events.metrics.answered(method, _name(route), response.status, clock() - started)
+        self._events.metrics.requests.answered(method, _name(route), response.status, clock() - started)
         return response
 
     async def _answer(

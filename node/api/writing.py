@@ -4,7 +4,7 @@ aiohttp carries each field through a dictionary, and there are nine that never c
 bytes ready, so its head is put together once, right before it is written.
 """
 
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import HttpVersion11, web
@@ -22,44 +22,40 @@ HEADERS: Final = (
 )
 HSTS: Final = ("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 
-_TYPE: Final = "application/octet-stream"
 #: Answers that have no body, and say no length.
 _BODILESS: Final = frozenset({204, 304})
+_CONNECTION: Final = {True: "Connection: keep-alive\r\n", False: "Connection: close\r\n"}
 
 
 class Dress:
     """The fields that every answer of one node has where it does not say otherwise."""
 
     def __init__(self, *, https: bool) -> None:
-        fields = (*HEADERS, HSTS) if https else HEADERS
-        self._fields: Final[Mapping[str, str]] = {name.lower(): f"{name}: {value}\r\n" for name, value in fields}
-        self._all: Final = "".join(self._fields.values())
+        self._fields: Final = (*HEADERS, HSTS) if https else HEADERS
+        #: What stands behind an answer's own fields, by their names, of which our code has few sets.
+        self._behind: Final = lru_cache(256)(self._find_behind)
 
     def answer(self, request: web.BaseRequest, response: web.Response, *, keep_alive: bool) -> bytes:
         """Return the bytes of an answer. Raises: ValueError: a field would begin another one."""
-        body = response.body or b""
+        body, fields = response.body or b"", response.headers
         assert isinstance(body, bytes), "an answer has its bytes ready"
-        bodiless = response.status in _BODILESS
         version = "1.1" if request.version >= HttpVersion11 else "1.0"
-        lines = [f"HTTP/{version} {response.status} {response.reason}"]
-        lines += [f"{name}: {value}" for name, value in response.headers.items()]
-        given = {name.lower() for name in response.headers}
-        if not bodiless:
-            lines.append(f"Content-Length: {len(body)}")
-            if body and "content-type" not in given:
-                lines.append(f"Content-Type: {_TYPE}")
-        if keep_alive != (version == "1.1"):
-            lines.append(f"Connection: {'keep-alive' if keep_alive else 'close'}")
-        own = "\r\n".join(lines)
-        if own.count("\r") != len(lines) - 1 or own.count("\n") != len(lines) - 1 or "\0" in own:
+        own = "".join([f"{name}: {value}\r\n" for name, value in fields.items()])
+        if not own.count("\r") == own.count("\n") == len(fields) or "\0" in own:
             raise ValueError("a field of an answer holds what would begin another one")
-        head = f"{own}\r\nDate: {rfc822_formatted_time()}\r\n{self._others(given)}\r\n".encode()
+        bodiless = response.status in _BODILESS
+        length = "" if bodiless else f"Content-Length: {len(body)}\r\n"
+        connection = "" if keep_alive == (version == "1.1") else _CONNECTION[keep_alive]
+        head = (
+            f"HTTP/{version} {response.status} {response.reason}\r\n{own}{length}{connection}"
+            f"Date: {rfc822_formatted_time()}\r\n{self._behind(tuple(fields), typed=not body)}"
+        ).encode()
         return head if bodiless or request.method == "HEAD" else head + body
 
-    def _others(self, given: set[str]) -> str:
-        if given.isdisjoint(self._fields):
-            return self._all
-        return "".join(line for name, line in self._fields.items() if name not in given)
+    def _find_behind(self, names: tuple[str, ...], *, typed: bool) -> str:
+        given = {name.lower() for name in names}
+        fields = self._fields if typed else (*self._fields, ("Content-Type", "application/octet-stream"))
+        return "".join(f"{name}: {value}\r\n" for name, value in fields if name.lower() not in given) + "\r\n"
 
 
 DRESS: Final = web.AppKey("mentormesh.dress", Dress)
