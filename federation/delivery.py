@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from protocol.delivery import MINUTE_S, Cursor
+from protocol.encoding import MAX_SAFE_INTEGER
 from protocol.errors import LimitError
 from protocol.ids import random_id
 
@@ -123,19 +124,18 @@ async def hear_cursor(tx: Writer, peer: str, cursor: Cursor) -> int:
     if cursor.life == row.told_life and cursor.stored <= row.told:
         return 0
     lost = max(0, row.told - cursor.stored) if row.told_life not in ("", cursor.life) else 0
-    await tx.put(
-        replace(row, told_life=cursor.life, told=cursor.stored, told_at=cursor.at, lost=row.lost + lost),
-    )
+    whole = min(row.lost + lost, MAX_SAFE_INTEGER)  # a peer may say what it likes
+    await tx.put(replace(row, told_life=cursor.life, told=cursor.stored, told_at=cursor.at, lost=whole))
     return lost
 
 
 async def fell_back(tx: Writer, entity: str, peer: str, told: Cursor | None, *, now: int) -> bool:
     """Tell whether `peer` was told of more than is stored here: this database was put back without `restore`.
 
-    Then its threads are to be compared too, and its sessions' numbers move on.
+    Then its threads are to be compared too, and its sessions' numbers move on; not again before that is done.
     """
     own, row = await cursor_for(tx, entity, peer), await _row(tx, peer)
-    if told is None or own is None or told.life != own.life or told.stored <= own.stored:
+    if told is None or own is None or told.life != own.life or told.stored <= own.stored or row.recovering:
         return False
     await tx.put(replace(row, stored=told.stored, stored_at=told.at, recovering=True))
     for session in await tx.find(SessionRow):

@@ -15,14 +15,15 @@ from .delivery import cursor_for, fell_back, hear_cursor, is_recovering, told_by
 from .directory import PeerDirectory
 from .inbox import Guard
 from .ports import Clock, Store
-from .waiting import sleep_or_wake
+from .waiting import sleep_or_wake, within
 
 BACK_PATH: Final = "/federation/v1/back"
 JSON_TYPE: Final = "application/json"
 #: A peer that could not be asked about the shared threads is asked again so often, or when it comes by itself.
 AGAIN_S: Final = 15.0
-#: Peers told at once.
+#: Peers told at once, and how long one of them may take to compare threads before another has its turn.
 AT_ONCE: Final = 8
+LONGEST_S: Final = 600.0
 
 
 class Post(Protocol):
@@ -85,15 +86,21 @@ class Returning:
         self._clock: Final = clock
         self._own: Final = own
         self._heard: Final = asyncio.Event()
+        self._asking: Final[set[str]] = set()
 
     async def run(self) -> None:
-        """Tell every peer once, then go on asking those whose threads are still to be compared."""
+        """Tell every peer once, then go on asking those whose threads are still to be compared, each on its own."""
         slots = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._announce(peer.entity, slots) for peer in self._directory.all()))
-        while waiting := await self._recovering():
-            self._heard.clear()
-            await sleep_or_wake(self._clock, AGAIN_S, self._heard)
-            await asyncio.gather(*(self._announce(peer, slots) for peer in waiting))
+        async with asyncio.TaskGroup() as group:
+            waiting = [peer.entity for peer in self._directory.all()]
+            while waiting or self._asking:
+                for peer in waiting:
+                    if peer not in self._asking:
+                        self._asking.add(peer)
+                        group.create_task(self._announce(peer, slots), name=f"announce {peer}")
+                self._heard.clear()
+                await sleep_or_wake(self._clock, AGAIN_S, self._heard)
+                waiting = await self._recovering()
         await asyncio.Event().wait()
 
     async def _recovering(self) -> list[str]:
@@ -102,11 +109,13 @@ class Returning:
 
     async def _announce(self, peer: str, slots: asyncio.Semaphore) -> None:
         """Tell one peer; one that is away will tell us when it is back."""
-        async with slots:
-            try:
+        try:
+            async with slots, within(LONGEST_S, "the comparison of threads took too long", code="too-slow"):
                 await self.announce(peer)
-            except MeshError:
-                return
+        except MeshError:
+            return
+        finally:
+            self._asking.discard(peer)
 
     async def announce(self, peer: str) -> None:
         """Tell one peer that this node is back, and compare threads if need be. Raises: MeshError."""
