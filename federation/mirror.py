@@ -25,7 +25,7 @@ from protocol.heads import (
     open_nudge,
 )
 from protocol.jws import parse
-from protocol.offers import open_offers
+from protocol.offerreading import open_offers
 from protocol.pages import IncompleteError
 from protocol.signing import Signer
 

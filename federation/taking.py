@@ -12,7 +12,8 @@ import msgspec
 
 from protocol.errors import LimitError, MalformedError, MissingError
 from protocol.heads import SetHead, SetKind
-from protocol.offers import Offer, open_offers
+from protocol.offerreading import open_offers
+from protocol.offers import Offer
 from protocol.pages import MAX_PAGE_BYTES, PAGE_ENTRIES, IncompleteError, PageCheck, declared_size, decode_page
 
 from .sets import Contents, Fetch, Paged, Pages, Source, page_path
@@ -53,7 +54,7 @@ class _Offers:
         except MalformedError as error:
             raise IncompleteError(str(error)) from None
         self.offers.extend(found)
-        self._ids.update(each.offer_id for each in found)
+        self._ids.update([each.offer_id for each in found])
         if len(self._ids) != len(self.offers):
             raise IncompleteError("two offers of the set have one id")
 

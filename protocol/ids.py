@@ -78,7 +78,7 @@ def many_id_bytes(texts: Sequence[str], *, what: str = "id") -> list[bytes]:
     if not {22}.issuperset(map(len, texts)):
         raise MalformedError(f"{what} must be {ID_BYTES} bytes, 22 characters")
     # Two zeros after each make it 24 characters and 18 bytes, of which the last two must be zero.
-    data = unb64("".join([text + "AA" for text in texts]), what=what)
+    data = unb64("AA".join((*texts, "")), what=what)
     if any(data[16::18]):
         raise MalformedError(f"{what} is not base64url in its only spelling")
     return [data[at : at + ID_BYTES] for at in range(0, len(data), 18)]

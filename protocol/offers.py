@@ -4,14 +4,13 @@ An offer is a capability of an organization, never a person: it has no pseudonym
 Source: docs/protocol/11-offers.md §1–§3.
 """
 
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
 import msgspec
 
-from .encoding import Wire, decode, decode_all, encode
+from .encoding import Wire, decode, encode
 from .errors import MalformedError
 from .ids import RandomId
 from .text import check_displayable
@@ -29,6 +28,10 @@ SizeBand = Literal["<50", "50-250", "250-1k", "1k-5k", ">5k"]
 Website = Annotated[str, msgspec.Meta(pattern=r"^(https://[!-~]{1,192})?(?!\n)$", max_length=200)]
 
 
+Formats = Annotated[tuple[Format, ...], msgspec.Meta(min_length=1, max_length=4)]
+Lengths = Annotated[tuple[Length, ...], msgspec.Meta(min_length=1, max_length=5)]
+
+
 class Offer(Wire, frozen=True, kw_only=True, gc=False):
     """People here can help with this.
 
@@ -41,8 +44,8 @@ class Offer(Wire, frozen=True, kw_only=True, gc=False):
     band: Band
     language: Language
     region: Region
-    formats: Annotated[tuple[Format, ...], msgspec.Meta(min_length=1, max_length=4)]
-    lengths: Annotated[tuple[Length, ...], msgspec.Meta(min_length=1, max_length=5)]
+    formats: Formats
+    lengths: Lengths
     ext: Ext = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -84,7 +87,7 @@ def require_ascending(values: tuple[str, ...] | tuple[int, ...], field: str) -> 
 
 # The offers of a catalog have few different formats and lengths between them.
 @lru_cache(1024)
-def _check_lists(formats: tuple[Format, ...], lengths: tuple[Length, ...]) -> None:
+def _check_lists(formats: Formats, lengths: Lengths) -> None:
     require_ascending(formats, "formats")
     require_ascending(lengths, "lengths")
 
@@ -92,13 +95,6 @@ def _check_lists(formats: tuple[Format, ...], lengths: tuple[Length, ...]) -> No
 def encode_offer(offer: Offer) -> bytes:
     """Return the canonical bytes that are committed to."""
     return encode(offer)
-
-
-def open_offers(bodies: Sequence[bytes]) -> tuple[Offer, ...]:
-    """Return what `open_offer` returns for each body, in less time. Raises: MalformedError."""
-    if any(len(body) > MAX_OFFER_BYTES for body in bodies):
-        raise MalformedError(f"offer is over {MAX_OFFER_BYTES} bytes")
-    return decode_all(bodies, Offer, what="offer")
 
 
 def open_offer(body: bytes) -> Offer:

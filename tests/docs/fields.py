@@ -30,6 +30,7 @@ from protocol import (
     messages,
     needs,
     offerproof,
+    offerreading,
     offers,
     pages,
     peers,
@@ -279,8 +280,8 @@ TITLES: Final[Mapping[type, str]] = {
     vault.Header: "VaultHeader",
 }
 
-#: What a node or a device keeps for itself.
-OWN: Final = {crowd.Cell, frames.Gone, frames.Unknown, threads.Book}
+#: What a node or a device keeps for itself, and an offer that is being read.
+OWN: Final = {crowd.Cell, frames.Gone, frames.Unknown, threads.Book, offerreading.ReadOffer, offerreading.ReadTopic}
 
 #: Fields whose form the program looks at elsewhere than in their type.
 FORMS: Final[Mapping[tuple[type, str], str]] = {
