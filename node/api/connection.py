@@ -57,6 +57,11 @@ class BoundedProtocol(RequestHandler):
         self._reading_again()
         super().resume_writing()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 -- aiohttp's own
+        """Go on where reading was paused; aiohttp asks for each body, and the parser has kept something only then."""
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     def _reading_again(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()

@@ -6,7 +6,7 @@ reading, for programs on this machine and for the operator; browsers change thin
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from node.config import is_loopback
 from node.sections import Config
@@ -35,7 +35,7 @@ class Hosts:
         """
         if not request.raw_path.startswith("/"):
             raise RefusedError("request target must be a path", code="misdirected")
-        host = request.headers.get("Host")
+        host = request.headers.get(hdrs.HOST)
         if not host:
             raise MalformedError("Host is missing")
         if not self._answers(request, host, auth):

@@ -29,5 +29,5 @@ class Shortcut:
         if found is None or hdrs.EXPECT in request.headers:
             return await self._usual(request)
         asked = cast("web.Request", request)
-        asked._match_info, asked[ROUTE] = found[:2]  # noqa: SLF001 -- aiohttp sets it in the application alone
-        return await cast("Edge", self._edge)(asked, found[2])
+        asked._match_info, asked[ROUTE], handler = found  # noqa: SLF001 -- only aiohttp's application sets it
+        return await cast("Edge", self._edge).answer(asked, handler, asked[ROUTE])
