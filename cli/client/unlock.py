@@ -1,4 +1,7 @@
-"""How a person's vault is unlocked: passphrase file, environment, OS keyring, or a question on the terminal."""
+"""How a person's vault is unlocked: passphrase file, environment, OS keyring, or a question on the terminal.
+
+The keyring library is imported only for a vault whose key it keeps: it takes a twentieth of the start of a command.
+"""
 
 import base64
 import os
@@ -6,9 +9,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
-
-import keyring
-import keyring.errors
 
 from protocol.e2ee.vault import DEFAULT_COST, KEY_BYTES, SALT_BYTES, Cost, VaultKey, read_header, unlock
 from protocol.errors import MalformedError, MissingError, UnavailableError
@@ -92,6 +92,8 @@ def new_state() -> ClientState:
 
 
 def _from_keyring(name: str) -> bytes:
+    import keyring.errors
+
     try:
         text = keyring.get_password(KEYRING_SERVICE, name)
     except keyring.errors.KeyringError:
@@ -108,6 +110,8 @@ def _from_keyring(name: str) -> bytes:
 
 
 def _into_keyring(name: str, key: bytes) -> None:
+    import keyring.errors
+
     try:
         keyring.set_password(KEYRING_SERVICE, name, base64.b64encode(key).decode("ascii"))
     except keyring.errors.KeyringError:
@@ -116,6 +120,8 @@ def _into_keyring(name: str, key: bytes) -> None:
 
 def _forget(name: str) -> None:
     """Take a key of no vault out of the keyring, if it is there."""
+    import keyring.errors
+
     try:
         keyring.delete_password(KEYRING_SERVICE, name)
     except keyring.errors.KeyringError:

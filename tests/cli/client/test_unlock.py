@@ -1,5 +1,7 @@
 """Where the secret of a vault comes from: a file, the environment, the machine's keyring; each with its sentence."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +117,10 @@ def test_a_vault_that_could_not_be_made_leaves_no_key_behind(tmp_path: Path, mac
 def test_a_new_state_has_secrets_of_its_own() -> None:
     first, second = new_state(), new_state()
     assert len({first.account_seed, first.device_seed, second.account_seed, second.device_seed}) == 4
+
+
+@pytest.mark.slow
+def test_the_keyring_library_waits_until_a_vault_needs_it() -> None:
+    code = "import sys, cli.person, cli.ask; print(any(name.partition('.')[0] == 'keyring' for name in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "False\n"
