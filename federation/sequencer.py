@@ -49,6 +49,11 @@ class Gate(Protocol):
     """What must be asked before the first signature after a start (`startcheck.py`)."""
 
     @property
+    def cleared(self) -> bool:
+        """Whether everything passes in the transaction that asks: it holds to its commit."""
+        ...
+
+    @property
     def claimed(self) -> bool:
         """Whether somebody claims to know a larger or another log, and did not show it."""
         ...
@@ -72,6 +77,12 @@ class OtherKeyError(RefusedError):
     """The log was signed with a key that has been replaced: it ends, and a successor goes on."""
 
     code = "log-key-changed"
+
+
+class RecheckError(UnavailableError):
+    """A replica was promoted in place of the database meanwhile, and may lack what was signed."""
+
+    code = "log-unchecked"
 
 
 class ElsewhereError(UnavailableError):
@@ -180,7 +191,7 @@ class Sequencer:
             if self._gate is not None:
                 await self._gate.passed()
             async with self._store.write() as tx:
-                held = await self._checked(tx)
+                held = await self._passed(tx)
                 if self._is_by_other_key(held):
                     raise OtherKeyError("the log ends with the key that signed it: its successor was not begun yet")
                 checkpoint = await self._grown(tx, held)
@@ -219,7 +230,7 @@ class Sequencer:
         if self._gate is not None:
             await self._gate.passed()
         async with self._store.write() as tx:
-            if not self._is_by_other_key(await self._checked(tx)):
+            if not self._is_by_other_key(await self._passed(tx)):
                 return False
             checkpoint = await self._succeeded(tx)
         self._signed, self.problem = checkpoint, ""
@@ -305,6 +316,13 @@ class Sequencer:
     def _require_duty(self) -> None:
         if not self._may_sign():
             raise ElsewhereError("another process of this node signs its log: ask there")
+
+    async def _passed(self, tx: Writer) -> _Held:
+        """Return the log as stored, as `_checked`, while the gate still lets it be signed."""
+        held = await self._checked(tx)
+        if self._gate is not None and not self._gate.cleared:
+            raise RecheckError("another database took over: who watches this log is asked first")
+        return held
 
     async def _checked(self, tx: Writer) -> _Held:
         """Return the log as stored, once it is what this node signed last."""

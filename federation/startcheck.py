@@ -2,7 +2,8 @@
 
 A database that was set back, by a snapshot of its machine perhaps, looks whole to itself; only others can tell. The log
 is signed again once a majority of those who cosigned it have answered that they know nothing larger; without any such
-witness, once all were asked. Source: docs/protocol/53-witnesses.md §8; docs/adr (start check).
+witness, once all were asked. A replica that was promoted in place of a database may have lost its newest rows without
+that anybody started anew: the same is asked then. Source: docs/protocol/53-witnesses.md §8; docs/adr (start check).
 """
 
 import asyncio
@@ -25,6 +26,9 @@ from .rows import CosignatureRow, LogCheckpointRow, LogOverrideRow
 
 FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 300.0
+#: So often it is looked whether the database has another history.
+LOOK_EVERY_S: Final = 5.0
+_NONE: Final = "none"
 
 
 class UncheckedLogError(RefusedError):
@@ -54,6 +58,7 @@ class StartCheck:
             that the operator's policy demands is always waited for.
         report: is told why the log is signed although not enough have answered: `log-override`, or `log-unasked` when
             the wait is over.
+        history: which history of the database is written to now; another one may lack what this process has seen.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class StartCheck:
         *,
         wait_s: int,
         report: Callable[[str], None],
+        history: Callable[[], str],
     ) -> None:
         self._store: Final = store
         self._clock: Final = clock
@@ -74,16 +80,22 @@ class StartCheck:
         self._own: Final = own
         self._wait_s: Final = wait_s
         self._report: Final = report
+        self._history: Final = history
         self._turn: Final = asyncio.Lock()
         #: When the witnesses were asked first: a process may go on duty long after it started.
-        self._since: int | None = None
+        self._since = 0
         self._answered: Final[dict[str, Reply]] = {}
         self._due_at = 0.0
         self._pause_s = FIRST_PAUSE_S
         self._error: RefusedError | None = None
         self._shown = False
-        #: Whether the log may be signed; it stays so until the process ends.
-        self.cleared = False
+        self._asked_of = _NONE
+        self._cleared_of = _NONE
+
+    @property
+    def cleared(self) -> bool:
+        """Whether the log may be signed; it stays so as long as the process and the history of its database last."""
+        return self._cleared_of == self._history()
 
     @property
     def error(self) -> RefusedError | None:
@@ -97,24 +109,28 @@ class StartCheck:
 
     def open(self) -> None:
         """Let the log be signed: it is a new one, which nobody can know."""
-        self._clear("")
+        self._clear("", self._history())
 
     async def passed(self) -> None:
         """Return when the log may be signed. Raises: UncheckedLogError, ClaimedAheadError; it may pass later."""
         async with self._turn:
-            if not self.cleared and self._clock.now() >= self._due_at:
+            asked = self._asked_of == self._history()
+            if not self.cleared and not (asked and self._clock.now() < self._due_at):
                 await self._round()
         if not self.cleared and self._error is not None:
             raise self._error
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Ask again and again until the log may be signed, then `wake` who waits to sign it."""
-        while not self.cleared:
-            await self._clock.sleep(self._pause_s)
-            async with self._turn:
-                if not self.cleared:
-                    await self._round()
-        wake()
+        """Ask again and again while the log may not be signed, and `wake` who waits to sign it when it may."""
+        while True:
+            while not self.cleared:
+                await self._clock.sleep(self._pause_s)
+                async with self._turn:
+                    if not self.cleared:
+                        await self._round()
+            wake()
+            while self.cleared:
+                await self._clock.sleep(LOOK_EVERY_S)
 
     async def override(self) -> Override:
         """Let the log be signed without an answer, until it has grown once. Raises: RefusedError: nothing waits."""
@@ -125,13 +141,14 @@ class StartCheck:
             if self.cleared:
                 raise RefusedError("the log waits for nobody", code="log-not-waiting")
             await tx.put(LogOverrideRow(log=log, size=size, at=self._clock.now()))
-        self._clear("log-override")
+        self._clear("log-override", self._history())
         return Override(log=log, size=size)
 
     async def _round(self) -> None:
         """Ask all witnesses that have not answered since the start, once, and decide."""
-        self._since = self._clock.now() if self._since is None else self._since
-        async with self._store.read() as rows:
+        async with self._store.write() as rows:  # of the history that is written to
+            if self._asked_of != self._history():
+                self._begin(self._history())
             log = await current_log(rows)
             row = await newest_row(rows, log)
             size = row.size if row else 0
@@ -139,13 +156,19 @@ class StartCheck:
             known = {each.witness for each in await rows.find(CosignatureRow, where(log=log))}
         targets = self._witnesses.all()
         if overridden is not None or not targets:
-            self._clear("")
+            self._clear("", self._asked_of)
             return
         asked = [each for each in targets if each.key.vkey not in self._answered]
         await asyncio.gather(*(self._ask(each, row) for each in asked))
         self._due_at = self._clock.now() + self._pause_s
         self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         self._decide(targets, [each for each in targets if each.key.vkey in known])
+
+    def _begin(self, history: str) -> None:
+        """Forget what was answered about another history."""
+        self._asked_of, self._since = history, self._clock.now()
+        self._answered.clear()
+        self._error, self._shown, self._pause_s = None, False, FIRST_PAUSE_S
 
     async def _ask(self, target: WitnessTarget, row: LogCheckpointRow | None) -> None:
         """Note what a witness says; one that claims more than is stored here is asked to show it.
@@ -171,16 +194,16 @@ class StartCheck:
             del self._answered[each.key.vkey]
         missing = [each for each in known if each.key.vkey not in self._answered]
         if self._shown:
-            self._clear("")
+            self._clear("", self._asked_of)
         elif claims:
             self._error = ClaimedAheadError(
                 f"{names(claims)} knows a larger or another log of this node: if its database was set back, run "
                 "`mentormesh log successor`; if that is wrong, `mentormesh log override`"
             )
         elif self._enough(targets, known, missing):
-            self._clear("")
+            self._clear("", self._asked_of)
         elif self._waited():
-            self._clear("log-unasked")
+            self._clear("log-unasked", self._asked_of)
         else:
             self._error = UncheckedLogError(
                 f"nothing is signed before {names(missing or list(targets))} answered that this log is the newest: "
@@ -208,10 +231,9 @@ class StartCheck:
     def _waited(self) -> bool:
         policy = self._witnesses.policy
         demanded = policy is not None and policy.quorum != NONE
-        since = self._clock.now() if self._since is None else self._since
-        return not demanded and self._wait_s > 0 and self._clock.now() >= since + self._wait_s
+        return not demanded and self._wait_s > 0 and self._clock.now() >= self._since + self._wait_s
 
-    def _clear(self, code: str) -> None:
-        self.cleared, self._error = True, None
+    def _clear(self, code: str, history: str) -> None:
+        self._cleared_of, self._error, self._pause_s = history, None, FIRST_PAUSE_S
         if code:
             self._report(code)

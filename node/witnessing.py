@@ -70,6 +70,7 @@ class Witnessing:
             self.own_log,
             wait_s=settings.start_wait_s,
             report=base.events.log_opened,
+            history=lambda: base.store.history,
         )
         self.gossip: Final = Gossip(
             store,

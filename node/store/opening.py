@@ -34,6 +34,11 @@ class NodeStore(Store, Protocol):
         ...
 
     @property
+    def history(self) -> str:
+        """Return which history of the database is written to; that of a promoted replica may lack the newest rows."""
+        ...
+
+    @property
     def restored_at(self) -> int:
         """Return when the database was restored last, 0 if never."""
         ...

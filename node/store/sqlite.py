@@ -79,6 +79,11 @@ class SqliteStore:
         return self.meta.restored_at or 0
 
     @property
+    def history(self) -> str:
+        """A file has one: nobody promotes a copy of it under a process that runs."""
+        return ""
+
+    @property
     def others(self) -> None:
         """Nobody: one process has a file."""
         return

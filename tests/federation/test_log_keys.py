@@ -160,7 +160,7 @@ async def test_a_log_that_is_not_whole_does_not_change_its_key(store: Store) -> 
 
 async def test_a_gate_holds_back_a_successor_too(store: Store) -> None:
     class Shut:
-        claimed = False
+        claimed = cleared = False
 
         def open(self) -> None:
             raise AssertionError("nobody opens it")

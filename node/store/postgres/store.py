@@ -30,6 +30,8 @@ RETRY_S: Final = 2
 
 _SHARE: Final = f"SELECT pg_try_advisory_lock_shared({LOCK_CLASS + 1}, hashtext(current_schema()))"
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))"
+#: The timeline: a replica that is promoted begins another one.
+_HISTORY: Final = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 _SIZE: Final = (
     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
     "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'"
@@ -60,6 +62,7 @@ class PostgresStore:
         sessions: int,
         process: str,
         channel: str,
+        history: str,
     ) -> None:
         self._door = door
         self._clock = clock
@@ -74,6 +77,8 @@ class PostgresStore:
         self._closed = False
         self._asked = 0
         self.meta = meta
+        #: Which history the writing session writes to.
+        self.history = history
 
     @classmethod
     async def open(
@@ -120,6 +125,7 @@ class PostgresStore:
                     sessions=sessions,
                     process=await new_process(writer),
                     channel=channel,
+                    history=await _history(writer),
                 )
                 if store.others is not None:
                     await store.others.open()
@@ -273,11 +279,13 @@ class PostgresStore:
     async def _writer(self) -> Session:
         """Return a new writing session. Raises: TakenOverError: another process has the database by now."""
         try:
-            return await own(await self._door.session(), alone=self._alone)
+            writer = await own(await self._door.session(), alone=self._alone)
         except DatabaseInUseError:
             # Of no peer's or person's making, so they must ask again and not take it for a no.
             later = self._clock.now() + RETRY_S
             raise TakenOverError("another process serves this node now", retry_at=later) from None
+        self.history = await _history(writer)
+        return writer
 
     def _raise(self, error: Exception) -> NoReturn:
         raise_explained(error, now=self._clock.now())
@@ -299,6 +307,15 @@ async def own(session: Session, *, alone: bool) -> Session:
         session.drop()
         raise
     return session
+
+
+async def _history(writer: Session) -> str:
+    try:
+        ((history,),) = await writer.rows(_HISTORY)
+    except BaseException:
+        writer.drop()
+        raise
+    return str(history)
 
 
 async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:

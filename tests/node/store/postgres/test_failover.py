@@ -11,13 +11,16 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from federation.logbook import newest_row
+from node.store.postgres.store import PostgresStore
+from protocol.errors import MeshError
 from tests.lines import Line
-from tests.node.pairing import organization
+from tests.node.pairing import befriend, grow, organization
 from tests.node.running import Running, free_port, make_directory
 from tests.postgres import OwnCluster, own_cluster
 from tests.replica import Replica, replica_of
 
-from .steps import Asked, Steps, check, signs_more, until, working
+from .steps import PATIENCE_S, Asked, Steps, check, signs_more, until, working
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +100,46 @@ async def test_after_a_synchronous_replica_was_promoted_nothing_is_lost_doubled_
                 for task in tasks:
                     task.cancel()
             await check(processes[0], steps, asked)
+
+
+async def change_duty(process: Running, other: Running) -> None:
+    """Let a process go on duty in place of another one."""
+    store = other.node.base.store
+    assert isinstance(store, PostgresStore)
+    async with asyncio.timeout(PATIENCE_S):
+        while not process.node.base.beside.on_duty:
+            store._commits.session.drop()
+            await process.node.base.beside.seek_duty()
+
+
+async def cosigned(process: Running) -> int:
+    """Return the size of the newest checkpoint of a node, once those who witness it know it."""
+    await grow(process.node)
+    await process.node.witnessing.cosigner.collect()
+    async with process.node.base.store.read() as rows:
+        row = await newest_row(rows, 1)
+    assert row is not None
+    return row.size
+
+
+@pytest.mark.timeout(120)
+async def test_a_process_that_signed_before_signs_no_other_log_over_what_a_replica_lost(tmp_path: Path) -> None:
+    async with (
+        servers() as pair,
+        working(make_directory(tmp_path / "birch", organization("birch"), seed=3), 3) as birch,
+        two(tmp_path, await pair.fresh()) as (one, other),
+    ):
+        await befriend(one.node, birch.node)
+        before = await cosigned(one)
+        await change_duty(other, one)
+        pair.line.cut()
+        lost = await cosigned(other)
+        assert lost > before
+        for job in ("duty", "beside", "outbox"):  # its machine goes with that of the primary
+            await other.node.base.jobs.end({job})
+        await pair.fail_over()
+        await until(lambda: one.node.base.beside.on_duty)
+        with pytest.raises(MeshError) as caught:
+            await grow(one.node)
+        assert caught.value.code in {"log-rolled-back", "log-ahead-claimed"}
+        assert (await one.node.log.status()).size <= before
