@@ -31,7 +31,7 @@ class Intake(msgspec.Struct, kw_only=True):
 
     def is_open(self, now: int) -> bool:
         """Tell whether the peer is turned away now."""
-        return now < self.until
+        return now < self.until <= now + LONGEST_S  # later than that: the clock was set back
 
 
 class BreakerOpenError(LimitError):

@@ -185,7 +185,9 @@ class PeerDirectory:
 
     def remove(self, entity: str) -> None:
         """Forget one peer; it is nobody from now on."""
-        if known := self._by_entity.pop(entity, None):
+        known = self._by_entity.pop(entity, None)
+        # Another peer may have the key by now: what a process hears of others comes in no order.
+        if known is not None and self._by_keyid.get(known.http_key.keyid) is known:
             del self._by_keyid[known.http_key.keyid]
 
     def get(self, entity: str) -> Peer:

@@ -46,7 +46,7 @@ class Discovery:
         """
         peer, now = self._directory.get(entity), self._clock.now()
         last = self._fetched.get(entity)
-        if last is not None and now - last < REFETCH_S:
+        if last is not None and 0 <= now - last < REFETCH_S:
             raise LimitError("the document of this peer was fetched just now", retry_at=last + REFETCH_S)
         self._fetched[entity] = now
         contact = contact_of(peer)

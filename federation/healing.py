@@ -107,7 +107,7 @@ class HealingCalls:
             return False
         now, seq = self._clock.now(), self._tell.seq
         last_seq, last_at = self._told.get(entity, (0, 0))
-        if seq == last_seq and now - last_at < REFETCH_S:
+        if seq == last_seq and 0 <= now - last_at < REFETCH_S:
             return False
         self._told[entity] = seq, now
         try:

@@ -45,6 +45,8 @@ class Buckets:
 
     def _tokens(self, key: str, now_ms: int) -> float:
         tokens, at_ms = self._state.get(key, (self._burst, now_ms))
+        if now_ms < at_ms:  # the clock was set back: the bucket fills from now on
+            self._state[key] = tokens, now_ms
         return min(self._burst, tokens + max(0, now_ms - at_ms) * self._per_ms)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from protocol.errors import LimitError
 from protocol.peers import NodeDocument, open_document
 from protocol.rotation import Pinned, RevokedKeyError, follow, online_keys
 from protocol.signing import VerifyKey
@@ -18,6 +19,8 @@ from .rows import EarlierDocumentRow, PeerRow, PendingDocumentRow, RevokedKeyRow
 
 #: Of an Ed25519 key; the envelope's sealing key is longer, and signs nothing.
 KEY_CHARACTERS: Final = 43
+#: Ended keys of one peer, which are kept for good: what thirty recoveries and more end.
+MOST_ENDED: Final = 1024
 
 
 async def refuse_revoked(rows: Reader, document: NodeDocument) -> None:
@@ -41,6 +44,8 @@ async def note_followed(tx: Writer, before: Pinned, after: Pinned, *, now: int) 
     await keep_document(tx, before, after, now=now)
     await tx.delete(PendingDocumentRow, where(entity=entity))
     if after.recovered > before.recovered:
+        if await tx.count(RevokedKeyRow, where(entity=entity)) >= MOST_ENDED:
+            raise LimitError("so many keys of this peer were ended that no more are taken: remove it and ask by phone")
         for key in sorted(online_keys(before.document)):
             await tx.put(RevokedKeyRow(entity=entity, public=key, at=now))
 

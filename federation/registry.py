@@ -302,7 +302,7 @@ class RegistryService:
         oldest = sorted((row for row in rows if row.status == "active"), key=lambda row: (row.since, row.entity))
         attesters = {row.entity for row in oldest[:MAX_ATTESTERS]}
         count, own_changes = 0, 0
-        takes_own_changes, self._held_back = now >= self._own_changes_from, False
+        takes_own_changes, self._held_back = not 0 < self._own_changes_from - now <= OWN_CHANGES_S, False
         for at, row in enumerate(rows):
             fresh = self._stated(row, attester=row.entity in attesters, now=now)
             if fresh is None:

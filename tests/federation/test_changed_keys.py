@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from federation.discovery import REFETCH_S
 from federation.pending import WAIT_S
-from federation.pins import forget_peer
+from federation.pins import MOST_ENDED, forget_peer
+from federation.ports import where
 from federation.rows import PeerRow, PendingDocumentRow, RevokedKeyRow
 from node.keys import KeyRing
 from node.services.peers import public_keys
-from protocol.errors import ConflictError, MissingError, RefusedError, UnverifiedError
+from protocol.errors import ConflictError, LimitError, MissingError, RefusedError, UnverifiedError
 from protocol.fingerprints import fingerprint_words
 from protocol.keydirectory import UnprovenKeyError
 from protocol.peers import NodeDocument, log_vkey, sign_document
@@ -166,6 +167,23 @@ async def test_an_ended_key_is_not_taken_in_another_role_later(
     with pytest.raises(RevokedKeyError):
         await look(birch, aurora, clock)
     assert birch.directory.get(aurora.entity) == known
+
+
+async def test_a_peer_does_not_fill_the_store_with_keys_that_it_ends(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    ended = [RevokedKeyRow(entity=aurora.entity, public=f"{number:043}", at=0) for number in range(MOST_ENDED)]
+    async with birch.store.write() as tx:
+        await tx.put(*ended)
+    known = birch.directory.get(aurora.entity)
+    serve(aurora, NEW, statements=(recovery(aurora),))
+    with pytest.raises(LimitError):
+        await look(birch, aurora, clock)
+    assert birch.directory.get(aurora.entity) == known
+    async with birch.store.write() as tx:
+        await tx.delete(RevokedKeyRow, where(public=ended[0].public))
+    await look(birch, aurora, clock)
+    assert birch.directory.get(aurora.entity).document.keys.federation == NEW.federation.public.text
 
 
 async def test_the_transport_key_of_another_peer_is_not_taken(

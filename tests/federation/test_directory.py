@@ -4,6 +4,7 @@ import itertools
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 
 from federation.authenticate import NONCE_MARGIN_S, ReplayedError, _NonceMemory, forget_nonces
 from federation.directory import ALLOWED, Action, PeerDirectory, PeerModeError
@@ -53,6 +54,27 @@ def test_a_mode_ends_in_its_second() -> None:
     peer = PeerDirectory().put(row("blocked", until=NOW))
     assert peer.mode_at(NOW - 1) == "blocked"
     assert peer.mode_at(NOW) == "full"
+
+
+def test_a_transport_key_that_another_peer_has_now_is_known_in_whatever_order_that_is_heard() -> None:
+    key, later = documents.key("aurora http"), documents.text_of(documents.key("aurora http 2"))
+    origin, log = "birch.example/log", documents.text_of(documents.key("aurora log"))
+    birch = {
+        "entity": "https://birch.example",
+        "log_origin": origin,
+        "log_vkey": documents.vkey(origin, log),
+    }
+    directory = PeerDirectory()
+    directory.put(row())
+    taken = documents.signed(documents.document(birch)).encode()
+    directory.put(replace(row(), entity="https://birch.example", document=taken))
+    directory.put(replace(row(), document=documents.signed(documents.document({"seq": 2}, http=later)).encode()))
+    found = directory.by_keyid(documents.thumbprint(key))
+    assert found is not None
+    assert found.entity == "https://birch.example"
+    for entity in (documents.ENTITY, "https://birch.example"):
+        directory.remove(entity)
+    assert directory.by_keyid(documents.thumbprint(key)) is None
 
 
 def test_the_address_in_the_configuration_goes_first() -> None:

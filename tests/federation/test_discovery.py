@@ -91,6 +91,15 @@ async def test_a_document_is_fetched_at_most_once_a_minute(
     assert (await birch.discovery.refresh(aurora.entity)).http_key == NEW_HTTP.public
 
 
+async def test_a_clock_that_was_set_back_delays_no_look_at_a_document(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    await birch.discovery.refresh(aurora.entity)
+    clock.advance(-3600)
+    say(aurora, http=NEW_HTTP)
+    assert (await birch.discovery.refresh(aurora.entity)).http_key == NEW_HTTP.public
+
+
 async def test_a_changed_federation_key_is_refused_and_the_pin_stays(aurora: Station, birch: Station) -> None:
     before = birch.directory.get(aurora.entity)
     say(aurora, federation=NEW_FEDERATION, http=NEW_HTTP)

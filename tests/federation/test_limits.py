@@ -24,6 +24,14 @@ def test_a_full_bucket_gives_its_burst_and_then_one_token_at_a_time() -> None:
         buckets.take("a", now_ms=NOW + 1000)
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out_until_it_is_where_it_was() -> None:
+    buckets = Buckets(per_minute=60, burst=1)
+    buckets.take("a", now_ms=NOW + 3_600_000)
+    with pytest.raises(LimitError):
+        buckets.take("a", now_ms=NOW)
+    buckets.take("a", now_ms=NOW + 1000)
+
+
 def test_looking_takes_nothing() -> None:
     buckets = Buckets(per_minute=1, burst=1)
     for _ in range(5):
