@@ -16,6 +16,7 @@ from protocol.signing import VerifyKey
 
 from .calls import Calls, Contact
 from .directory import Peer, PeerDirectory
+from .limits import Buckets
 from .pending import PendingKeys
 from .pins import follow_known
 from .ports import Clock, Store
@@ -24,6 +25,10 @@ from .rows import PeerRow
 
 #: A peer's document is fetched at most once in this time, whatever asks for it.
 REFETCH_S: Final = 60
+#: New documents of one peer that are taken at once, and in a minute after that: each makes the node look anew at what
+#: it shows to whom, and whom it has not told yet.
+DOCUMENTS_AT_ONCE: Final = 32
+DOCUMENTS_PER_MINUTE: Final = 6
 
 
 class Discovery:
@@ -35,6 +40,7 @@ class Discovery:
         self._clock: Final = clock
         self._directory: Final = directory
         self._fetched: Final[dict[str, int]] = {}
+        self._learned: Final = Buckets(per_minute=DOCUMENTS_PER_MINUTE, burst=DOCUMENTS_AT_ONCE)
         self.pending: Final = PendingKeys(store, clock, directory)
 
     async def refresh(self, entity: str) -> Peer:
@@ -66,9 +72,12 @@ class Discovery:
         """Return the peer after it showed this document, and that it holds its transport key, by whatever way.
 
         Raises: MissingError: no such peer. MalformedError; KeyChangedError, RevokedKeyError, StaleDocumentError: the
-        pinned one stays. ConflictError: another peer has the same transport key.
+        pinned one stays. ConflictError: another peer has the same transport key. LimitError: too many new ones.
         """
-        document, now = follow(self._directory.get(entity).pinned, text).document, self._clock.now()
+        peer, now = self._directory.get(entity), self._clock.now()
+        document = follow(peer.pinned, text).document
+        if document is not peer.document:
+            self._learned.take(entity, now_ms=self._clock.now_ms())
         async with self._store.write() as tx:
             known = await tx.get(PeerRow, entity)
             if known is None:
@@ -83,6 +92,8 @@ class Discovery:
             # By what the store says now: another document may have been learned a moment ago, here or elsewhere.
             changed = await follow_known(tx, known, changed, now=now)
             await tx.put(changed)
+        if text == peer.pinned.text and self._directory.get(entity) is peer:
+            return peer  # nobody needs to look anew
         return self._directory.put(changed)
 
 

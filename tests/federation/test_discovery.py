@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from federation.answers import BadAnswerError
 from federation.calls import Answer, Contact
 from federation.checkup import Checkup
-from federation.discovery import REFETCH_S
+from federation.discovery import DOCUMENTS_AT_ONCE, REFETCH_S
 from federation.proving import document_text
 from federation.rows import PeerRow
 from node.services.peers import public_keys
@@ -161,8 +161,31 @@ async def test_a_document_that_follows_another_at_once_is_taken_by_a_process_tha
     with pytest.raises(StaleDocumentError):
         await birch.discovery.learn(aurora.entity, aurora.own.text)
     assert birch.directory.get(aurora.entity) == before
+    say(aurora, http=NEW_HTTP, seq=3)
+    assert (await birch.discovery.learn(aurora.entity, aurora.own.text)).document.seq == 3
+    birch.directory.put(known)
     say(aurora, http=NEW_HTTP, seq=4)
     assert (await birch.discovery.learn(aurora.entity, aurora.own.text)).document.seq == 4
+
+
+async def test_the_document_that_is_known_changes_nothing_when_it_is_brought_again(
+    aurora: Station, birch: Station
+) -> None:
+    known = birch.directory.get(aurora.entity)
+    assert await birch.discovery.learn(aurora.entity, aurora.own.text) is known
+
+
+async def test_a_peer_that_brings_one_document_after_the_other_is_slowed_down(
+    aurora: Station, birch: Station, clock: SteppedClock
+) -> None:
+    for seq in range(2, DOCUMENTS_AT_ONCE + 2):
+        say(aurora, seq=seq)
+        await birch.discovery.learn(aurora.entity, aurora.own.text)
+    say(aurora, seq=1000)
+    with pytest.raises(LimitError):
+        await birch.discovery.learn(aurora.entity, aurora.own.text)
+    clock.advance(60)
+    assert (await birch.discovery.learn(aurora.entity, aurora.own.text)).document.seq == 1000
 
 
 async def test_a_stranger_is_not_fetched(birch: Station) -> None:
