@@ -13,8 +13,8 @@ from protocol.encoding import MAX_SAFE_INTEGER
 from protocol.errors import LimitError
 from protocol.ids import random_id
 
-from .ports import Clock, Entropy, Reader, Store, Writer, below
-from .rows import DeliveryRow, LedgerRow, LifeRow, MailboxHeadRow, PeerRow, SessionRow
+from .ports import Clock, Entropy, Reader, Store, Writer, below, where
+from .rows import DeliveryRow, InviteRow, LedgerRow, LifeRow, MailboxHeadRow, PeerRow, SessionRow
 
 DAY_S: Final = 86_400
 #: How far every counter moves on after a restore: more than was ever given since the backup.
@@ -42,7 +42,7 @@ async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int,
     """Begin a new life if the database was restored since the last start; tell whether it was.
 
     Numbers given since the backup are forgotten, so every counter moves on far beyond them, and each peer is asked for
-    the heads of the shared threads before anything more is said in them.
+    the heads of the shared threads before anything more is said in them. Tickets that nobody has used are void.
 
     Args:
         generation: of the store, one more for each restore.
@@ -58,6 +58,7 @@ async def begin(store: Store, entropy: Entropy, *, entity: str, generation: int,
         await tx.put(LifeRow(entity=entity, life=random_id(entropy.take(16)), generation=generation))
         if generation == 1:
             return False
+        await tx.delete(InviteRow, where(used_by=None))  # one of them may have been used since
         for peer in await tx.find(PeerRow):
             await tx.put(replace(await _row(tx, peer.entity), recovering=True))
         for session in await tx.find(SessionRow):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from federation.delivery import JUMP, begin, cursor_for, fell_back, hear_cursor, is_recovering, recovered
 from federation.directory import Peer, PeerDirectory
 from federation.returning import AGAIN_S, Returning
-from federation.rows import DeliveryRow, SessionRow
+from federation.rows import DeliveryRow, InviteRow, SessionRow
 from protocol.delivery import Cursor, Returned
 from protocol.encoding import MAX_SAFE_INTEGER, encode
 from protocol.errors import UnavailableError
@@ -94,6 +94,19 @@ async def test_after_a_restore_a_peer_that_compares_slowly_holds_up_no_other() -
     await clock.elapse(AGAIN_S)
     assert world.compared == [PROMPT, SLOW]
     running.cancel()
+
+
+async def test_a_ticket_that_may_have_been_used_since_the_backup_lets_nobody_in_after_a_restore() -> None:
+    store = MemoryStore()
+    rows = [
+        InviteRow(code_hash=bytes([number]) * 32, policy="full", created_at=NOW, expires_at=NOW + 86_400, used_by=used)
+        for number, used in enumerate((None, PROMPT))
+    ]
+    async with store.write() as tx:
+        await tx.put(*rows)
+    await begin(store, SeededEntropy(), entity=OWN, generation=2, now=NOW)
+    async with store.read() as tx:
+        assert await tx.find(InviteRow) == rows[1:]
 
 
 async def test_a_peer_that_says_it_lost_more_than_there_is_spoils_no_count() -> None:
