@@ -47,19 +47,26 @@ class WatchedConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ha
 
 
 def split_hosts(url: str) -> tuple[str, ...]:
-    """Return a URL of each host that `url` names, in its order. Raises: ValueError: it is no URL."""
+    """Return a URL of each host that `url` names, in its order. Raises: ValueError: it is no URL, or names nobody."""
     parts = urlsplit(url)
     user, at, listed = parts.netloc.rpartition("@")
     if listed:
-        return tuple(urlunsplit(parts._replace(netloc=f"{user}{at}{one}")) for one in listed.split(","))
+        each = (parts._replace(netloc=f"{user}{at}{_named(one)}") for one in listed.split(","))
+        return tuple(map(urlunsplit, each))
     query = dict(parse_qsl(parts.query))
     hosts, ports = query.get("host", "").split(","), query.get("port", "").split(",")
     if len(ports) == 1:
         ports *= len(hosts)
     if len(hosts) == 1 or len(ports) != len(hosts):
         return (url,)
-    each = (query | {"host": host, "port": port} for host, port in zip(hosts, ports, strict=True))
-    return tuple(urlunsplit(parts._replace(query=urlencode(one))) for one in each)
+    places = ({"host": _named(host), "port": port} for host, port in zip(hosts, ports, strict=True))
+    return tuple(urlunsplit(parts._replace(query=urlencode(query | place))) for place in places)
+
+
+def _named(host: str) -> str:
+    if not host:
+        raise ValueError("a place of the list of hosts is empty")
+    return host
 
 
 async def first_open(urls: Sequence[str], connect: Callable[[str], Coroutine[Any, Any, C]]) -> C:

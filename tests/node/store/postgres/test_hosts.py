@@ -29,12 +29,19 @@ from tests.postgres import own_cluster
         ("postgresql:///d?host=/run/a", ["postgresql:///d?host=/run/a"]),
         ("postgresql://n@/d?host=a,b&port=1", ["postgresql://n@/d?host=a&port=1", "postgresql://n@/d?host=b&port=1"]),
         ("postgresql://n@/d?host=a,b&port=1,2", ["postgresql://n@/d?host=a&port=1", "postgresql://n@/d?host=b&port=2"]),
+        ("postgresql://n@/d?host=a,b", ["postgresql://n@/d?host=a&port=", "postgresql://n@/d?host=b&port="]),
         ("postgresql://n@/d?host=a,b,c&port=1,2", ["postgresql://n@/d?host=a,b,c&port=1,2"]),
         ("postgresql://n@/d", ["postgresql://n@/d"]),
     ],
 )
 def test_each_host_has_a_url_of_its_own(url: str, each: list[str]) -> None:
     assert list(split_hosts(url)) == each
+
+
+@pytest.mark.parametrize("url", ["postgresql://n@a,/d", "postgresql://n@,a/d", "postgresql://n@/d?host=a,"])
+async def test_a_list_of_hosts_with_an_empty_place_is_refused(url: str) -> None:
+    with pytest.raises(asyncpg.ClientConfigurationError):
+        await Server(url=url).session()
 
 
 class Opened:
