@@ -1,5 +1,6 @@
 """What tests of every folder may ask for."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,16 @@ def postgres() -> Iterator[Cluster]:
     """Yield a PostgreSQL server that is started for this run, or the one that TEST_POSTGRES_URL names."""
     with cluster() as found:
         yield found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage among the tests while they are collected: they stay, and it takes two fifths of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
