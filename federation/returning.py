@@ -14,6 +14,7 @@ from protocol.errors import MeshError
 from .delivery import cursor_for, fell_back, hear_cursor, is_recovering, told_by
 from .directory import PeerDirectory
 from .inbox import Guard
+from .pauses import LEAST_BETWEEN_S
 from .ports import Clock, Store
 from .waiting import sleep_or_wake, within
 
@@ -99,7 +100,8 @@ class Returning:
                         self._asking.add(peer)
                         group.create_task(self._announce(peer, slots), name=f"announce {peer}")
                 self._heard.clear()
-                await sleep_or_wake(self._clock, AGAIN_S, self._heard)
+                await self._clock.sleep(LEAST_BETWEEN_S)  # whoever says without end that it is back sets no pace
+                await sleep_or_wake(self._clock, AGAIN_S - LEAST_BETWEEN_S, self._heard)
                 waiting = await self._recovering()
         await asyncio.Event().wait()
 

@@ -33,6 +33,7 @@ class World(PeerDirectory):
         super().__init__()
         self.store: Final = store
         self.away = True
+        self.asked = 0
         self.compared: list[str] = []
         self.over: Final = asyncio.Event()
 
@@ -42,6 +43,7 @@ class World(PeerDirectory):
 
     async def post(self, peer: str, _path: str, _body: bytes, _content_type: str) -> bytes:
         """Answer as a peer: one of them is away at first."""
+        self.asked += peer == PROMPT
         if peer == PROMPT and self.away:
             raise UnavailableError("not here")
         return encode(Returned(cursor=Cursor(life=LIVES[0], stored=0)))
@@ -93,6 +95,18 @@ async def test_after_a_restore_a_peer_that_compares_slowly_holds_up_no_other() -
     world.over.set()
     await clock.elapse(AGAIN_S)
     assert world.compared == [PROMPT, SLOW]
+    running.cancel()
+
+
+async def test_a_peer_that_says_again_and_again_that_it_is_back_has_nobody_asked_more_than_once_a_second() -> None:
+    clock, world = SteppedClock(NOW), World(await restored())
+    made = Returning(world.store, world, world, sender=world, recovery=world, told=world, clock=clock, own=OWN)
+    running = asyncio.create_task(made.run())
+    for _ in range(60):
+        made.hear()
+        await clock.elapse(0.1)
+        await asyncio.sleep(0)
+    assert 2 <= world.asked <= 8
     running.cancel()
 
 
