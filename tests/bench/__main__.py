@@ -36,10 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def chosen(words: Sequence[str]) -> Iterator[str]:
-    """Yield the benchmarks of this folder whose name holds one of `words`; all when there are none."""
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if module.name.startswith("bench_") and (not words or any(word in module.name for word in words)):
-            yield module.name
+    """Yield the benchmarks of this folder whose name holds one of `words`; all when there are none.
+
+    A word that is a whole part of a name means those alone: `post` is not `postgres`.
+    """
+    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    names = [module.name for module in modules if module.name.startswith("bench_")]
+    parts = {part for name in names for part in name.split("_")}
+    for name in names:
+        if not words or any(word in (name.split("_") if word in parts else name) for word in words):
+            yield name
 
 
 def measure(name: str, *, as_json: bool) -> int:

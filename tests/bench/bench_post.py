@@ -60,10 +60,10 @@ async def run() -> list[Figure]:
 
 async def cost(port: int, requests: Sequence[bytes]) -> float:
     """Return the seconds of this process for each request that a client sends."""
-    started = time.process_time()
     client = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.bench.post_client", str(port)), stdin=asyncio.subprocess.PIPE
     )
+    started = time.process_time()
     await client.communicate(b"".join(len(each).to_bytes(4, "big") + each for each in requests))
     assert client.returncode == 0, "an answer was not 200"
     return (time.process_time() - started) / len(requests)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from .__main__ import line, main, measure
+from .__main__ import chosen, line, main, measure
 from .figures import Figure, percentile
 
 FIGURE = Figure(name="signed request verify", value=1.234, unit="×", aim="≤ 1.5 ×", ratio_to="bare PyNaCl verify")
@@ -27,6 +27,12 @@ def test_a_percentile_is_one_of_the_samples(samples: list[float], percent: float
 
 def test_a_row_names_the_floor_and_the_aim() -> None:
     assert " ".join(line(FIGURE).split()) == "signed request verify 1.23 × of bare PyNaCl verify, aim ≤ 1.5 ×"
+
+
+def test_a_whole_part_of_a_name_means_that_alone() -> None:
+    assert list(chosen(["post"])) == ["bench_post"]
+    assert set(chosen(["postgres"])) > {"bench_postgres", "bench_postgres_messages"}
+    assert list(chosen(["vocab"])) == ["bench_vocabulary"]
 
 
 def test_no_benchmark_of_that_name_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
