@@ -48,8 +48,9 @@ class Life:
 class Disk(MemoryStore):
     """The store of one life over the tables that outlive it; each side of a commit may be the last moment."""
 
-    #: No database here ever comes back from a backup.
+    #: No database here ever comes back from a backup, or is a promoted replica.
     generation: Final = 1
+    history: Final = ""
 
     def __init__(self, tables: dict[type[Row], Table], life: Life, ring: Callable[[str], None]) -> None:
         super().__init__(tables)
