@@ -29,6 +29,7 @@ from protocol.logleaves import head_leaf
 from protocol.pages import Snapshot, snapshot
 from protocol.signing import SigningKey
 
+from .logbook import began_after_loss
 from .ports import Clock, Reader, Store, Writer, at_most, below, where
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
@@ -98,15 +99,19 @@ class PublisherService:
     async def publish(self, tx: Writer, audience: str, kind: SetKind, openings: Iterable[Opening]) -> Published:
         """Sign and keep the next head in `tx` if its content changed or its time has come.
 
-        At most one head a second is signed in a chain: a change within the same second waits for the next call.
+        At most one head a second is signed in a chain: a change within the same second waits for the next call, and
+        all do as long as no head may be signed at all.
         """
         now = self._clock.now()
         last = await newest_head(tx, audience, kind)
+        if not await self.may_sign(tx):
+            return Published(outcome="kept", seq=last.seq if last else 0)
         fresh = snapshot(kind, openings)
         changed = last is None or own_head(last).shards != fresh.shards
         if last and (now <= last.issued_at or not (changed or self._is_due(last, now))):
             return Published(outcome="kept", seq=last.seq)
-        row = self._signed(audience, kind, fresh, last, now, changed=changed)
+        seq = self._next_seq(last, now, lost_until=await began_after_loss(tx))
+        row = self._signed(audience, kind, fresh, last, now, seq=seq, changed=changed)
         await tx.insert(row)
         await self._log.append(tx, head_leaf(own_head(row), row.head))
         if changed:
@@ -125,9 +130,16 @@ class PublisherService:
         return now >= last.issued_at + self._policy.every_s or not by_present
 
     def _signed(
-        self, audience: str, kind: SetKind, fresh: Snapshot, last: SetHeadRow | None, now: int, *, changed: bool
+        self,
+        audience: str,
+        kind: SetKind,
+        fresh: Snapshot,
+        last: SetHeadRow | None,
+        now: int,
+        *,
+        seq: int,
+        changed: bool,
     ) -> SetHeadRow:
-        seq = self._next_seq(last, now)
         head = SetHead(
             origin=self._own,
             audience=audience,
@@ -152,16 +164,21 @@ class PublisherService:
             issued_at=now,
         )
 
-    def _next_seq(self, last: SetHeadRow | None, now: int) -> int:
+    async def may_sign(self, rows: Reader) -> bool:
+        """Tell whether a head may be signed now: not before the log is known to be the newest, as after a start."""
+        return await self._log.may_list(rows)
+
+    def _next_seq(self, last: SetHeadRow | None, now: int, *, lost_until: int) -> int:
         """Return the next number, beyond every number that a head lost with a restored database can have had.
 
         At most one head a second was signed, so the seconds since the last head known bound what was lost. A restored
-        database that knows none may have forgotten a whole chain, which the others still hold.
+        database that knows none may have forgotten a whole chain, which the others still hold. One that was set back
+        without a restore lost what it had before a successor of its log began (`lost_until`).
         """
         if last is None:
-            return 1 if self._generation == 1 else number_after_loss(now)
-        lost = now - last.issued_at if last.generation != self._generation else 0
-        return last.seq + 1 + lost
+            return number_after_loss(now) if self._generation > 1 or lost_until else 1
+        is_lost = last.generation != self._generation or last.issued_at < lost_until
+        return last.seq + 1 + (now - last.issued_at if is_lost else 0)
 
     async def _forget(self, tx: Writer, newest: SetHeadRow, now: int) -> None:
         """Delete heads past their history and the pages that no remaining head needs, with bodies and salts."""

@@ -22,15 +22,14 @@ from protocol.tlog.note import LogKey, render_note
 from protocol.tlog.tilehashes import RightEdge, grow, right_edge
 from protocol.tlog.tiles import WIDTH, partial_tiles
 
-from .logbook import current_log, entries, newest_row, stored_tiles
-from .ports import Clock, Store, Writer, at_least, below, where
+from .logbook import MINUTE_S, current_log, entries, newest_row, stored_tiles
+from .ports import Clock, Reader, Store, Writer, at_least, below, where
 from .rows import LogAheadRow, LogCheckpointRow, LogEntryRow, LogStatedRow, LogTileRow
 
 #: Leaves that one checkpoint takes in at most.
 PORTION: Final = 4096
 #: The generation of a database that never came back from a backup.
 _FIRST_GENERATION: Final = 1
-MINUTE_S: Final = 60
 
 
 class RestoredLogError(RefusedError):
@@ -56,6 +55,10 @@ class Gate(Protocol):
     @property
     def claimed(self) -> bool:
         """Whether somebody claims to know a larger or another log, and did not show it."""
+        ...
+
+    async def waits(self, rows: Reader) -> bool:
+        """Tell whether the log may not be signed yet, and somebody can be asked who cosigned it before."""
         ...
 
     def open(self) -> None:
@@ -174,6 +177,12 @@ class Sequencer:
         await tx.put(LogStatedRow(log=log, subject=subject, hash=hashed))
         return True
 
+    async def may_list(self, rows: Reader) -> bool:
+        """Tell whether set heads may be signed: a database that was set back would give their numbers twice."""
+        if self._gate is not None and await self._gate.waits(rows):
+            return False
+        return await rows.get(LogAheadRow, await current_log(rows)) is None
+
     async def sequence(self) -> Checkpoint | None:
         """Sign a checkpoint over all leaves there are; return the newest one, None while there is no leaf.
 
@@ -263,14 +272,11 @@ class Sequencer:
         Raises: RefusedError: the log is whole and needs no successor.
         """
         async with self._store.write() as tx:
-            try:
+            with suppress(RestoredLogError, DamagedLogError, RolledBackError):
                 held = await self._checked(tx)
-            except (RestoredLogError, DamagedLogError, RolledBackError):
-                checkpoint = await self._succeeded(tx, lost=True)
-            else:
                 if self._gate is None or not self._gate.claimed:
                     raise RefusedError(f"log {held.origin} is whole: it goes on without a successor", code="log-whole")
-                checkpoint = await self._succeeded(tx, lost=True)
+            checkpoint = await self._succeeded(tx, lost=True)
         if self._gate is not None:
             self._gate.open()
         self._signed, self.problem = checkpoint, ""

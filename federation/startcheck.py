@@ -21,7 +21,7 @@ from .cosigning import Cosigner, Reply
 from .knownlogs import Witnesses, WitnessTarget, names
 from .logbook import current_log, newest_row
 from .ownlog import OwnLog
-from .ports import Clock, Store, where
+from .ports import Clock, Reader, Store, where
 from .rows import CosignatureRow, LogCheckpointRow, LogOverrideRow
 
 FIRST_PAUSE_S: Final = 5.0
@@ -106,6 +106,14 @@ class StartCheck:
     def claimed(self) -> bool:
         """Whether a witness claims to know a larger or another log, and did not show it."""
         return isinstance(self._error, ClaimedAheadError)
+
+    async def waits(self, rows: Reader) -> bool:
+        """Tell whether the log may not be signed yet, and somebody can be asked who cosigned it before."""
+        if self.cleared:
+            return False
+        log = await current_log(rows)
+        known = {each.witness for each in await rows.find(CosignatureRow, where(log=log))}
+        return any(each.key.vkey in known for each in self._witnesses.all())
 
     def open(self) -> None:
         """Let the log be signed: it is a new one, which nobody can know."""

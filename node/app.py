@@ -217,7 +217,7 @@ class Node:
         jobs.start("reports", self.handshakes.reports.run)
         jobs.start("announcements", self.peering.announcer.run)
         jobs.start("log", self.log.run)
-        self.witnessing.start_jobs()
+        self.witnessing.start_jobs(self._wake_publishers)
         jobs.start("agreements", self._end_periods)
         self.consortia.start_jobs()
         jobs.start("catalogs", self.catalog.catalogs.run)
@@ -227,6 +227,12 @@ class Node:
         jobs.start("deadlines", self._watch_deadlines)
         jobs.start("retention", self._retain)
         jobs.start("documents", self._refresh)
+
+    def _wake_publishers(self) -> None:
+        self.catalog.catalogs.wake()
+        self.directories.directory.wake()
+        if self.consortia.is_registry:
+            self.consortia.registry.wake()
 
     async def _send_mail(self) -> None:
         def report(pumped: Pumped) -> None:

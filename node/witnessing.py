@@ -1,6 +1,7 @@
 """Watching and being watched, joined: the node's witness, cosignatures on its log, other logs, gossip and evidence."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from federation.cosigning import Cosigner, WitnessStatus
@@ -103,11 +104,16 @@ class Witnessing:
         """Start what every process does for itself: to settle what its own witness doubts."""
         self._base.jobs.start("doubts", self._settle_doubts)
 
-    def start_jobs(self) -> None:
-        """Start the background work."""
+    def start_jobs(self, opened: Callable[[], None]) -> None:
+        """Start the background work; `opened` is called once the log may be signed."""
         jobs = self._base.jobs
+
+        def wake() -> None:
+            self._sequencer.wake()
+            opened()
+
         jobs.start("cosignatures", self.cosigner.run)
-        jobs.start("start-check", lambda: self.start_check.run(self._sequencer.wake))
+        jobs.start("start-check", lambda: self.start_check.run(wake))
         jobs.start("log-watch", self.watch.run)
         jobs.start("gossip", self._gossip)
 

@@ -162,6 +162,7 @@ async def _tell(node: Node, audience: str, *, half: bool = False) -> Told:
         log=node.log.sequencer,
         generation=base.store.generation,
     )
+    node.witnessing.start_check.open()  # who lies asks nobody whether its log is the newest
     while True:
         async with base.store.write() as tx:
             openings = await _openings(tx, audience)

@@ -12,6 +12,7 @@ import zstandard
 from msgspec.structs import replace
 
 from federation.headproofs import usable_proof
+from federation.logbook import began_after_loss
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, is_in, where
 from federation.publisher import PublisherService, newest_head
 from federation.rows import KeyDirectoryRow, KeyEntryRow
@@ -134,6 +135,8 @@ class KeyDirectory:
             now = self._clock.now()
             if head is not None and now < head.issued_at + max(1.0, self._policy.gap_s):
                 return head.issued_at + max(1.0, self._policy.gap_s)
+            if not await self._publisher.may_sign(tx):
+                return now + LONGEST_PAUSE_S
             crowd, changed = await self._updated(tx, audience, now)
             rows = await tx.find(KeyEntryRow, where(audience=audience))
             openings = [Opening(salt=row.salt, body=row.body) for row in rows]
@@ -146,11 +149,15 @@ class KeyDirectory:
         row = await tx.get(KeyDirectoryRow, audience)
         before = load_crowd(row)
         held = {one.label: one for one in await tx.find(KeyEntryRow, where(audience=audience))}
-        lost = now - row.changed_at if row and row.generation != self._generation else 0
+        lost_until = await began_after_loss(tx)
+        is_lost = row is not None and (row.generation != self._generation or row.changed_at < lost_until)
+        lost = now - row.changed_at if row and is_lost else 0
         if lost:
             before = skipped(before, lost)
         listed = await self._people(tx, audience, now)
-        first = self._first(now)
+        # A database that lost something can have forgotten an entry that somebody's label had, and peers hold; nothing
+        # but its number would tell that label from a decoy, so all entries that are new have the same.
+        first = number_after_loss(now) if self._generation > 1 or lost_until else 1
         policy = DecoyPolicy(least=self._policy.least, expected=await self._expected(tx), first=first)
         people = {name: one.person for name, one in listed.items()}
         entropy = self._entropy.take(32)
@@ -189,14 +196,6 @@ class KeyDirectory:
         enrolled = await tx.count(LabelRow, where(audience=self._inside))
         members = await tx.count(MemberRow, where(active=True))
         return max(enrolled, members * self._policy.expected_percent // 100)
-
-    def _first(self, now: int) -> int:
-        """Return the number of an entry that is new.
-
-        A restored database can have forgotten an entry that somebody's label had, and peers hold; nothing but its
-        number would tell that label from a decoy, so all that are new have the same.
-        """
-        return 1 if self._generation == 1 else number_after_loss(now)
 
     def _body(self, label: str, one: _Listed, held: KeyEntryRow | None, first: int) -> bytes:
         """Return a person's entry; without a vouch of theirs it has the one it had, or a random one."""

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from federation.logbook import Logbook, current_log
-from federation.ports import Store, where
+from federation.ports import Reader, Store, where
 from federation.rows import LogCheckpointRow, LogEntryRow, LogTileRow
 from federation.sequencer import DamagedLogError, OtherKeyError, RestoredLogError, Sequencer
 from protocol.encoding import b64
@@ -161,6 +161,9 @@ async def test_a_log_that_is_not_whole_does_not_change_its_key(store: Store) -> 
 async def test_a_gate_holds_back_a_successor_too(store: Store) -> None:
     class Shut:
         claimed = cleared = False
+
+        async def waits(self, rows: Reader) -> bool:  # noqa: ARG002 -- as the gate's
+            return True
 
         def open(self) -> None:
             raise AssertionError("nobody opens it")

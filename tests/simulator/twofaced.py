@@ -55,6 +55,8 @@ class TwoFaced:
         other.tables.update(copied(first.tables))
         other.start()
         self.faces.append(other)
+        for face in self.faces:
+            face.witnessing.start_check.open()  # who lies asks nobody whether its log is the newest
         self._second = second if lie != "rewritten set" else frozenset()
         self._one_log = lie in {"number twice", "rewritten set"}
 
