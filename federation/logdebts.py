@@ -35,6 +35,8 @@ class Watch:
         self.rests_until = 0.0
         self.failures = 0
         self.failure = ""
+        #: When the log was read to its end last, or looked at first.
+        self.whole_at: int | None = None
         #: Checkpoints that others showed, and since when the log owes their proof.
         self.doubts: Final[dict[Place, tuple[CheckpointNote, int]]] = {}
         #: Checkpoints that messages of the log's node referred to, and since when.
@@ -45,6 +47,12 @@ class Watch:
         self.short_since: int | None = None
         self.short_looks = 0
         self._short_at = float("-inf")
+
+    def is_read(self, now: int, *, whole: bool) -> bool:
+        """Tell whether what the log lists is known by now: it was read to its end, or has had none for a day."""
+        if whole or self.whole_at is None:
+            self.whole_at = now
+        return whole or now >= self.whole_at + AWAY_S
 
     def failed(self, now: int, *, rest_s: float) -> None:
         """Note that the log did not show what was asked of it: the second time in a row, it is left alone for a while.

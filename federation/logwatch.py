@@ -144,7 +144,8 @@ class LogWatch:
         await self._advance(log, found)
         row = await self._read_entries(log, watch, await self._held(log))
         problem = await self._settle(log, watch, parse_checkpoint(row.note))
-        problem = problem or await self._heads.missing(log, read_all=row.read == row.size and not log.is_former)
+        read_all = watch.is_read(self._clock.now(), whole=row.read == row.size) and not log.is_former
+        problem = problem or await self._heads.missing(log, read_all=read_all)
         await self._note_problem(log, problem)
         if row.read < row.size:
             watch.due_at = watch.looked_at + self.policy.gap_s

@@ -7,14 +7,14 @@ import pytest
 from federation import logwatch
 from federation.gossip import Checkpoints, open_checkpoints
 from federation.knownlogs import KnownLog
-from federation.rows import BundleRow
+from federation.rows import BundleRow, TakenHeadRow
 from protocol import logaudit
 from protocol.encoding import b64, encode
 from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
 from protocol.evidence import open_bundle
 from protocol.messages import CheckpointRef
 
-from .watchers import Town, Watcher, fork, leaves, problem_of
+from .watchers import AUDIENCE, Town, Watcher, fork, leaves, problem_of
 
 AURORA = "https://aurora.example"
 LOG = "aurora.example/log"
@@ -224,6 +224,23 @@ async def test_a_sooner_look_that_is_cut_short_stands_for_no_look_in_its_time(mo
     lost.clear()
     await birch.watch.poll_due()
     assert [each.size for each in await birch.watch.status()] == [13, 5]
+
+
+async def test_a_log_that_grows_faster_than_it_can_be_read_hides_no_head_for_longer_than_a_day(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logwatch, "MOST_PORTIONS", 0)
+    town = await Town.of("aurora", "birch")
+    _, birch = town.watchers
+    await town.round()
+    async with birch.store.write() as tx:
+        await tx.put(TakenHeadRow(origin=AURORA, chain=AUDIENCE, seq=9, head="a.b.c", issued_at=town.clock.now()))
+    town.clock.advance(86_000)
+    await town.round()
+    assert await problem_of(birch, LOG) == ""
+    town.clock.advance(400)
+    await town.round()
+    assert await problem_of(birch, LOG) == "head-not-listed"
 
 
 @pytest.mark.slow
