@@ -244,7 +244,7 @@ class Blobs:
         async with self._store.write() as tx:
             await tx.delete(BlobRow, at_most("expires_at", self._clock.now()))
             rows = await tx.find(BlobRow)
-        self._promised = sum(row.size for row in rows)
+            self._promised = sum(row.size for row in rows)  # here: whatever is begun next adds to it
         gone = set(names) - {self._files.name(row.blob) for row in rows}
         await self._files.drop(gone)
         return len(gone)
