@@ -18,11 +18,12 @@ def postgres() -> Iterator[Cluster]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Look for no garbage among the tests while they are collected: they stay, and it takes two fifths of the time."""
+    """Look for no garbage among the tests, then or later: they stay, and it takes a third of the time of collecting."""
     gc.disable()
     try:
         return (yield)
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -43,6 +43,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """Run all tests once for each change; in the fork, go on with what pytest does otherwise."""
     if session.testsfailed:
         return None
+    gc.unfreeze()  # or what was imported by now is not among the objects below
     path = Path(os.environ[TASK])
     task = msgspec.json.decode(path.read_bytes(), type=Task)
     # First without any change: if a fork as such fails a test, nothing that it says counts.

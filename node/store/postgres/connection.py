@@ -35,10 +35,10 @@ SETTINGS: Final = {
     "jit": "off",  # compiling takes longer than any of our statements
 }
 #: Of a session whose process promises to ask something every second: one that hangs, or was stopped, must not keep
-#: what others wait for. Inside a transaction it may compute for longer than it may say nothing outside.
+#: what others wait for, whether it is inside a transaction or not: another one is on duty within five seconds.
 WATCHED: Final = (
     "SELECT set_config('idle_session_timeout', '3s', false), "
-    "set_config('idle_in_transaction_session_timeout', '10s', false)"
+    "set_config('idle_in_transaction_session_timeout', '4s', false)"
 )
 #: A transaction that changes nothing, and sees one moment.
 SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"

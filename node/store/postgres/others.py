@@ -136,9 +136,12 @@ class Others:
 
     async def seek_duty(self) -> bool:
         """Go on duty if nobody is; return whether this process is on duty. Raises: UnavailableError."""
-        session, yes = await self._commits.ask(_DUTY)
-        if yes:
-            self._duty = session
+        if self.on_duty:
+            await self._commits.beat()
+        else:
+            session, yes = await self._commits.ask(_DUTY)
+            if yes:
+                self._duty = session
         return self.on_duty
 
     @asynccontextmanager

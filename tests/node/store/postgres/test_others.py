@@ -13,7 +13,7 @@ from federation.ports import where
 from node.store.errors import DatabaseInUseError
 from node.store.postgres import commits
 from node.store.postgres import others as others_module
-from node.store.postgres.connection import Server
+from node.store.postgres.connection import WATCHED, Server
 from node.store.postgres.news import MOST_BYTES, News, parse_news, render_change, render_hint
 from node.store.postgres.others import PLACES, Others
 from node.store.postgres.store import PostgresStore
@@ -59,6 +59,33 @@ async def test_the_number_of_changes_moves_with_the_commits_of_another_process(s
             await change.delete(SampleRow, where(id=1))
         await barrier(one)
         assert one.changes(SampleRow) != samples
+
+
+async def test_a_process_that_stands_still_in_a_transaction_keeps_nobody_for_long(
+    server: Server, tmp_path: Path
+) -> None:
+    # The figure itself: five seconds are promised until another one is on duty.
+    watched = await server.session()
+    await watched.rows(WATCHED)
+    ((seconds,),) = await watched.rows("SELECT current_setting('idle_in_transaction_session_timeout')")
+    assert seconds == "4s"
+    await watched.close()
+    async with pair(server, tmp_path) as (one, other):
+        assert await others(one).seek_duty()
+        assert await others(one).seek_duty()  # from its second look on it promises to go on asking
+        with pytest.raises(UnavailableError):
+            await _overtaken(one, other)
+        assert not others(one).on_duty
+        assert [row.id for row in await stored(other)] == [2]
+
+
+async def _overtaken(one: PostgresStore, other: PostgresStore) -> None:
+    """Let `other` go on duty and write while a transaction of `one` is open."""
+    async with one.write() as change:
+        await change.insert(SampleRow(id=1))
+        while not await others(other).seek_duty():
+            pass
+        await fill(other, SampleRow(id=2))
 
 
 async def test_own_commits_count_once_and_are_told_to_nobody_here(server: Server, tmp_path: Path) -> None:
