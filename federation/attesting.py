@@ -30,7 +30,7 @@ from protocol.logleaves import head_leaf, render_leaf
 from protocol.peers import NodeDocument
 from protocol.signing import SigningKey
 
-from .headproofs import KIND, proven_head
+from .headproofs import KIND, newest_proof, proven_head
 from .logbook import Logbook
 from .mirror_store import COMPLETE
 from .ports import Clock, Reader, Store, Writer, above, below, is_in, where
@@ -170,10 +170,9 @@ class Attesting:
 
     async def _unproven(self, rows: Reader, audience: str) -> list[SetHeadRow]:
         """Return the newest heads without a proof, the newest first."""
-        place = where(audience=audience, kind=KIND)
-        proven = await rows.find(HeadProofRow, where(origin=self._own), place, order="-seq", limit=1)
-        newer = above("seq", proven[0].seq if proven else 0)
-        return await rows.find(SetHeadRow, place, newer, order="-seq", limit=AWAITED_S)
+        proven = await newest_proof(rows, self._own, audience)
+        newer = above("seq", proven.seq if proven else 0)
+        return await rows.find(SetHeadRow, where(audience=audience, kind=KIND), newer, order="-seq", limit=AWAITED_S)
 
     async def _prove_one(self, row: SetHeadRow) -> bool:
         """Store the log proof of a head and tell its audience; return whether the log lists it."""

@@ -12,7 +12,7 @@ from protocol.encoding import decode
 from protocol.heads import HEAD_TYP, SetHead, SetKind
 from protocol.jws import parse
 
-from .ports import Reader, is_in, where
+from .ports import Condition, Reader, is_in, where
 from .rows import AttestationRow, HeadProofRow
 
 KIND: Final[SetKind] = "keys"
@@ -20,8 +20,13 @@ KIND: Final[SetKind] = "keys"
 
 async def usable_proof(rows: Reader, origin: str, audience: str) -> HeadProofRow | None:
     """Return the newest head of keys, with its proof, that people's devices may rely on."""
-    place = where(origin=origin, audience=audience, kind=KIND, complete=True)
-    found = await rows.find(HeadProofRow, place, order="-seq", limit=1)
+    return await newest_proof(rows, origin, audience, where(complete=True))
+
+
+async def newest_proof(rows: Reader, origin: str, audience: str, *more: Condition) -> HeadProofRow | None:
+    """Return the newest head of keys whose proof is stored, of those that fulfil the conditions."""
+    place = where(origin=origin, audience=audience, kind=KIND)
+    found = await rows.find(HeadProofRow, place, *more, order="-seq", limit=1)
     return found[0] if found else None
 
 

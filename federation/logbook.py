@@ -25,23 +25,12 @@ from .tilememory import TileMemory
 
 FIRST_LOG: Final = 1
 MINUTE_S: Final = 60
-#: Smallest number of a log that is a time in minutes: 2020-01-01. Nobody changes a key so often.
-FIRST_MINUTE: Final = 26_297_280
 
 
 async def current_log(rows: Reader) -> int:
     """Return the number of the log that grows: 1, or that of the last successor."""
     found = await rows.find(LogCheckpointRow, order="-log", limit=1)
     return found[0].log if found else FIRST_LOG
-
-
-async def began_after_loss(rows: Reader) -> int:
-    """Return until when something of this node may have been lost: when a successor of a lost log began; 0: never.
-
-    Its number is the time in minutes. What was written before it can have been written otherwise before.
-    """
-    log = await current_log(rows)
-    return (log + 1) * MINUTE_S if log >= FIRST_MINUTE else 0
 
 
 async def newest_row(rows: Reader, log: int) -> LogCheckpointRow | None:

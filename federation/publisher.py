@@ -21,7 +21,6 @@ from protocol.heads import (
     SetHead,
     SetKind,
     head_hash,
-    number_after_loss,
     sign_head,
 )
 from protocol.jws import parse
@@ -29,7 +28,8 @@ from protocol.logleaves import head_leaf
 from protocol.pages import Snapshot, snapshot
 from protocol.signing import SigningKey
 
-from .logbook import began_after_loss
+from .headproofs import KIND, newest_proof
+from .losses import Losses, losses_of
 from .ports import Clock, Reader, Store, Writer, at_most, below, where
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
@@ -110,7 +110,7 @@ class PublisherService:
         changed = last is None or own_head(last).shards != fresh.shards
         if last and (now <= last.issued_at or not (changed or self._is_due(last, now))):
             return Published(outcome="kept", seq=last.seq)
-        seq = self._next_seq(last, now, lost_until=await began_after_loss(tx))
+        seq = _next_seq(last, now, await losses_of(tx, self._generation))
         row = self._signed(audience, kind, fresh, last, now, seq=seq, changed=changed)
         await tx.insert(row)
         await self._log.append(tx, head_leaf(own_head(row), row.head))
@@ -168,18 +168,6 @@ class PublisherService:
         """Tell whether a head may be signed now: not before the log is known to be the newest, as after a start."""
         return await self._log.may_list(rows)
 
-    def _next_seq(self, last: SetHeadRow | None, now: int, *, lost_until: int) -> int:
-        """Return the next number, beyond every number that a head lost with a restored database can have had.
-
-        At most one head a second was signed, so the seconds since the last head known bound what was lost. A restored
-        database that knows none may have forgotten a whole chain, which the others still hold. One that was set back
-        without a restore lost what it had before a successor of its log began (`lost_until`).
-        """
-        if last is None:
-            return number_after_loss(now) if self._generation > 1 or lost_until else 1
-        is_lost = last.generation != self._generation or last.issued_at < lost_until
-        return last.seq + 1 + (now - last.issued_at if is_lost else 0)
-
     async def _forget(self, tx: Writer, newest: SetHeadRow, now: int) -> None:
         """Delete heads past their history and the pages that no remaining head needs, with bodies and salts."""
         place = where(audience=newest.audience, kind=newest.kind)
@@ -219,14 +207,13 @@ class PublisherService:
         would otherwise each come without. What was given once never goes back.
         """
         newest = await newest_head(rows, audience, kind)
-        if newest is None or kind != "keys":
+        if newest is None or kind != KIND:
             return newest
         chain = where(audience=audience, kind=kind, generation=newest.generation)
         late = at_most("issued_at", self._clock.now() - AWAITED_S)
-        own = where(origin=self._own, audience=audience, kind=kind)
-        proven = await rows.find(HeadProofRow, own, order="-seq", limit=1)
+        proven = await newest_proof(rows, self._own, audience)
         given = [
-            *await rows.find(SetHeadRow, chain, where(seq=proven[0].seq if proven else 0)),
+            *await rows.find(SetHeadRow, chain, where(seq=proven.seq if proven else 0)),
             *await rows.find(SetHeadRow, chain, late, order="-seq", limit=1),
         ] or await rows.find(SetHeadRow, chain, order="seq", limit=1)
         return max(given, key=lambda row: row.seq)
@@ -256,6 +243,17 @@ class PublisherService:
         body = encode(Nudge(audience=audience, kind=kind, seq=seq))
         members = await self._members(audience, kind)
         return await tell(sorted(members - {self._own}), lambda peer: post(peer, NUDGES_PATH, body))
+
+
+def _next_seq(last: SetHeadRow | None, now: int, losses: Losses) -> int:
+    """Return the next number, beyond every number that a head lost with a database can have had.
+
+    At most one head a second was signed, so the seconds since the last head known bound what was lost. A database that
+    knows none may have forgotten a whole chain, which the others still hold.
+    """
+    if last is None:
+        return losses.first(now)
+    return last.seq + 1 + losses.since(last.generation, last.issued_at, now=now)
 
 
 async def newest_head(rows: Reader, audience: str, kind: str) -> SetHeadRow | None:

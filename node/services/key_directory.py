@@ -12,7 +12,7 @@ import zstandard
 from msgspec.structs import replace
 
 from federation.headproofs import usable_proof
-from federation.logbook import began_after_loss
+from federation.losses import losses_of
 from federation.ports import Clock, Entropy, Reader, Store, Writer, above, is_in, where
 from federation.publisher import PublisherService, newest_head
 from federation.rows import KeyDirectoryRow, KeyEntryRow
@@ -24,7 +24,7 @@ from protocol.commitments import SALT_BYTES, Opening, commit
 from protocol.decoys import Crowd, DecoyPolicy, Person, advance, next_due, render_decoy, skipped, waiting
 from protocol.devices import DEVICE_TYP, DeviceCertificate, StatementText, Vouch
 from protocol.encoding import b64, decode
-from protocol.heads import ENTRY_PURPOSE, number_after_loss
+from protocol.heads import ENTRY_PURPOSE
 from protocol.ids import Bytes32, RandomId
 from protocol.jws import parse
 from protocol.keyentries import MAX_SEQ, KeyEntry, encode_entry
@@ -149,15 +149,14 @@ class KeyDirectory:
         row = await tx.get(KeyDirectoryRow, audience)
         before = load_crowd(row)
         held = {one.label: one for one in await tx.find(KeyEntryRow, where(audience=audience))}
-        lost_until = await began_after_loss(tx)
-        is_lost = row is not None and (row.generation != self._generation or row.changed_at < lost_until)
-        lost = now - row.changed_at if row and is_lost else 0
+        losses = await losses_of(tx, self._generation)
+        lost = losses.since(row.generation, row.changed_at, now=now) if row else 0
         if lost:
             before = skipped(before, lost)
         listed = await self._people(tx, audience, now)
         # A database that lost something can have forgotten an entry that somebody's label had, and peers hold; nothing
         # but its number would tell that label from a decoy, so all entries that are new have the same.
-        first = number_after_loss(now) if self._generation > 1 or lost_until else 1
+        first = losses.first(now)
         policy = DecoyPolicy(least=self._policy.least, expected=await self._expected(tx), first=first)
         people = {name: one.person for name, one in listed.items()}
         entropy = self._entropy.take(32)
