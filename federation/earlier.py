@@ -3,7 +3,7 @@
 A peer that changes its keys or its log between two stories is held to both. Source: docs/protocol/56-evidence.md §2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from protocol.errors import LimitError
@@ -48,9 +48,7 @@ async def earlier_documents(rows: Reader, *, now: int) -> list[EarlierDocumentRo
 
 async def document_with(rows: Reader, entity: str, present: str, keyid: str) -> str:
     """Return the document of a peer that names a key: the `present` one, an earlier one, or else the present one."""
-    found = await rows.find(EarlierDocumentRow, where(entity=entity), order="-seq")
-    texts = [present, *(row.document.decode("ascii") for row in found)]
-    return next((text for text in texts if keyid in keyids_of(open_document(text))), present)
+    return await _first_of(rows, entity, [present], lambda document: keyid in keyids_of(document))
 
 
 async def document_of(rows: Reader, entity: str, known: Sequence[str], found: CheckpointNote) -> str:
@@ -58,7 +56,10 @@ async def document_of(rows: Reader, entity: str, known: Sequence[str], found: Ch
 
     The last of those `known` is the present one.
     """
+    return await _first_of(rows, entity, known, lambda document: bool(lines_of(found.note, [log_key(document)])))
+
+
+async def _first_of(rows: Reader, entity: str, known: Sequence[str], named: Callable[[NodeDocument], bool]) -> str:
     earlier = await rows.find(EarlierDocumentRow, where(entity=entity), order="-seq")
     texts = [*known, *(row.document.decode("ascii") for row in earlier)]
-    signed = (text for text in texts if lines_of(found.note, [log_key(open_document(text))]))
-    return next(signed, known[-1])
+    return next((text for text in texts if named(open_document(text))), known[-1])
