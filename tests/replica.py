@@ -16,6 +16,8 @@ _WAIT_S: Final = "30"
 class Replica(OwnCluster):
     """Copies the server at a port of loopback, and follows it from there on."""
 
+    STARTED = OwnCluster.STARTED | {"standby"}
+
     def copy(self, port: int) -> None:
         """Make its files as `docs/how-to/use-postgresql.md` says: a base backup that knows where to go on."""
         source = f"host=127.0.0.1 port={port} user={USER} application_name=replica"
@@ -28,14 +30,6 @@ class Replica(OwnCluster):
     def _run(self, program: str, *words: str) -> None:
         run = [str(self._programs / program), *words]
         subprocess.run(run, check=True, capture_output=True, user=unprivileged(), cwd=self.folder)
-
-    def _ready(self) -> bool:
-        """Return whether it answers, as a standby too."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        return len(lines) > 7 and lines[7].strip() in {"ready", "standby"}
 
 
 @contextmanager

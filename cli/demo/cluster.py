@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote
 
 from protocol.errors import UnavailableError
@@ -33,6 +33,9 @@ _PROGRAMS: Final = ("initdb", "postgres")
 
 class OwnServer:
     """A server that this program makes, starts and stops; it ends with this program whatever happens."""
+
+    #: What it says of itself when it answers.
+    STARTED: ClassVar[frozenset[str]] = frozenset({"ready"})
 
     def __init__(self, programs: Path, folder: Path, settings: Mapping[str, str]) -> None:
         """Take where its programs are, and a folder that its user may write, with a short name for the socket."""
@@ -84,7 +87,7 @@ class OwnServer:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() in self.STARTED
 
     def stop(self) -> None:
         """Stop it at once; every connection breaks."""

@@ -25,7 +25,7 @@ class Shortcut:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer `request`, which the application's factory has made."""
-        found = self._found.get((request.method, request.raw_path.partition("?")[0])) if self._found else None
+        found = self._found.get((request.method, request.raw_path.partition("?")[0]))
         if found is None or hdrs.EXPECT in request.headers:
             return await self._usual(request)
         asked = cast("web.Request", request)

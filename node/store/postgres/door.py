@@ -12,6 +12,7 @@ from typing import Final
 from . import schema
 from .connection import Server, Session
 from .errors import FAILURES
+from .hosts import when_late
 
 #: So long nobody asks a server again that has just not answered; who comes meanwhile is told at once.
 PAUSE_S: Final = 1.0
@@ -69,7 +70,7 @@ class Door:
         try:
             await asyncio.wait({opening})
         except asyncio.CancelledError:
-            opening.add_done_callback(_drop_late)
+            opening.add_done_callback(when_late(Session.drop))
             opening.cancel()
             raise
         finally:
@@ -123,8 +124,3 @@ class Door:
             opening.cancel()
         self._silent = True
         self._again_at = asyncio.get_running_loop().time() + PAUSE_S
-
-
-def _drop_late(opening: asyncio.Task[Session]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().drop()

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from operator import methodcaller
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +19,7 @@ class Ends(Protocol):
 
 
 C = TypeVar("C", bound=Ends)
+T = TypeVar("T")
 
 #: A host that has not answered by then keeps the next one waiting no longer: its machine may be gone.
 HEAD_START_S: Final = 0.5
@@ -94,7 +96,15 @@ async def first_open(urls: Sequence[str], connect: Callable[[str], Coroutine[Any
     raise next((error for error in failed if isinstance(error, TimeoutError)), failed[-1])
 
 
-def end_late(opening: asyncio.Task[C]) -> None:
-    """End a connection that nobody waits for any more."""
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().terminate()
+def when_late(end: Callable[[T], object]) -> Callable[[asyncio.Task[T]], None]:
+    """Return what ends, by `end`, what a task has opened that nobody waits for any more."""
+
+    def ended(opening: asyncio.Task[T]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            end(opening.result())
+
+    return ended
+
+
+#: The same for a connection.
+end_late: Final = when_late(methodcaller("terminate"))
