@@ -89,7 +89,8 @@ def test_a_program_that_knows_only_c2sp_verifies_the_log_of_a_running_demo_as_it
         told = follow(f"{nodes['aurora']}/log", key, growths=2, witnesses=(witness_of(nodes["cobalt"]),))
     assert told.get("cosigned") == 1, told
     sizes = [checkpoint["Size"] for checkpoint in told["checkpoints"]]
-    assert len(sizes) == 3
+    # The tree may have grown once more until the witness had cosigned it.
+    assert len(sizes) >= 3
     assert sizes == sorted(set(sizes))
     leaves = [parse_leaf(base64.b64decode(entry)) for entry in told["entries"]]
     assert len(leaves) == sizes[-1]
