@@ -22,7 +22,7 @@ PASSPHRASE: Final = "demo demo demo"  # noqa: S105 -- a secret of nobody
 #: The least that Argon2id takes; a real vault uses `protocol.e2ee.vault.DEFAULT_COST`, about a sixth of a second.
 COST: Final = Cost(passes=1, memory_kib=8)
 #: Nothing in the story takes longer; what does is a failure.
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 POLL_S: Final = 5.0
 
 #: Called with who sees it and the event, for everything that a person's client shows.

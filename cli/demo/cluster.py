@@ -24,7 +24,7 @@ USER: Final = "mentormesh"
 #: Who may do nothing, on every Unix.
 NOBODY: Final = 65534
 #: A server that does not answer by then will not.
-START_S: Final = 30.0
+START_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.01
 LOG_FILE: Final = "server.log"
 _SYSTEM: Final = Path("/usr/lib/postgresql")

@@ -32,7 +32,7 @@ from .several import planned
 T = TypeVar("T")
 
 #: Nothing takes longer; what does is not caught.
-PATIENCE_S: Final = 45.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.1
 ORDER_S: Final = 30.0
 #: Logs are looked at and peers asked every second, where a node in earnest does so every five minutes.

@@ -24,7 +24,7 @@ from .setting import Setting
 from .swap import Impostor, put_in, take_out
 from .telling import Telling
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.5
 
 

@@ -19,7 +19,7 @@ from node.serving import Ready
 from protocol.encoding import decode_loose
 from protocol.errors import MeshError, UnavailableError
 
-START_S: Final = 30.0
+START_S: Final = 120.0
 _LOG_TAIL: Final = 2000
 
 

@@ -31,7 +31,7 @@ from .nodes import NodeProcess
 
 R = TypeVar("R")
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.02
 
 

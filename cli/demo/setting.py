@@ -29,7 +29,7 @@ from .phone import open_phone
 from .search_nodes import Elsewhere
 from .several import SeveralProcesses
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 #: Mentors signed in side by side.
 AT_ONCE: Final = 4

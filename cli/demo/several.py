@@ -27,7 +27,7 @@ T = TypeVar("T")
 #: Processes of a node.
 PROCESSES: Final = 2
 #: Another process is on duty five seconds after the last one's end.
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
 

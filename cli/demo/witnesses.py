@@ -11,7 +11,7 @@ from protocol.errors import UnavailableError
 from .events import LogWitnessed
 from .nodes import NodeProcess
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
 MEANING: Final = (
