@@ -1,9 +1,10 @@
 """A real node on a real socket in the process of the test, with a stepped clock and seeded entropy."""
 
 import asyncio
+import random
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,6 +101,11 @@ async def problem(answer: aiohttp.ClientResponse) -> Problem:
 
 
 def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+    """Return a port that nobody uses, and that the system gives to nobody who did not ask for it.
+
+    One that the system chose may be given to the next connection that somebody opens before we listen on it again.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -3,13 +3,15 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.node.running import free_port
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorials" / "two-companies.md"
@@ -34,15 +36,6 @@ def groups() -> Iterator[list[int]]:
             continue
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 def blocks() -> list[str]:
     """Return the commands of the page, block by block."""
     return re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
@@ -50,7 +43,6 @@ def blocks() -> list[str]:
 
 @pytest.mark.system
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path, groups: list[int]) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("MENTORMESH")},
@@ -77,7 +69,7 @@ def test_every_command_of_the_tutorial_does_what_it_says(tmp_path: Path, groups:
                 start_new_session=True,
             )
             groups.append(shell.pid)
-            code = shell.wait(timeout=60)
+            code = shell.wait(timeout=PATIENCE_S)
         text = out.read_text()
         assert code == 0, f"{block}\n{text}"
         printed += text
