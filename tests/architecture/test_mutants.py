@@ -104,7 +104,6 @@ def test_a_small_one_is_not():
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_in_forks_exactly_the_changes_that_a_test_fails_for_are_noticed(tmp_path: Path) -> None:
     for name, text in {"module.py": SOURCE, "test_module.py": TESTS, "pytest.ini": "[pytest]\nmarkers = x\n"}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from node.api.routes import Route
 from node.api.table import ALL_ROUTES
 from node.services.exchange import BATCH_TYPE, MESSAGES_PATH
 from protocol.messages import join_batch
+from tests.patience import PATIENCE_S
 
 from .world import CANARY, HOST, JSON_ROUTES, World, filled, name_of, parsed, problem_of, refusal
 from .world import world as running_world
@@ -124,13 +125,13 @@ async def drip(world: World, head: bytes, drop: bytes) -> bytes:
 
 async def test_a_head_that_comes_drop_by_drop_closes_the_connection(impatient: World) -> None:
     head = b"GET /version HTTP/1.1\r\nHost: aurora.example\r\n"
-    assert await asyncio.wait_for(drip(impatient, head, b"X: canary\r\n"), 10) == b""
+    assert await asyncio.wait_for(drip(impatient, head, b"X: canary\r\n"), PATIENCE_S) == b""
 
 
 @pytest.mark.slow
 async def test_a_body_that_comes_drop_by_drop_is_given_up(impatient: World) -> None:
     async with impatient.unchanged():
-        answer = await asyncio.wait_for(drip(impatient, POST + b"Content-Length: 4096\r\n\r\n{", b" "), 10)
+        answer = await asyncio.wait_for(drip(impatient, POST + b"Content-Length: 4096\r\n\r\n{", b" "), PATIENCE_S)
         assert refusal(parsed(answer)) == (408, "timeout")
 
 
@@ -138,7 +139,7 @@ async def test_a_body_that_comes_drop_by_drop_is_given_up(impatient: World) -> N
 async def test_connections_that_say_nothing_give_their_places_back(impatient: World) -> None:
     cap = impatient.node.node.base.config.limits.connections
     idle = [await asyncio.open_connection("127.0.0.1", impatient.node.port) for _ in range(5 * cap)]
-    closed = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in idle)), 10)
+    closed = await asyncio.wait_for(asyncio.gather(*(reader.read() for reader, _ in idle)), PATIENCE_S)
     assert set(closed) == {b""}
     for _, writer in idle:
         writer.close()

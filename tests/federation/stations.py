@@ -37,6 +37,7 @@ from protocol.signing import SigningKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 from tests.kept import opened
+from tests.patience import PATIENCE_S
 
 BATCH: Final = "application/vnd.mentormesh.batch"
 TABLES: Final[tuple[type[Row], ...]] = (PeerRow, NonceRow, InviteRow, OwnDocumentRow)
@@ -284,7 +285,7 @@ async def raw(port: int, method: str, target: str, headers: Iterable[tuple[str, 
     writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
     await writer.drain()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status, *fields = head.rstrip().split("\r\n")
             pairs = [field.partition(":") for field in fields]

@@ -28,6 +28,7 @@ from protocol.rotation import pin
 from protocol.signing import SigningKey, VerifyKey
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
+from tests.patience import PATIENCE_S
 from tests.vectors.generate import peers as documents
 
 SERVER = SigningKey(bytes(range(32)))
@@ -429,7 +430,7 @@ async def test_many_peers_that_never_answer_do_not_hold_up_another(clock: Steppe
     async with scripted(slow, clock) as slow_port, scripted(prompt, clock) as port:
         places = [Contact(api=f"https://slow{at}.example", connect_to=f"127.0.0.1:{slow_port}") for at in range(49)]
         held = [asyncio.create_task(made.fetch(one, "/")) for one in places for _ in range(settings.per_peer)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             for _ in held:
                 await waiting.acquire()
         other = Contact(api="https://prompt.example", connect_to=f"127.0.0.1:{port}")

@@ -39,6 +39,7 @@ from protocol.peers import log_key, log_vkey, sign_document
 from protocol.rotation import follow
 from protocol.signing import SigningKey
 from protocol.tlog.checkpoint import Checkpoint, parse_checkpoint, sign_checkpoint
+from tests.patience import PATIENCE_S
 from tests.vectors.generate import evidence as vectors
 
 from .stations import key_ring
@@ -409,7 +410,7 @@ async def test_false_claims_of_a_peer_cost_one_short_turn_and_hide_nobody_elses(
         MirrorStatus(peer=each.entity, audience=AUDIENCE, kind="offers", state="fresh", contradicted=claimed)
         for each, claimed in ((delta, false), (elm, false), (cobalt, (AURORA,)))
     ]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await birch.gossip.round(tuple(status))
     assert asked.count(delta.entity) == 2
     assert asked.count(elm.entity) == 1 + gossip.MOST_CLAIMS

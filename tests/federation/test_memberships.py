@@ -25,6 +25,7 @@ from protocol.members import (
 from protocol.peers import sign_document
 from protocol.rotation import Rotation, sign_rotation
 from protocol.signing import SigningKey
+from tests.patience import PATIENCE_S
 
 from .guild import GUILD, HOUR_S, Node, Town, settle
 
@@ -432,7 +433,7 @@ async def test_a_slow_stranger_delays_nobodys_removal(town: Town, guild: Node, p
         meeting = group.create_task(birch.memberships.settle())
         await publish(guild, [encode(stated(town, guild, one)) for one in (birch, dover)])
         await birch.poll(guild)
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), PATIENCE_S)
         assert not birch.lets_in(cobalt)
         assert not meeting.done()
         answers.set()

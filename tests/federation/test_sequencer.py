@@ -33,6 +33,7 @@ from protocol.tlog.tiles import Bundle, decode_bundle
 from tests.fakes.clock import SteppedClock
 from tests.fakes.memory_store import MemoryStore
 from tests.kept import opened
+from tests.patience import PATIENCE_S
 
 OWN = "https://aurora.example"
 KEY = SigningKey(b"l" * 32)
@@ -383,7 +384,7 @@ async def test_the_loop_signs_what_is_appended_and_reports_what_it_cannot(store:
     job = asyncio.ensure_future(log.run(report))
     try:
         await append(log, store, 3, 9)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (await signed(store)).size != 9:  # noqa: ASYNC110 -- it is what a reader sees
                 await asyncio.sleep(0)
             async with store.write() as tx:

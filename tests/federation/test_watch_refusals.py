@@ -13,6 +13,7 @@ from protocol.encoding import b64, encode
 from protocol.errors import LimitError, MalformedError, MeshError, MissingError, UnavailableError
 from protocol.evidence import open_bundle
 from protocol.messages import CheckpointRef
+from tests.patience import PATIENCE_S
 
 from .watchers import AUDIENCE, Town, Watcher, fork, leaves, problem_of
 
@@ -258,7 +259,7 @@ async def test_a_log_that_never_answers_keeps_no_other_log_waiting(monkeypatch: 
 
     birch.watch._read = slow  # type: ignore[misc]
     await town.watchers[2].look()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await town.round()
     assert [each.problem for each in await birch.watch.status()] == ["log-slow", ""]
 

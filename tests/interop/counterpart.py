@@ -9,9 +9,12 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from tests.patience import PATIENCE_S
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PYTHON: Final = ROOT / ".venv-interop" / "bin" / "python"
-TIMEOUT_S: Final = 30
+#: A program that is itself patient tells then what it waited for.
+TIMEOUT_S: Final = PATIENCE_S + 60
 
 
 def ask(script: str, question: object) -> object:

@@ -18,7 +18,7 @@ from .go_counterpart import ask_go
 
 SIZES = [1, 7, 8, 300]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,13 +25,12 @@ from protocol.tlog.merkle import leaf_hash
 from protocol.tlog.note import LogKey, WitnessKey, render_note, render_signatures
 from protocol.tlog.tilehashes import RightEdge, grow
 from protocol.tlog.tiles import CONTENT_TYPE, bundles_written, encode_bundle, tile_path
+from tests.patience import PATIENCE_S, until
 
 from .go_counterpart import ask_go
 
 PROGRAM: Final = "reader_counterpart.go"
 DEMO: Final = (sys.executable, "-m", "cli.main", "demo", "--json", "--once", "--keep", "--companies", "2")
-START_S: Final = 60
-PATIENCE_S: Final = 25
 ORIGIN: Final = "aurora.example/log"
 SIGNER: Final = SigningKey(bytes(32))
 KEY: Final = LogKey(name=ORIGIN, key=SIGNER.public)
@@ -39,8 +39,7 @@ WITNESS_KEY: Final = WitnessKey(name="birch.example/witness", key=WITNESS.public
 NOW: Final = 1_767_000_000
 ENTRIES: Final = [b"entry %d" % number for number in range(600)]
 
-# The first question waits for the build of the program.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 def follow(
@@ -65,27 +64,38 @@ def demo(folder: Path) -> Iterator[dict[str, str]]:
         yield {line["name"]: line["url"] for line in found}
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=START_S)
+        process.communicate(timeout=PATIENCE_S)
 
 
 def log_key(folder: Path) -> str:
     """Return the verifier key that a node's operator would publish."""
     command = [sys.executable, "-m", "cli.main", "log", "show", "--json", "--dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=START_S)
+    done = subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_S)
     key: str = json.loads(done.stdout)["vkey"]
     return key
 
 
 def witness_of(url: str) -> str:
     """Return the verifier key of the witness of the node at `url`, as its document has it."""
-    with urllib.request.urlopen(f"{url}{DOCUMENT_PATH}", timeout=START_S) as answer:
+    with urllib.request.urlopen(f"{url}{DOCUMENT_PATH}", timeout=PATIENCE_S) as answer:
         return witness_key(open_document(answer.read().decode())).vkey
+
+
+def is_signed(url: str) -> bool:
+    """Tell whether the log at `url` has a first checkpoint."""
+    try:
+        with urllib.request.urlopen(f"{url}/checkpoint", timeout=PATIENCE_S):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
 
 
 @pytest.mark.system
 def test_a_program_that_knows_only_c2sp_verifies_the_log_of_a_running_demo_as_it_grows(tmp_path: Path) -> None:
     with demo(tmp_path / "demo") as nodes:
         key = log_key(tmp_path / "demo" / "nodes" / "aurora")
+        until(lambda: is_signed(f"{nodes['aurora']}/log"))
         told = follow(f"{nodes['aurora']}/log", key, growths=2, witnesses=(witness_of(nodes["cobalt"]),))
     assert told.get("cosigned") == 1, told
     sizes = [checkpoint["Size"] for checkpoint in told["checkpoints"]]

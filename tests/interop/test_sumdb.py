@@ -31,8 +31,7 @@ LOG, WITNESS = SigningKey(bytes(32)), SigningKey(b"\1" * 32)
 LOG_KEY = LogKey(name=ORIGIN, key=LOG.public)
 WITNESS_KEY = WitnessKey(name="birch.example/witness", key=WITNESS.public)
 
-# The first question waits for the build of the program.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 def b64(data: bytes) -> str:

@@ -1,7 +1,5 @@
 """Key directories of real nodes: people are listed where they enrolled, and erased with every peer's receipt."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,17 +16,9 @@ from protocol.keyentries import EntrySet, KeyEntry, check_vouch
 from protocol.pages import decode_page
 from protocol.signing import VerifyKey
 from tests.cli.client.world import Company, companies, company, listed_everywhere
+from tests.patience import comes_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Return once it holds."""
-    for _ in range(400):
-        if await condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it does not come to that")
 
 
 async def entries_of(one: Company, audience: str) -> list[KeyEntryRow]:
@@ -74,7 +64,7 @@ async def test_a_removed_device_leaves_and_an_erased_person_is_confirmed_as_eras
                 found = [row for row in await rows.find(EntryErasureRow) if row.commitment in receipt.entries]
             return bool(found) and all(row.receipt for row in found)
 
-        await until(confirmed)
+        await comes_true(confirmed)
         async with cobalt.store.read() as rows:
             pages = [row for row in await rows.find(MirrorPageRow) if row.kind == "keys"]
         bodies = [one.body for page in pages for one in decode_page(page.data).entries]
@@ -96,7 +86,7 @@ async def test_a_device_that_is_removed_leaves_the_directory(tmp_path: Path) -> 
         async def gone() -> bool:
             return own not in {row.label for row in await entries_of(aurora, inside)}
 
-        await until(gone)
+        await comes_true(gone)
         assert len(await entries_of(aurora, inside)) == 16
 
 
@@ -113,7 +103,7 @@ async def test_after_a_restore_every_number_goes_on_beyond_what_was_lost(tmp_pat
             rows = await entries_of(aurora, inside)
             return all(row.seq > before[row.label] for row in rows if row.label in before)
 
-        await until(moved)
+        await comes_true(moved)
         async with aurora.store.read() as rows:
             row = await rows.get(KeyDirectoryRow, inside)
         assert row is not None
@@ -137,7 +127,7 @@ async def test_who_comes_back_after_a_restore_that_forgot_them_goes_on_and_looks
             directory.wake()
             return own in {row.label for row in await entries_of(aurora, inside)}
 
-        await until(listed)
+        await comes_true(listed)
         numbers = {row.seq for row in await entries_of(aurora, inside)}
         assert len(numbers) == 1
         assert min(numbers) > 2**24

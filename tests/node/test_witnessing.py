@@ -1,6 +1,5 @@
 """Real nodes that witness each other over loopback: cosignatures, the exact statuses, and the check at a start."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from protocol.tlog.witness import AddCheckpoint, parse_answer, render_request
 from tests.fakes.clock import SteppedClock
 from tests.node.pairing import grow, nodes
 from tests.node.running import Running, problem
+from tests.patience import comes_true
 
 pytestmark = pytest.mark.system
 
@@ -95,9 +95,7 @@ async def test_every_process_follows_the_logs_that_peers_had_before(pair: tuple[
         await tx.put(EarlierDocumentRow(entity=document.entity, seq=1, document=text, replaced_at=now))
     assert birch.node.witnessing.logs.of(origin) is None
     birch.node.witnessing.start_everywhere()
-    async with asyncio.timeout(30):
-        while birch.node.witnessing.logs.of(origin) is None:  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.005)
+    await comes_true(lambda: birch.node.witnessing.logs.of(origin) is not None)
 
 
 async def test_little_is_kept_of_the_log_of_a_peer_that_is_gone(pair: tuple[Running, Running]) -> None:

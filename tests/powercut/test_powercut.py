@@ -44,7 +44,6 @@ async def test_whenever_the_power_goes_nothing_acknowledged_is_lost_or_there_by_
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(1, LIVES + 1))
 async def test_five_thousand_power_cuts_lose_nothing(tmp_path: Path, seed: int) -> None:
     assert await findings(await lived(tmp_path, seed), tmp_path, seed=seed, images=MANY) == []

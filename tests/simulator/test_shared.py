@@ -65,7 +65,6 @@ def check(outcomes: list[Outcome]) -> None:
     assert 2 * sum(one.finalized for one in outcomes) >= sum(one.handshakes for one in outcomes) > 0
 
 
-@pytest.mark.timeout(300)
 def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_is_lost_or_doubled(
     postgres: Cluster,
 ) -> None:
@@ -74,7 +73,6 @@ def test_with_two_processes_over_one_database_both_sides_end_alike_and_nothing_i
 
 
 @pytest.mark.long
-@pytest.mark.timeout(300)
 def test_a_process_that_believes_its_own_memory_is_found(postgres: Cluster) -> None:
     (planted,) = [mutant for mutant in MUTANTS if mutant.name == "repeats are known in memory only"]
     with places(postgres, 2), planted.plant():

@@ -167,7 +167,6 @@ def test_two_stories_are_found_in_consortia_of_any_size(nodes: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.name)
 def test_every_planted_bug_is_found_within_fifty_seeds(mutant: Mutant) -> None:
     assert find(mutant, seeds=SEEDS)[0] is not None

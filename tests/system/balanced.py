@@ -12,9 +12,10 @@ from node.clock import SystemClock
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from tests.node.running import free_port
+from tests.patience import PATIENCE_S
 from tests.postgres import OwnCluster
 
-from .two_nodes import PATIENCE_S, NodeProcess, cpu_seconds, resident_mib
+from .two_nodes import NodeProcess, cpu_seconds, resident_mib
 
 
 class Served:

@@ -20,8 +20,9 @@ from protocol.errors import MeshError
 from protocol.handshake import Side
 from protocol.threads import Book
 from tests.cli.client.world import PROMPTS, become_mentor, need
+from tests.patience import PATIENCE_S, comes_true
 
-from .two_nodes import PATIENCE_S, Device, NodeProcess, Pair, lists_help, reached, signed_in
+from .two_nodes import Device, NodeProcess, Pair, lists_help, signed_in
 
 #: Messages of one person that may be under way.
 WINDOW: Final = 8
@@ -181,7 +182,9 @@ async def survive(
             await talk.delivered()
             await talk.returned()
             if asking is not None:
-                others.pop(-2).cancel()  # nobody asks any more, and what was asked is answered
+                # What is asked at the moment is asked to its end; then nobody asks any more, and it is answered.
+                await comes_true(lambda: not asking.again.is_set())
+                others.pop(-2).cancel()
                 await at_rest(pair.nodes)
         finally:
             for task in (*writing, *others):
@@ -204,7 +207,7 @@ async def _asking(pair: Pair, folder: Path, stack: AsyncExitStack) -> Asking:
     mentee = await stack.enter_async_context(signed_in(folder, pair.aurora, "aurora2"))
     mentor = await stack.enter_async_context(signed_in(folder, pair.cobalt, "cobalt2"))
     await become_mentor(mentor, format_="text")
-    await reached(lambda: lists_help(mentee))
+    await comes_true(lambda: lists_help(mentee))
     return Asking(mentee, mentor)
 
 
@@ -240,7 +243,7 @@ async def check(pair: Pair, came: Survived) -> None:
 async def at_rest(nodes: tuple[NodeProcess, NodeProcess]) -> None:
     """Return once no node has anything to send and every thread that both hold has ended."""
     for node in (*nodes, *nodes):  # what one sends at last may leave the other something to do
-        await reached(partial(_rests, node), within_s=60)
+        await comes_true(partial(_rests, node))
 
 
 async def _rests(node: NodeProcess) -> bool:

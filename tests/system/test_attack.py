@@ -12,13 +12,13 @@ from click.testing import CliRunner
 from cli.demo import consortium
 from cli.demo.play import Options, play
 from cli.main import main
+from tests.patience import PATIENCE_S
 
-from .test_demo import playing, processes_of
+from .test_demo import WHOLE_RUN_S, playing, processes_of
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 BIRCH: Final = "https://birch.example"
-WHOLE_RUN_S: Final = 180
 KINDS: Final = ["two-checkpoints", "two-heads"]
 
 
@@ -152,7 +152,7 @@ def test_a_signal_in_the_middle_of_the_attack_stops_everything(tmp_path: Path) -
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "node"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 128 + signal.SIGINT
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGINT
     assert processes_of(folder) == []
 
 

@@ -9,8 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+from tests.patience import PATIENCE_S, until
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 PROGRAM: Final = (sys.executable, "-m", "cli.main", "demo", "--json")
-WHOLE_RUN_S: Final = 60
-STOP_S: Final = 10
+WHOLE_RUN_S: Final = 300
 STATES: Final = ["REQUESTED", "OFFERED", "ACCEPTED", "AGREED", "VERIFIED", "FINALIZED"]
 MESSAGE: Final = 'canary "text" <script>alert(1)</script>\n100 % Größe 🙂'
 NAMES: Final = {1: ["aurora"], 2: ["aurora", "cobalt"], 3: ["aurora", "birch", "cobalt"]}
@@ -66,13 +66,6 @@ def processes_of(folder: Path) -> list[int]:
     return found
 
 
-def until(reached: Callable[[], bool], *, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
-    while not reached():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.02)
-
-
 def next_line(process: subprocess.Popen[bytes]) -> Line:
     assert process.stdout is not None
     raw = process.stdout.readline()
@@ -89,10 +82,10 @@ def lines_to_summary(process: subprocess.Popen[bytes]) -> list[Line]:
     return lines
 
 
-def run(folder: Path, *arguments: str, within_s: float = WHOLE_RUN_S) -> tuple[int, list[Line], bytes]:
+def run(folder: Path, *arguments: str) -> tuple[int, list[Line], bytes]:
     """Return exit code, the parsed lines and the raw output of a whole run."""
     with playing(folder, *arguments) as process:
-        raw, errors = process.communicate(timeout=within_s)
+        raw, errors = process.communicate(timeout=WHOLE_RUN_S)
     assert process.returncode == 0, errors.decode()
     return process.returncode, [json.loads(line) for line in raw.splitlines()], raw
 
@@ -104,7 +97,7 @@ def occurrences(folder: Path, text: str) -> int:
     return sum(data.count(spelling) for data in files for spelling in spellings)
 
 
-def check_summary(lines: list[Line], companies: int, message: str, *, within_s: float = WHOLE_RUN_S) -> None:
+def check_summary(lines: list[Line], companies: int, message: str) -> None:
     *before, summary = lines
     nodes = [line for line in before if line["event"] == "node"]
     shown = [line for line in before if line["event"] == "shown"]
@@ -119,7 +112,7 @@ def check_summary(lines: list[Line], companies: int, message: str, *, within_s: 
     assert [line["company"] for line in before if line["event"] == "process"] == [
         name for name in NAMES[companies] for _ in range(2 if summary["store"] != "file" else 0)
     ]
-    assert 0 < summary["story_seconds"] < summary["seconds"] < within_s
+    assert 0 < summary["story_seconds"] < summary["seconds"] < WHOLE_RUN_S
     assert summary["mentor_received"] == [message]
     assert summary["mentee_received"][0] == message
     assert len(summary["mentee_received"]) == 2
@@ -184,14 +177,14 @@ def test_kept_nodes_answer_until_a_signal_and_stop_in_good_order(number: signal.
         assert health(lines[0]["url"]) == 200
         assert process.poll() is None
         process.send_signal(number)
-        assert process.wait(timeout=STOP_S) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
         assert process.stdout is not None
         assert process.stdout.read() == b""
     assert processes_of(folder) == []
 
 
 def health(url: str) -> int:
-    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)) as connection:
         connection.request("GET", "/health")
         return connection.getresponse().status
 
@@ -204,17 +197,17 @@ def test_a_signal_in_the_middle_stops_every_node(number: signal.Signals, tmp_pat
         assert processes_of(folder)
         process.send_signal(number)
         process.send_signal(number)
-        assert process.wait(timeout=STOP_S) == 128 + number
+        assert process.wait(timeout=PATIENCE_S) == 128 + number
     assert processes_of(folder) == []
 
 
 def test_a_signal_while_nodes_start_leaves_none_behind(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with playing(folder, "--once", "--companies", "3") as process:
-        until(lambda: bool(processes_of(folder)), within_s=WHOLE_RUN_S)
+        until(lambda: bool(processes_of(folder)))
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=STOP_S) == 128 + signal.SIGINT
-        until(lambda: not processes_of(folder), within_s=STOP_S)
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGINT
+        until(lambda: not processes_of(folder))
 
 
 def test_nodes_do_not_outlive_a_demo_that_was_killed(tmp_path: Path) -> None:
@@ -223,7 +216,7 @@ def test_nodes_do_not_outlive_a_demo_that_was_killed(tmp_path: Path) -> None:
         assert next_line(process)["event"] == "node"
         process.kill()
         process.wait()
-        until(lambda: not processes_of(folder), within_s=STOP_S)
+        until(lambda: not processes_of(folder))
 
 
 def test_nobody_reading_the_lines_any_more_ends_the_demo(tmp_path: Path) -> None:

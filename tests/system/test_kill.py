@@ -20,7 +20,6 @@ async def kill(folder: Path, *, cycles: int, seed: int) -> None:
     assert all(len(sent) > cycles // 2 for sent in came.sent)
 
 
-@pytest.mark.timeout(240)
 async def test_a_few_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     await kill(tmp_path, cycles=FEW, seed=1)
 

@@ -22,7 +22,7 @@ from protocol.encoding import b64
 from tests.fakes.clock import SteppedClock
 from tests.postgres import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.system]
 
 FILES: Final = 3
 SIZE: Final = 9

@@ -27,7 +27,6 @@ async def kill(folder: Path, *, cycles: int, seed: int) -> None:
     assert all(len(sent) > cycles // 2 for sent in came.sent)
 
 
-@pytest.mark.timeout(240)
 async def test_killing_each_process_and_the_database_once_loses_and_doubles_nothing(tmp_path: Path) -> None:
     await kill(tmp_path, cycles=VICTIMS, seed=1)
 

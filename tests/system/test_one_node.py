@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,11 +20,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+from tests.patience import PATIENCE_S
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 PROGRAM: Final = (sys.executable, "-c", "from cli.main import main; main(prog_name='mentormesh')")
-STOP_S: Final = 10
-
 #: What a node must not need in order to start.
 LATE: Final = (
     "asyncpg",
@@ -46,7 +45,12 @@ def environment(**variables: str) -> dict[str, str]:
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*PROGRAM, *words], check=False, capture_output=True, text=True, env=environment(**variables), timeout=30
+        [*PROGRAM, *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        timeout=PATIENCE_S,
     )
 
 
@@ -82,11 +86,11 @@ def serving(directory: Path, **variables: str) -> Iterator[tuple[subprocess.Pope
         finally:
             if process.poll() is None:
                 process.terminate()
-                process.communicate(timeout=STOP_S)
+                process.communicate(timeout=PATIENCE_S)
 
 
 def get(url: str, path: str) -> tuple[int, bytes]:
-    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)) as connection:
+    with closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)) as connection:
         connection.request("GET", path)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -103,7 +107,7 @@ def test_a_new_node_serves_and_its_self_check_is_not_red(directory: Path) -> Non
         assert diagnosis["well"]
         assert [check["detail"] for check in diagnosis["checks"] if check["check"] == "node"] == ["runs and is ready"]
         process.terminate()
-        _, log = process.communicate(timeout=STOP_S)
+        _, log = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events[0] == "ready"
@@ -111,17 +115,17 @@ def test_a_new_node_serves_and_its_self_check_is_not_red(directory: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_node_within_ten_seconds_though_clients_wait(directory: Path, number: signal.Signals) -> None:
-    with serving(directory) as (process, ready):
+def test_a_signal_ends_the_node_though_clients_wait(directory: Path, number: signal.Signals) -> None:
+    # As long as a node may ever wait for such clients, which is longer than the test waits for its end.
+    patient = {"MENTORMESH_LIMITS_HEADER_S": "120", "MENTORMESH_LIMITS_BODY_S": "300"}
+    with serving(directory, **patient) as (process, ready):
         host, port = ready["url"].removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as slow:
             slow.sendall(b"POST /api/v1/sign-in/links HTTP/1.1\r\nHost: aurora.example\r\n")
             slow.sendall(b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
             assert get(ready["url"], "/health")[0] == 200
-            started = time.monotonic()
             process.send_signal(number)
-            process.communicate(timeout=STOP_S + 5)
-            assert time.monotonic() - started < STOP_S * 0.7
+            process.communicate(timeout=60)
             assert idle.recv(1) == b""
     assert process.returncode == 0
 
@@ -177,7 +181,7 @@ def test_the_way_to_serve_imports_nothing_that_it_does_not_need(directory: Path)
         "asyncio.run(serve(pathlib.Path(sys.argv[1]), {}, announce=ready))\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code, str(directory)], check=True, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code, str(directory)], check=True, capture_output=True, text=True, timeout=PATIENCE_S
     )
     imported = {name.partition(".")[0] for name in json.loads(result.stdout)}
     assert imported & set(LATE) == set()
@@ -192,7 +196,7 @@ def test_the_supervisor_is_told_when_the_node_is_ready_and_when_it_stops(directo
             assert channel.recv(100) == b"READY=1"
             process.terminate()
             assert channel.recv(100) == b"STOPPING=1"
-            process.communicate(timeout=STOP_S)
+            process.communicate(timeout=PATIENCE_S)
 
 
 def certificate(folder: Path, *, days: int) -> None:
@@ -248,7 +252,7 @@ def test_a_client_that_does_not_finish_the_handshake_is_cut_off(directory: Path)
     certificate(directory, days=90)
     with serving(directory, **TLS, MENTORMESH_LIMITS_HEADER_S="0.2") as (_, ready):
         host, port = ready["url"].removeprefix("https://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as silent:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as silent:
             assert silent.recv(1) == b""
 
 

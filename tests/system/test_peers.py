@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(180)]
+from tests.patience import PATIENCE_S
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 AURORA, BIRCH = "https://aurora.example", "https://birch.example"
 
@@ -20,7 +22,7 @@ def program(*arguments: str) -> list[str]:
 
 def run(*arguments: str, refused: bool = False) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
-    done = subprocess.run(program(*arguments), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(program(*arguments), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert (done.returncode != 0) is refused, done.stdout + done.stderr
     return done
 
@@ -54,7 +56,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[str, str]]:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(15)
+            process.wait(PATIENCE_S)
             assert process.stdout is not None
             process.stdout.close()
 

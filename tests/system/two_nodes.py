@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +47,7 @@ from tests.cli.client.world import (
     need,
 )
 from tests.node.running import free_port
+from tests.patience import PATIENCE_S, comes_true
 
 #: Nobody is limited: what is measured and killed is delivery.
 UNLIMITED: Final = {"peer_per_minute": 1_000_000, "address_per_minute": 1_000_000, "stop_s": 2.0}
@@ -57,7 +58,6 @@ CALM: Final = {
     "MENTORMESH_EDITIONS_POLL_S": "300",
     "MENTORMESH_HANDSHAKE_SWEEP_S": "5",
 }
-PATIENCE_S: Final = 60.0
 
 
 class NodeProcess:
@@ -244,9 +244,9 @@ class Device:
         assert isinstance(content, Chat)
         self.read.append((content.text, time.perf_counter()))
 
-    async def until(self, count: int, *, within_s: float = 120) -> None:
+    async def until(self, count: int) -> None:
         """Return once so many messages of the other side were read."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.read) < count:
                 self.news.clear()
                 await self.news.wait()
@@ -343,15 +343,6 @@ async def signed_in(folder: Path, node: NodeProcess, name: str) -> AsyncIterator
         yield person
 
 
-async def reached(look: Callable[[], Awaitable[bool]], *, within_s: float = PATIENCE_S) -> None:
-    """Return once `look` says so; processes tell nobody when they have got somewhere."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if await look():
-                return
-            await asyncio.sleep(0.05)
-
-
 async def lists_help(person: Person) -> bool:
     """Tell whether somebody is listed who answers the need."""
     return bool((await person.api.search(need("text"), ())).offers)
@@ -359,7 +350,7 @@ async def lists_help(person: Person) -> bool:
 
 async def agree(ana: Person, ben: Person) -> str:
     """Return the thread of a session that both have opened."""
-    await reached(lambda: lists_help(ana))
+    await comes_true(lambda: lists_help(ana))
     await ana.ask(need("text"))
     requested = await _request(ana)
     await happens(ben, Arrived)

@@ -23,7 +23,7 @@ from protocol.e2ee.sealedreports import ReportKey, seal_report
 from protocol.encoding import encode, sha256
 from protocol.reportitems import ReportContact, parse_sealed
 from tests.cli.direct import reach
-from tests.system.two_nodes import reached
+from tests.patience import comes_true
 
 from .pair import Pair
 from .test_reports import threatened
@@ -79,7 +79,7 @@ async def until(person: Person, report: str, standing: str) -> Reported:
         found[:] = [one for one in await person.reports.reports() if one.report == report]
         return found[0].standing == standing
 
-    await reached(stands, within_s=55)
+    await comes_true(stands)
     return found[0]
 
 
@@ -91,7 +91,7 @@ async def refused_of(desk: Reports, report: str = "") -> list[str]:
         found[:] = [one.report for one in await desk.of("somebody") if one.refused]
         return report in found if report else bool(found)
 
-    await reached(refused, within_s=55)
+    await comes_true(refused)
     return found
 
 
@@ -103,7 +103,7 @@ async def mails_of(one: Company) -> list[Path]:
         found[:] = [path for path in folder.iterdir() if f"To: speakup@{one.node.base.config.name}" in path.read_text()]
         return bool(found)
 
-    await reached(mailed, within_s=55)
+    await comes_true(mailed)
     return found
 
 

@@ -13,6 +13,7 @@ from cli.client.http import Http, LocalResolver, parse_answer, parse_url
 from node.services.accounts import Redeemed
 from protocol.encoding import b64
 from protocol.errors import LimitError, MalformedError, MissingError, RefusedError, UnavailableError, UnverifiedError
+from tests.patience import PATIENCE_S
 
 TOKEN = b64(bytes(range(32)))
 
@@ -30,7 +31,7 @@ async def answering(handler: Callable[[web.BaseRequest], Awaitable[web.StreamRes
         await runner.cleanup()
 
 
-async def ask(url: str, *, timeout_s: float = 5) -> bytes:
+async def ask(url: str, *, timeout_s: float = PATIENCE_S) -> bytes:
     async with Http() as connections:
         return await connections.call("GET", url, token="secret", timeout_s=timeout_s)
 

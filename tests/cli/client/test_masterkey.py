@@ -1,5 +1,6 @@
 """Another master key: told, signed by the old one or waited for, disputed when two follow one, and never silent."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ from protocol.e2ee.safety import safety_number
 from protocol.encoding import sha256
 from protocol.errors import MalformedError, MissingError, RefusedError, UnavailableError, UnverifiedError
 from protocol.signing import SigningKey
-from tests.system.two_nodes import reached
+from tests.patience import PATIENCE_S, comes_true
 
 from .test_again import met
 from .test_commands import Home
@@ -203,7 +204,8 @@ async def test_who_changed_the_master_key_is_the_same_person_to_whom_it_was_told
 
 async def takes_place_anew(mentor: Person, ana: Person, thread: str) -> None:
     """Return once a device is in a session under the keys that its person has now."""
-    for _ in range(100):
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
         session, record = mentor.state.session(thread), mentor.state.thread(thread)
         mine = mentor.state.device_secret.key(record.audience).public.text
         (here,) = [one for one in ENGINE.members(ENGINE.load(session.state)) if one.device == mine]
@@ -246,7 +248,7 @@ async def proposed(ana: Person) -> None:
     async def is_proposed() -> bool:
         return bool((await ana.ask_again(need(), "cobalt1")).proposals)
 
-    await reached(is_proposed, within_s=55)
+    await comes_true(is_proposed)
 
 
 async def asked_again(ana: Person, mentor: Person) -> None:

@@ -1,5 +1,6 @@
 """A device that lost its place asks to be let in again, is checked, and follows from there on; not for ever."""
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from protocol.e2ee.mls.framing import parse_private
 from protocol.e2ee.rejoin import is_rejoin, open_rejoin, seal_rejoin
 from protocol.envelope import Envelope
 from protocol.errors import UnverifiedError
+from tests import patience
 
 from .pair import Pair
 from .test_epochs import deliver, epochs, opened, renew, texts
@@ -241,7 +243,6 @@ def set_back(state: ClientState, *, thread: str, group: bytes) -> ClientState:
 
 @pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(120)
 async def test_a_device_that_lost_its_place_comes_back_through_real_nodes(tmp_path: Path) -> None:
     async with (
         companies(tmp_path, "aurora", "cobalt") as (aurora, cobalt),
@@ -266,11 +267,10 @@ async def test_a_device_that_lost_its_place_comes_back_through_real_nodes(tmp_pa
         await ben.send_chat(thread, "What nobody reads")
         assert (await happens(ana, Problem)).code == "lost-place"
         assert (await happens(ben, Problem)).code == "let-in-again"
-        for _ in range(100):
-            if ana.state.session(thread).rejoin is None:
-                break
-            await ben.poll(wait_s=0.1)
-            await ana.poll(wait_s=0.1)
+        async with asyncio.timeout(patience.PATIENCE_S):
+            while ana.state.session(thread).rejoin is not None:
+                await ben.poll(wait_s=0.1)
+                await ana.poll(wait_s=0.1)
         await ben.send_chat(thread, "Welcome back")
         while (await happens(ana, Shown)).text != "Welcome back":
             pass

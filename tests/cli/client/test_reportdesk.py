@@ -28,6 +28,7 @@ from protocol.errors import (
     UnavailableError,
 )
 from protocol.reportitems import LONGEST_DAYS, ReportState, parse_sealed
+from tests.patience import PATIENCE_S
 
 from .reporttown import (
     KEYS,
@@ -190,7 +191,7 @@ async def test_a_slow_peer_holds_up_reports_to_no_other(town: Town, monkeypatch:
         return await post(peer, path, body, content_type)
 
     monkeypatch.setattr(peers, "post", slow)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await desk.hand_in("somebody", item(town, to=town.aurora))
         await asked.wait()
         async with desk._store.write() as tx:  # so that it comes first

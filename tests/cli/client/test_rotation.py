@@ -1,5 +1,6 @@
 """Keys change in the middle of everything, on real nodes: what was begun comes to its end, and thieves stay outside."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from node.services.peers import draft_document
 from protocol.errors import MeshError, UnverifiedError
 from protocol.peers import DOCUMENT_TYPE, DOCUMENTS_PATH, open_document, sign_document
 from protocol.rotation import Rotation, sign_rotation
-from tests.system.two_nodes import reached
+from tests.patience import PATIENCE_S, comes_true
 
 from .world import PROMPTS, Company, become_mentor, companies, happens, lists_something, need
 
@@ -64,12 +65,10 @@ async def both_know(mentee: Person, mentor: Person) -> None:
     """Return once both have an agreement and the other's name, in whatever order they learn it."""
     wanted = {Agreed, Secured, Named}
     seen: list[list[Event]] = [[], []]
-    for _ in range(100):
-        for number, person in enumerate((mentee, mentor)):
-            seen[number] += await person.poll(wait_s=0.1)
-        if all(wanted <= {type(event) for event in events} for events in seen):
-            return
-    raise AssertionError(seen)
+    async with asyncio.timeout(PATIENCE_S):
+        while not all(wanted <= {type(event) for event in events} for events in seen):
+            for number, person in enumerate((mentee, mentor)):
+                seen[number] += await person.poll(wait_s=0.1)
 
 
 async def state_of(company: Company, thread: str) -> str:
@@ -124,7 +123,7 @@ async def test_offers_of_a_node_with_a_new_log_key_are_shown_again(tmp_path: Pat
             status = await offers_of(aurora)
             return status.seq > seq and (status.state, status.problem) == ("fresh", "")
 
-        await reached(shown, within_s=55)
+        await comes_true(shown)
         assert (await ana.api.search(need(), ())).offers
         assert aurora.node.peering.directory.get(cobalt.entity).document.log_origin == "cobalt.example/log/2"
 
@@ -188,7 +187,7 @@ async def test_after_a_recovery_people_begin_anew(tmp_path: Path) -> None:
             now = await mirrored(aurora, cobalt)
             return all(now[place] >= seq + 4 for place, seq in before.items())
 
-        await reached(renewed, within_s=55)
+        await comes_true(renewed)
         await ana.ask(need())
         request = await ana.request(1, prompts=PROMPTS)
         await happens(ben, Arrived)

@@ -24,7 +24,7 @@ from protocol.directorypages import AskDirectoryPage, make_token
 from protocol.e2ee.keys import AccountSecret, DeviceSecret
 from protocol.errors import LimitError, MissingError, UnverifiedError
 from protocol.keyproof import Circle, parse_proof, verify_proof
-from tests.system.two_nodes import reached
+from tests.patience import comes_true
 
 from .world import PASSPHRASE, Company, companies, listed_everywhere
 
@@ -47,7 +47,7 @@ async def check(person: Person, outcome: str) -> KeyCheck:
         seen[:] = [one for one in await person.self_check.all() if one.entity]
         return seen[0].outcome == outcome
 
-    await reached(come, within_s=55)
+    await comes_true(come)
     return seen[0]
 
 

@@ -26,6 +26,7 @@ from protocol.envelope import Envelope, EnvelopeHeader, render_envelope
 from protocol.errors import MalformedError, UnverifiedError
 from protocol.ids import message_id
 from protocol.sealing import SealingPublicKey
+from tests.patience import PATIENCE_S
 
 from .world import PASSPHRASE, PROMPTS, QUICK, Company, become_mentor, companies, happens, lists_something, meet, need
 
@@ -45,7 +46,7 @@ async def linked(stack: AsyncExitStack, company: Company, owner: Person, member:
 
 async def in_session(old: Person, new: Person, thread: str) -> None:
     """Return once `new` was brought into the session by `old`."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while thread not in new.state.sessions:
             await old.poll()
             await new.poll(wait_s=0.1)
@@ -53,7 +54,7 @@ async def in_session(old: Person, new: Person, thread: str) -> None:
 
 async def in_step(people: tuple[Person, ...], thread: str) -> None:
     """Return once all are in one epoch: what is said behind a change that its sender has not seen is sent again."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while len({ENGINE.epoch(ENGINE.load(one.state.sessions[thread].state)) for one in people}) > 1:
             for one in people:
                 await one.poll(wait_s=0.1)
@@ -79,18 +80,16 @@ async def removal_elsewhere_reaches(
     assert mentor.state.sessions[thread].leaving == ()
     (lost,) = [one.device for one in (await mentor.api.me()).devices if one.hint == "tablet"]
     await mentor.api.remove_device(lost)
-    for _ in range(80):
-        mentor._loop.look_for_siblings()
-        await mentor.poll(wait_s=0.1)
-        await laptop.poll(wait_s=0.1)
-        if len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) == 2:
-            break
+    async with asyncio.timeout(PATIENCE_S):
+        while len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) != 2:
+            mentor._loop.look_for_siblings()
+            await mentor.poll(wait_s=0.1)
+            await laptop.poll(wait_s=0.1)
     assert len(ENGINE.members(ENGINE.load(mentor.state.sessions[thread].state))) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.system
-@pytest.mark.timeout(180)
 async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linking_module, "LOOK_EVERY_S", 0.02)
     async with (
@@ -142,11 +141,9 @@ async def test_every_device_of_both_people_reads_and_speaks(tmp_path: Path, monk
         await laptop.remove_device(lost)
         while not (await happens(mentor, Devices)).left:
             pass  # those who came
-        for _ in range(80):  # the change comes back to the laptop through two nodes
-            if len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) == 3:
-                break
-            await laptop.poll(wait_s=0.1)
-        assert len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) == 3
+        async with asyncio.timeout(PATIENCE_S):  # the change comes back to the laptop through two nodes
+            while len(ENGINE.members(ENGINE.load(laptop.state.sessions[thread].state))) != 3:
+                await laptop.poll(wait_s=0.1)
         await mentor.send_chat(thread, "Without the phone")
         assert (await happens(laptop, Shown)).text == "Without the phone"
         with pytest.raises(UnverifiedError, match="this device was removed") as told:

@@ -1,6 +1,7 @@
 """Real companies on loopback, each a node with its jobs running, and people with vaults of their own."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from node.services.profile import Availability, MentorProfile, ProfileTopic, Wee
 from protocol.e2ee.vault import Cost
 from protocol.needs import Need
 from protocol.vocabulary import Format
+from tests.patience import PATIENCE_S
 
 QUICK: Final = Cost(passes=1, memory_kib=8)
 PASSPHRASE: Final = "a long enough passphrase"
@@ -169,11 +171,12 @@ def need(format_: Format = "call") -> Need:
 _UNSEEN: Final[WeakKeyDictionary[Person, list[Event]]] = WeakKeyDictionary()
 
 
-async def happens(person: Person, kind: type[E], *, turns: int = 60) -> E:
+async def happens(person: Person, kind: type[E]) -> E:
     """Return the next event of `kind`, letting others pass; what came with it is seen by the next call."""
     passed: list[Event] = []
     unseen = _UNSEEN.setdefault(person, [])
-    for _ in range(turns):
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
         while unseen:
             event = unseen.pop(0)
             if isinstance(event, kind):
@@ -193,6 +196,6 @@ async def meet(mentee: Person, mentor: Person) -> None:
 
 async def lists_something(person: Person) -> None:
     """Return once another organization's catalog that answers the need is mirrored."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not (await person.api.search(need(), ())).offers:
             await person.api.mailbox(person.state.mailbox_after, wait_s=0.1)  # the node waits, and nothing is taken

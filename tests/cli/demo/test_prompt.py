@@ -10,8 +10,7 @@ import pytest
 from cli.demo.prompt import MOST, check_message, typed
 from cli.demo.words import DEFAULT_MESSAGE
 from protocol.errors import MalformedError
-
-PATIENCE_S = 5
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture

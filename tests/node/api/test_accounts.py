@@ -27,6 +27,7 @@ from protocol.errors import MalformedError, MeshError
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.visitors import Visitors
 from tests.node.services.people.world import Gadget, World, profile, staff
+from tests.patience import PATIENCE_S
 
 Client = TestClient[web.Request, web.Application]
 Json: TypeAlias = Any
@@ -158,7 +159,10 @@ async def test_a_body_that_ends_after_the_sign_in_has_no_effect(client: Client, 
         yield b'"version":1}'
 
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    async with asyncio.timeout(5), client.post("/api/v1/me/consents", data=slowly(), headers=headers) as answer:
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        client.post("/api/v1/me/consents", data=slowly(), headers=headers) as answer,
+    ):
         assert (answer.status, (await answer.json())["code"]) == (401, "token")
 
 
@@ -169,7 +173,7 @@ async def test_who_is_signed_out_while_waiting_for_the_mailbox_is_given_nothing(
     async with world.store.read() as reader:
         label = await label_for(reader, (await world.member("E1")).member, MAILBOX)
     assert label is not None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         waiting = asyncio.create_task(call(client, "GET", "/api/v1/mailbox?wait_s=60", token=token, status=401))
         await until(lambda: mailboxes.is_watched(label))
         await call(client, "DELETE", "/api/v1/sign-in", token=token, status=204)

@@ -16,6 +16,7 @@ from node.keys import operator_token
 from node.store.sqlite import SqliteStore
 from protocol.errors import LimitError, MalformedError, UnavailableError
 from tests.node.running import Running, problem, running, settings
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.system
 
@@ -209,20 +210,20 @@ async def test_a_body_that_does_not_arrive_is_given_up(node: Running) -> None:
         b"POST /api/v1/sign-in/links HTTP/1.1\r\nHost: aurora.example\r\n"
         b"Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{"
     )
-    answer = await asyncio.wait_for(node.raw(request, until_close=False), 5)
+    answer = await asyncio.wait_for(node.raw(request, until_close=False), PATIENCE_S)
     assert status(answer) == 408
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "timeout"
 
 
 @pytest.mark.parametrize("head", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nHost: aurora.example\r\n"])
 async def test_a_head_that_does_not_arrive_closes_the_connection(node: Running, head: bytes) -> None:
-    assert await asyncio.wait_for(node.raw(head), 5) == b""
+    assert await asyncio.wait_for(node.raw(head), PATIENCE_S) == b""
 
 
 async def test_connections_over_the_cap_are_closed_and_the_others_served(node: Running) -> None:
     held = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(8)]
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     writer.close()
     first_reader, first_writer = held[0]
     first_writer.write(b"GET /health HTTP/1.1\r\nHost: aurora.example\r\n\r\n")
@@ -241,7 +242,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(node: Running) -> None:
             await writer.drain()
 
     with pytest.raises(ConnectionError):
-        await asyncio.wait_for(ask_and_never_read(), 60)
+        await asyncio.wait_for(ask_and_never_read(), PATIENCE_S)
     writer.close()
 
 

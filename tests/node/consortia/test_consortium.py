@@ -13,8 +13,9 @@ from federation.rows import FellowRow, MirrorRow, PeerRow
 from protocol.addresses import audience_id
 from protocol.errors import MissingError, UnavailableError
 from tests.cli.client.world import PROMPTS, Company, become_mentor, happens, lists_something, meet, need
+from tests.patience import comes_true
 
-from .world import all_meet, comes_true, join, meets, registry, seen, suspend, ticket_of
+from .world import all_meet, join, meets, registry, seen, suspend, ticket_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 

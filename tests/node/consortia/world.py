@@ -1,28 +1,15 @@
 """Companies of a consortium, real nodes on loopback that were never peered with each other, and its registries."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from federation.directory import Peer
 from federation.registry_views import Pushed
 from protocol.errors import MissingError
 from tests.cli.client.world import Company, company
-
-#: The longest that anything may take to show; the tests end as soon as it does.
-PATIENCE_S: Final = 30.0
-
-
-async def comes_true(what: Callable[[], bool | Awaitable[bool]], *, patience_s: float = PATIENCE_S) -> None:
-    """Return once `what` holds."""
-    async with asyncio.timeout(patience_s):
-        while True:
-            holds = what()
-            if holds if isinstance(holds, bool) else await holds:
-                return
-            await asyncio.sleep(0.02)
+from tests.patience import comes_true
 
 
 @asynccontextmanager

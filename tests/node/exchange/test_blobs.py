@@ -18,6 +18,7 @@ from node.store.errors import DiskFullError
 from protocol.encoding import b64, sha256
 from protocol.errors import ConflictError, LimitError, MalformedError, MissingError, RefusedError, UnavailableError
 from protocol.handshake import Side
+from tests.patience import PATIENCE_S
 
 from .conftest import Town
 from .test_leaving import leave
@@ -281,7 +282,7 @@ async def test_a_slow_peer_holds_up_files_of_no_other(town: Town, monkeypatch: p
         return b""
 
     monkeypatch.setattr(peers, "get", get)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         for _ in range(service.FETCHES):
             group.create_task(of(town.ben).get(town.ben.label, OTHER, Side.PROVIDER, BLOB, 0))
             await begun.acquire()

@@ -39,6 +39,7 @@ from protocol.errors import RefusedError, UnavailableError
 from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 from tests.fakes.memory_store import MemoryStore
+from tests.patience import PATIENCE_S
 
 from .world import World, people_file, row
 
@@ -87,7 +88,7 @@ async def server(inbox: Inbox, **options: Option) -> AsyncIterator[SmtpSettings]
     listening = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
     async with listening:
         port = listening.sockets[0].getsockname()[1]
-        yield SmtpSettings(host="127.0.0.1", port=port, security="none", timeout_s=5)
+        yield SmtpSettings(host="127.0.0.1", port=port, security="none", timeout_s=PATIENCE_S)
 
 
 def mail(notice: NewDevice | SignInLink | None = None, *, to: Recipient = ANA, now: int, life_s: int = 3600) -> MailRow:
@@ -220,7 +221,12 @@ async def test_starttls_and_login_are_used_when_asked_for(tmp_path: Path, passwo
     options = {"tls_context": serving, "require_starttls": True, "auth_required": True, "authenticator": check}
     async with server(inbox, **options) as plain:
         settings = SmtpSettings(
-            host="localhost", port=plain.port, security="starttls", username="node", password=password, timeout_s=5
+            host="localhost",
+            port=plain.port,
+            security="starttls",
+            username="node",
+            password=password,
+            timeout_s=PATIENCE_S,
         )
         post = Post(SmtpTransport(settings, tls=trusting))
         await post.put(mail(now=post.clock.now()))
@@ -233,7 +239,7 @@ async def test_a_server_without_starttls_or_with_a_strange_certificate_gets_noth
     for options in ({}, {"tls_context": serving}):
         inbox = Inbox()
         async with server(inbox, **options) as plain:
-            settings = SmtpSettings(host="localhost", port=plain.port, security="starttls", timeout_s=5)
+            settings = SmtpSettings(host="localhost", port=plain.port, security="starttls", timeout_s=PATIENCE_S)
             post = Post(SmtpTransport(settings))
             await post.put(mail(now=post.clock.now()))
             assert await post.pump.pump() == Pumped(retried=1)

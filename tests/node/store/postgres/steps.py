@@ -19,7 +19,8 @@ from protocol.tlog.checkpoint import parse_checkpoint
 from protocol.tlog.merkle import root_hash
 from tests.node.running import Running, served
 
-PATIENCE_S: Final = 30.0
+#: Less than after what a process doubts that its database is there (`connection.DOUBT_S`).
+AT_ONCE_S: Final = 2.0
 
 
 class Steps:
@@ -61,7 +62,7 @@ class Asked:
 
     def is_told_at_once(self, begun: int) -> bool:
         """Tell whether an answer after the first `begun` says at once that the database is away."""
-        return any(seconds < 0.5 and status == 503 for seconds, status in self.answers[begun:])
+        return any(seconds < AT_ONCE_S and status == 503 for seconds, status in self.answers[begun:])
 
     async def ask(self) -> None:
         """Ask for ever, ten times a second, whether there were answers or not."""
@@ -97,15 +98,6 @@ async def working(directory: Path, seed: int) -> AsyncIterator[Running]:
         yield process
         assert not watch.done()
         watch.cancel()
-
-
-async def until(look: Callable[[], bool]) -> float:
-    """Return after how many seconds `look` says so."""
-    begun = time.monotonic()
-    async with asyncio.timeout(PATIENCE_S):
-        while not look():  # noqa: ASYNC110 -- nobody tells
-            await asyncio.sleep(0.01)
-    return time.monotonic() - begun
 
 
 def signs_more(process: Running, asked: Asked) -> Callable[[], bool]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +44,7 @@ ANSWERED: Final = frozenset(
     }
 )
 #: Far below the minute for which a session may say nothing.
-SOON_S: Final = 20.0
+SOON_S: Final = 40.0
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +54,13 @@ def own() -> Iterator[OwnCluster]:
         yield cluster
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Doubt soon that the server is there."""
-    monkeypatch.setattr(connection, "DOUBT_S", 0.2)
-    monkeypatch.setattr(connection, "CONNECT_S", 1.0)
+@contextmanager
+def hanging(server: OwnCluster) -> Iterator[None]:
+    """Let the server hang, and everybody doubt soon that it is there."""
+    with server.frozen(), pytest.MonkeyPatch.context() as hurry:
+        hurry.setattr(connection, "DOUBT_S", 0.2)
+        hurry.setattr(connection, "CONNECT_S", 1.0)
+        yield
 
 
 async def in_mid_transaction(store: PostgresStore, begun: asyncio.Event, frozen: asyncio.Event) -> None:
@@ -68,7 +71,6 @@ async def in_mid_transaction(store: PostgresStore, begun: asyncio.Event, frozen:
         await change.insert(SampleRow(id=3))
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_database_that_hangs_is_found_out_and_everybody_is_told(own: OwnCluster, tmp_path: Path) -> None:
     async with await open_sample_database(Server(url=await own.fresh()), tmp_path) as store:
         await fill(store, SampleRow(id=1))
@@ -76,7 +78,7 @@ async def test_a_database_that_hangs_is_found_out_and_everybody_is_told(own: Own
         begun, frozen = asyncio.Event(), asyncio.Event()
         waiting: list[asyncio.Task[object]] = [asyncio.create_task(in_mid_transaction(store, begun, frozen))]
         await begun.wait()
-        with own.frozen():
+        with hanging(own):
             frozen.set()
             waiting += [asyncio.create_task(fill(store, SampleRow(id=10 + one))) for one in range(20)]
             waiting += [asyncio.create_task(stored(store)) for _ in range(20)]

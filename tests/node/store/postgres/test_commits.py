@@ -1,7 +1,9 @@
 """Transactions share commits, come one after the other in all processes, and none is told more than what is durable."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +17,7 @@ from protocol.errors import ConflictError, MalformedError, UnavailableError
 from tests.contracts.sample_store import open_sample_database
 from tests.contracts.store import PairRow, SampleRow, fill, stored
 from tests.fakes.clock import SteppedClock
+from tests.patience import comes_true
 from tests.postgres import Cluster, OwnCluster
 
 pytestmark = pytest.mark.slow
@@ -211,19 +214,25 @@ async def test_a_commit_that_a_crash_of_the_server_undid_fails_although_its_numb
         assert [row.id for row in await stored(other)] == [2]
 
 
+async def is_never_told(store: PostgresStore, numbers: Iterator[int]) -> bool:
+    """Tell whether a next commit is one whose fate nobody can tell."""
+    try:
+        await fill(store, SampleRow(id=next(numbers)))
+    except UnavailableError as error:
+        return error.code == "commit-unknown"
+    return False
+
+
 async def test_a_commit_that_waits_for_a_replica_is_never_told_to_do_without_it(
     store: PostgresStore, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is told to give up waiting commits by itself, and the next primary does not have it."""
     if not isinstance(postgres, OwnCluster):
         pytest.skip("the server is not ours to configure")
-    monkeypatch.setattr(connection, "SILENCE_S", 0.2)
     monkeypatch.setattr(commits, "_ASK_AFTER", (0.0,))
-    await fill(store, PairRow(first="before", second=1))
     await postgres.configure("synchronous_standby_names = 'away'")
     try:
-        with pytest.raises(UnavailableError) as caught:
-            await fill(store, SampleRow(id=1))
-        assert caught.value.code == "commit-unknown"
+        monkeypatch.setattr(connection, "SILENCE_S", 0.2)
+        await comes_true(partial(is_never_told, store, itertools.count()))  # once the server has taken that over
     finally:
         await postgres.configure("synchronous_standby_names = ''")

@@ -17,12 +17,13 @@ from protocol.errors import MeshError
 from tests.lines import Line
 from tests.node.pairing import befriend, grow, organization
 from tests.node.running import Running, free_port, make_directory
+from tests.patience import PATIENCE_S, comes_true
 from tests.postgres import OwnCluster, own_cluster
 from tests.replica import Replica, replica_of
 
-from .steps import PATIENCE_S, Asked, Steps, check, signs_more, until, working
+from .steps import Asked, Steps, check, signs_more, working
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unwatched")]
 
 
 class Servers:
@@ -72,13 +73,12 @@ async def two(folder: Path, url: str) -> AsyncIterator[tuple[Running, Running]]:
     """Yield two processes of a node, the first on duty."""
     directory = make_directory(folder / "one", organization("aurora", store={"url": url, "several": True}))
     async with working(directory, 1) as one:
-        await until(lambda: one.node.base.beside.on_duty)
+        await comes_true(lambda: one.node.base.beside.on_duty)
         shutil.copytree(directory, folder / "other")
         async with working(folder / "other", 2) as other:
             yield one, other
 
 
-@pytest.mark.timeout(120)
 async def test_after_a_synchronous_replica_was_promoted_nothing_is_lost_doubled_or_signed_anew(tmp_path: Path) -> None:
     async with servers() as pair:
         await pair.wait_for_replica()
@@ -88,15 +88,15 @@ async def test_after_a_synchronous_replica_was_promoted_nothing_is_lost_doubled_
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(each.take()) for each in steps]
                 tasks += [group.create_task(each.ask()) for each in asked]
-                await until(signs_more(processes[0], asked[1]))
-                await until(lambda: all(each.acknowledged for each in steps))
+                await comes_true(signs_more(processes[0], asked[1]))
+                await comes_true(lambda: all(each.acknowledged for each in steps))
                 await pair.fail_over()
                 taken = [len(each.acknowledged) for each in steps]
                 known = max(max(each.checkpoints) for each in asked)
-                await until(
+                await comes_true(
                     lambda: all(len(each.acknowledged) > before for each, before in zip(steps, taken, strict=True))
                 )
-                await until(lambda: all(max(each.checkpoints) > known for each in asked))
+                await comes_true(lambda: all(max(each.checkpoints) > known for each in asked))
                 for task in tasks:
                     task.cancel()
             await check(processes[0], steps, asked)
@@ -122,7 +122,6 @@ async def cosigned(process: Running) -> int:
     return row.size
 
 
-@pytest.mark.timeout(120)
 async def test_a_process_that_signed_before_signs_no_other_log_over_what_a_replica_lost(tmp_path: Path) -> None:
     async with (
         servers() as pair,
@@ -138,7 +137,7 @@ async def test_a_process_that_signed_before_signs_no_other_log_over_what_a_repli
         for job in ("duty", "beside", "outbox"):  # its machine goes with that of the primary
             await other.node.base.jobs.end({job})
         await pair.fail_over()
-        await until(lambda: one.node.base.beside.on_duty)
+        await comes_true(lambda: one.node.base.beside.on_duty)
         with pytest.raises(MeshError) as caught:
             await grow(one.node)
         assert caught.value.code in {"log-rolled-back", "log-ahead-claimed"}

@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from protocol.errors import UnavailableError
 from tests.contracts.sample_store import open_sample_database
 from tests.contracts.store import LargeRow, PairRow, SampleRow, fill, stored
 from tests.fakes.clock import SteppedClock
+from tests.patience import PATIENCE_S, comes_true
 
 pytestmark = pytest.mark.slow
 
@@ -83,9 +85,15 @@ async def _overtaken(one: PostgresStore, other: PostgresStore) -> None:
     """Let `other` go on duty and write while a transaction of `one` is open."""
     async with one.write() as change:
         await change.insert(SampleRow(id=1))
-        while not await others(other).seek_duty():
-            pass
+        await comes_true(partial(_goes_on_duty, others(other)))
         await fill(other, SampleRow(id=2))
+
+
+async def _goes_on_duty(process: Others) -> bool:
+    """Seek duty; whoever waits as long as a session is kept may be told so just before it has its turn."""
+    with suppress(UnavailableError):
+        return await process.seek_duty()
+    return False
 
 
 async def test_own_commits_count_once_and_are_told_to_nobody_here(server: Server, tmp_path: Path) -> None:
@@ -182,12 +190,7 @@ async def test_a_line_that_broke_is_noticed_and_mended(server: Server, tmp_path:
         assert others(one).heard
 
 
-async def until(look: Callable[[], Awaitable[bool]]) -> None:
-    """Return once `look` says so: the server frees the locks of a session that is gone a moment later."""
-    while not await look():  # noqa: ASYNC110 -- the server tells nobody
-        await asyncio.sleep(0.01)
-
-
+@pytest.mark.usefixtures("unwatched")
 async def test_one_process_is_on_duty_and_another_takes_over_when_its_session_ends(
     server: Server, tmp_path: Path
 ) -> None:
@@ -199,7 +202,7 @@ async def test_one_process_is_on_duty_and_another_takes_over_when_its_session_en
         assert [each.here for each in await others(other).processes()] == [False, True]
         one._commits.session.drop()
         assert not others(one).on_duty
-        await until(others(other).seek_duty)
+        await comes_true(others(other).seek_duty)
         assert not await others(one).seek_duty()
 
 
@@ -215,7 +218,7 @@ async def test_a_transaction_of_the_one_on_duty_never_commits_once_it_lost_its_d
             admin = await server.session()
             await admin.rows("SELECT pg_terminate_backend($1)", (store._commits.session.pid,))
             await admin.close()
-            await until(successor.seek_duty)
+            await comes_true(successor.seek_duty)
             await change.insert(SampleRow(id=2))
 
     async with pair(server, tmp_path) as (one, other):
@@ -233,7 +236,7 @@ async def test_a_claim_belongs_to_one_process_until_it_is_gone(server: Server, t
             assert await others(one).claim("peer")
             assert not await others(other).claim("peer")
             assert await others(other).claim("another")
-        await until(lambda: others(other).claim("peer"))
+        await comes_true(lambda: others(other).claim("peer"))
 
 
 async def test_claims_of_any_number_of_peers_take_few_locks_of_the_server(server: Server, tmp_path: Path) -> None:
@@ -289,13 +292,14 @@ async def test_a_process_that_asks_nothing_any_more_loses_duty_and_claims_while_
 ) -> None:
     for module in (commits, others_module):
         monkeypatch.setattr(module, "WATCHED", "SELECT set_config('idle_session_timeout', '50ms', false)")
+    monkeypatch.setattr(others_module, "SILENT_S", PATIENCE_S)
     async with pair(server, tmp_path) as (one, other):
         assert await others(one).seek_duty()
         assert await others(one).claim("peer")
         assert await others(one)._answers()
         await one._commits.beat()
-        await until(others(other).seek_duty)
-        await until(lambda: others(other).claim("peer"))
+        await comes_true(others(other).seek_duty)
+        await comes_true(lambda: others(other).claim("peer"))
         assert not others(one).on_duty
         assert not others(one).heard
         await fill(one, SampleRow(id=1))
@@ -340,8 +344,7 @@ async def test_who_gives_up_waiting_for_a_session_leaves_none_behind(server: Ser
 
     gc.disable()
     try:
-        async with asyncio.timeout(10):
-            await until(gone)
+        await comes_true(gone)
     finally:
         gc.enable()
         await session.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -30,9 +30,10 @@ from tests.fakes.clock import SteppedClock
 from tests.fakes.entropy import SeededEntropy
 from tests.node.pairing import befriend, organization, publish
 from tests.node.running import Running, make_directory, running, served
+from tests.patience import comes_true
 from tests.postgres import script
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unwatched")]
 
 BIRCH = "https://birch.example"
 
@@ -65,16 +66,6 @@ async def both(directory: Path) -> AsyncIterator[Two]:
         yield Two(directory, clock, *made)
 
 
-async def until(look: Callable[[], Awaitable[bool] | bool]) -> None:
-    """Return once `look` says so, after the other process has heard of what was committed."""
-    async with asyncio.timeout(10):
-        while True:
-            found = look()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.005)
-
-
 def entities(node: Node) -> list[str]:
     return [peer.entity for peer in node.peering.directory.all()]
 
@@ -89,17 +80,17 @@ async def test_who_becomes_a_peer_at_one_process_is_a_peer_at_the_other_and_is_b
 ) -> None:
     async with running(tmp_path / "birch", organization("birch"), clock=two.clock, seed=3) as birch:
         await befriend(two.one.node, birch.node)
-        await until(lambda: entities(two.other.node) == [BIRCH])
+        await comes_true(lambda: entities(two.other.node) == [BIRCH])
         await two.other.node.peering.service.set_mode(BIRCH, "blocked", reason="")
-        await until(lambda: two.one.node.peering.directory.get(BIRCH).mode_at(two.clock.now()) == "blocked")
+        await comes_true(lambda: two.one.node.peering.directory.get(BIRCH).mode_at(two.clock.now()) == "blocked")
         await two.one.node.peering.service.remove(BIRCH)
-        await until(lambda: entities(two.other.node) == [])
+        await comes_true(lambda: entities(two.other.node) == [])
 
 
 async def test_a_safe_request_that_one_process_answered_is_a_repeat_at_the_other(two: Two, tmp_path: Path) -> None:
     async with running(tmp_path / "birch", organization("birch"), clock=two.clock, seed=3) as birch:
         await befriend(two.one.node, birch.node)
-        await until(lambda: entities(two.other.node) == [BIRCH])
+        await comes_true(lambda: entities(two.other.node) == [BIRCH])
         line = RequestLine(method="GET", authority="aurora.example", target="/federation/v1/hello")
         key = birch.node.base.keys.http
         signed = sign_request(line, b"", None, key=key, now=two.clock.now(), nonce=SeededEntropy(9).take(16))
@@ -141,7 +132,7 @@ async def test_who_signs_out_at_one_process_is_signed_out_at_the_other(two: Two)
             return True
         return False
 
-    await until(refused)
+    await comes_true(refused)
 
 
 async def test_a_set_that_one_process_mirrors_is_found_at_the_other_and_gone_there_with_its_peer(
@@ -152,9 +143,9 @@ async def test_a_set_that_one_process_mirrors_is_found_at_the_other_and_gone_the
         await publish(birch.node, audience_id(BIRCH, two.one.node.base.entity))
         (source,) = await two.one.node.peering.audiences.sources()
         await two.one.node.catalog.mirror.poll(source)
-        await until(lambda: shown(two.other.node) == [BIRCH])
+        await comes_true(lambda: shown(two.other.node) == [BIRCH])
         await two.one.node.peering.service.set_mode(BIRCH, "blocked", reason="")
-        await until(lambda: shown(two.other.node) == [])
+        await comes_true(lambda: shown(two.other.node) == [])
 
 
 async def test_a_registry_of_two_processes_admits_at_one_who_applied_at_the_other(
@@ -170,7 +161,7 @@ async def test_a_registry_of_two_processes_admits_at_one_who_applied_at_the_othe
         guild = one.base.config.registry.consortium()
         ticket = (await one.peering.service.invite(consortium=guild, policy="catalog-hidden")).ticket
         await birch.node.consortia.memberships.join(ticket)
-        await until(lambda: entities(other) == [BIRCH])
+        await comes_true(lambda: entities(other) == [BIRCH])
         await other.consortia.registry.admit(BIRCH)
 
         async def members() -> tuple[list[str], ...]:
@@ -183,16 +174,16 @@ async def test_a_registry_of_two_processes_admits_at_one_who_applied_at_the_othe
         async def nobody() -> bool:
             return await members() == ([], [])
 
-        await until(listed)
+        await comes_true(listed)
         await one.consortia.registry.remove(BIRCH, "left")
-        await until(nobody)
+        await comes_true(nobody)
 
 
 async def test_a_long_poll_at_one_process_is_woken_by_a_message_into_the_other(two: Two) -> None:
     async with two.one.node.base.store.write() as tx:
         await tx.insert(LabelRow(label="l" * 22, member="m" * 22))
     poll = asyncio.create_task(two.one.node.handshakes.mailboxes.wait("l" * 22, 0, 60))
-    await until(lambda: two.one.node.handshakes.mailboxes.is_watched("l" * 22))
+    await comes_true(lambda: two.one.node.handshakes.mailboxes.is_watched("l" * 22))
     async with two.other.node.base.store.write() as tx:
         await two.other.node.handshakes.mailboxes.add(tx, "l" * 22, "notice", b"x", thread="", side="")
     assert [type(row) for row in await poll] == [MailboxRow]
@@ -202,7 +193,7 @@ async def test_a_vocabulary_imported_at_one_process_is_known_to_the_other(two: T
     text = '{"id":"ext:skills:welding","en":"Welding"}'
     asked = ImportVocabulary(scheme="skills", files=(ConceptFile(name="skills.jsonl", text=text),))
     await two.one.node.vocabulary.import_scheme(asked)
-    await until(lambda: "ext:skills:welding" in two.other.node.vocabulary.vocabulary)
+    await comes_true(lambda: "ext:skills:welding" in two.other.node.vocabulary.vocabulary)
 
 
 async def test_one_process_is_on_duty_and_alone_signs_the_log(two: Two) -> None:
