@@ -136,6 +136,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     module = metafunc.definition.path.relative_to(Path(__file__).parent).as_posix()
     if module not in SHORT | WHOLE or metafunc.definition.originalname in FILE_ONLY:
         return
-    weight = pytest.mark.slow if module in SHORT else pytest.mark.long
-    places = ["file", pytest.param(POSTGRESQL, marks=weight)]
+    places: list[Any] = ["file"]
+    if module in SHORT:
+        places.append(pytest.param(POSTGRESQL, marks=pytest.mark.slow))
+    elif "not long" not in metafunc.config.option.markexpr:  # else to make thousands of them takes seconds for nothing
+        places.append(pytest.param(POSTGRESQL, marks=pytest.mark.long))
     metafunc.parametrize("kept_in", places, indirect=True, scope="module")

@@ -415,6 +415,7 @@ async def test_no_more_connections_than_allowed_go_to_one_peer(client: PeerClien
     assert most == 2
 
 
+@pytest.mark.slow
 async def test_many_peers_that_never_answer_do_not_hold_up_another(clock: SteppedClock) -> None:
     made = PeerClient(key=CALLER, clock=clock, entropy=SeededEntropy(), settings=ClientSettings(development=True))
     settings = ClientSettings()

@@ -49,6 +49,7 @@ def test_equal_scores_go_by_id_and_the_limit_holds() -> None:
     assert link_text("budget", index, limit=2) == ("mm:1", "mm:2")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80))
 def test_any_text_gives_distinct_known_concepts_in_falling_order(text: str) -> None:
     found = INDEX.link(text)
