@@ -13,6 +13,7 @@ from protocol.errors import MalformedError, MeshError, UnverifiedError
 from protocol.ids import Bytes32, MessageId, RandomId, Seconds, entity_host, id_bytes, message_id
 from protocol.sealing import NodeSealingKey, SealingPublicKey, info
 from protocol.signing import VerifyKey
+from tests.together import together
 from tests.vectors.generate.encoding import Example
 from tests.vectors.generate.jws import TYP
 
@@ -123,7 +124,7 @@ READERS: dict[str, Callable[[Case], object]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "case"), every_case())
+@together(every_case(), by=": ")
 def test_a_case_ends_as_the_vectors_say(name: str, case: Case) -> None:
     if "error" not in case:
         assert READERS[name](case) == case["result"]

@@ -23,11 +23,15 @@ from protocol.handshake import (
     handshake_stands,
     may_move,
 )
+from tests.together import together
 
-TRIPLES = list(product([None, *State], Side, VERBS))
+TRIPLES = [
+    pytest.param(state, side, verb, id=f"{side.value} {verb} in {state.value if state else 'no state'}")
+    for state, side, verb in product([None, *State], Side, VERBS)
+]
 
 
-@pytest.mark.parametrize(("state", "side", "verb"), TRIPLES)
+@together(TRIPLES)
 def test_every_triple_is_in_the_table_or_refused(state: State | None, side: Side, verb: Verb) -> None:
     before = None if state is None else Handshake(state=state)
     wanted = NEXT.get((state, side, verb))

@@ -31,6 +31,7 @@ from protocol.messages import (
 from protocol.session import session_state
 from protocol.signing import SigningKey, VerifyKey
 from protocol.threads import Book, OutOfOrderError, hear, heard_late
+from tests.together import together
 from tests.vectors.generate.bodies import filled
 
 from . import pairs
@@ -189,7 +190,7 @@ READERS: dict[str, Callable[[Case], object]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "case"), every_case())
+@together(every_case(), by=": ")
 def test_a_case_ends_as_the_vectors_say(name: str, case: Case) -> None:
     if "error" not in case:
         assert READERS[name](case) == case["result"]
@@ -210,13 +211,10 @@ def test_the_second_signature_of_the_vectors_is_the_one_that_the_program_adds() 
     assert countersign(proposed, SigningKey(sha256(b"alice"))) == signed
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=case["name"])
-        for case in json.loads((VECTORS / "handshake/conversations.json").read_bytes())["cases"]
-        if "error" in case
-    ],
+@together(
+    pytest.param(case, id=case["name"])
+    for case in json.loads((VECTORS / "handshake/conversations.json").read_bytes())["cases"]
+    if "error" in case
 )
 def test_only_the_last_event_of_a_refused_conversation_is_refused(case: Case) -> None:
     pair = pairs.Pair()

@@ -11,7 +11,7 @@ from protocol.encoding import unb64
 from protocol.errors import MalformedError, MeshError, UnverifiedError
 from protocol.httpsig import Asked, RequestLine, parse_request, parse_response, verify_request, verify_response
 from protocol.signing import VerifyKey
-from tests.vectors.generate import httpsig as made
+from tests.together import together
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 KINDS = {"malformed": MalformedError, "unverified": UnverifiedError}
@@ -39,7 +39,7 @@ def take_response(case: dict[str, Any]) -> httpsig.MessageSignature:
     return signed
 
 
-@pytest.mark.parametrize("case", cases("requests", refused=False))
+@together(cases("requests", refused=False))
 def test_a_request_of_the_profile_is_verified(case: dict[str, Any]) -> None:
     signed, asked = take_request(case)
     said = {name: getattr(signed, name) for name in ("keyid", "nonce", "created", "expires")}
@@ -48,14 +48,14 @@ def test_a_request_of_the_profile_is_verified(case: dict[str, Any]) -> None:
     assert base.decode() == case["base"]
 
 
-@pytest.mark.parametrize("case", cases("requests", refused=False))
+@together(cases("requests", refused=False))
 def test_what_is_parsed_renders_to_the_same_headers(case: dict[str, Any]) -> None:
     signed, _ = take_request(case)
     given = {name.lower(): value for name, value in case["headers"]}
     assert signed.render() == {name: given[name] for name in signed.render()}
 
 
-@pytest.mark.parametrize("case", cases("requests", refused=True))
+@together(cases("requests", refused=True))
 def test_any_other_request_is_refused_by_a_named_error(case: dict[str, Any]) -> None:
     with pytest.raises(MeshError) as refusal:
         take_request(case)
@@ -63,13 +63,13 @@ def test_any_other_request_is_refused_by_a_named_error(case: dict[str, Any]) -> 
     assert refusal.value.code == case["code"]
 
 
-@pytest.mark.parametrize("case", cases("responses", refused=False))
+@together(cases("responses", refused=False))
 def test_a_response_of_the_profile_is_verified(case: dict[str, Any]) -> None:
     signed = take_response(case)
     assert {name: getattr(signed, name) for name in ("keyid", "created")} == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("responses", refused=True))
+@together(cases("responses", refused=True))
 def test_any_other_response_is_refused_by_a_named_error(case: dict[str, Any]) -> None:
     with pytest.raises(MeshError) as refusal:
         take_response(case)
@@ -80,7 +80,3 @@ def test_any_other_response_is_refused_by_a_named_error(case: dict[str, Any]) ->
 @pytest.mark.parametrize("name", ["requests", "responses"])
 def test_at_least_as_many_cases_are_refused_as_accepted(name: str) -> None:
     assert len(cases(name, refused=True)) >= len(cases(name, refused=False))
-
-
-def test_the_vectors_are_those_that_their_program_makes() -> None:
-    assert {name: (VECTORS / name).read_bytes() for name in made.files()} == made.files()

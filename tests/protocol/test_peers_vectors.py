@@ -15,7 +15,7 @@ from protocol.peers import open_document
 from protocol.rotation import Pinned, follow, pin
 from protocol.signing import VerifyKey
 from protocol.tickets import parse_ticket, render_ticket
-from tests.vectors.generate import peers as made
+from tests.together import together
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FILES = ("addresses", "audiences", "documents", "rotations", "tickets", "words")
@@ -67,12 +67,12 @@ TAKE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "case"), every(refused=False))
+@together(every(refused=False), by=": ")
 def test_what_the_page_allows_is_taken(name: str, case: dict[str, Any]) -> None:
     assert TAKE[name](case) == case["result"]
 
 
-@pytest.mark.parametrize(("name", "case"), every(refused=True))
+@together(every(refused=True), by=": ")
 def test_what_the_page_forbids_is_refused(name: str, case: dict[str, Any]) -> None:
     with pytest.raises(MeshError) as refusal:
         TAKE[name](case)
@@ -83,10 +83,6 @@ def test_what_the_page_forbids_is_refused(name: str, case: dict[str, Any]) -> No
 @pytest.mark.parametrize("name", FILES)
 def test_at_least_as_many_cases_are_refused_as_accepted(name: str) -> None:
     assert len(cases(name, refused=True)) >= len(cases(name, refused=False))
-
-
-def test_the_vectors_are_those_that_their_program_makes() -> None:
-    assert {name: (VECTORS / name).read_bytes() for name in made.files()} == made.files()
 
 
 def test_the_word_list_is_that_of_the_page() -> None:

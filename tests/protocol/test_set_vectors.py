@@ -25,11 +25,12 @@ from protocol.offers import Offer, OrgProfile, open_offer
 from protocol.pages import decode_page, open_pages
 from protocol.signing import VerifyKey
 from protocol.tlog.merkle import Tree, leaf_hash, root_hash, verify_inclusion
-from tests.vectors.generate import heads, merkle, offers
+from tests.together import together
+from tests.vectors.generate import heads, offers
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-PROGRAMS = (heads, merkle, offers)
-FILES = sorted(name for program in PROGRAMS for name in program.files())
+TOPICS = ("heads", "merkle", "offers")
+FILES = sorted(path.relative_to(VECTORS).as_posix() for topic in TOPICS for path in (VECTORS / topic).glob("*.json"))
 KINDS: dict[str, type[MeshError]] = {
     "malformed": MalformedError,
     "unverified": UnverifiedError,
@@ -57,13 +58,7 @@ def test_at_least_as_many_cases_are_refused_as_accepted(name: str) -> None:
     assert len({case["name"] for case in found}) == len(found)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_the_vectors_are_those_that_their_program_makes(name: str) -> None:
-    made = {path: data for program in PROGRAMS for path, data in program.files().items()}
-    assert (VECTORS / name).read_bytes() == made[name]
-
-
-@pytest.mark.parametrize("case", cases("merkle/inclusion.json", refused=False))
+@together(cases("merkle/inclusion.json", refused=False))
 def test_a_leaf_is_in_its_tree(case: dict[str, Any]) -> None:
     leaves = [leaf_hash(bytes.fromhex(entry)) for entry in case["entries"]]
     assert root_hash(leaves).hex() == case["root"]
@@ -71,7 +66,7 @@ def test_a_leaf_is_in_its_tree(case: dict[str, Any]) -> None:
     _check_inclusion(case)
 
 
-@pytest.mark.parametrize("case", cases("merkle/inclusion.json", refused=True))
+@together(cases("merkle/inclusion.json", refused=True))
 def test_any_other_path_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(UnverifiedError):
         _check_inclusion(case)
@@ -87,7 +82,7 @@ def _check_inclusion(case: dict[str, Any]) -> None:
     )
 
 
-@pytest.mark.parametrize("case", cases("offers/offers.json", refused=False))
+@together(cases("offers/offers.json", refused=False))
 def test_an_offer_in_its_only_form_is_read(case: dict[str, Any]) -> None:
     offer = open_offer(case["input"].encode())
     assert _with_defaults(offer) == case["result"]
@@ -101,20 +96,20 @@ def _with_defaults(value: Offer | OrgProfile) -> dict[str, object]:
     return {name: list(each) if isinstance(each, tuple) else each for name, each in found.items()}
 
 
-@pytest.mark.parametrize("case", cases("offers/offers.json", refused=True))
+@together(cases("offers/offers.json", refused=True))
 def test_any_other_offer_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         open_offer(case["input"].encode())
 
 
-@pytest.mark.parametrize("case", cases("offers/profiles.json", refused=False))
+@together(cases("offers/profiles.json", refused=False))
 def test_a_profile_in_its_only_form_is_read(case: dict[str, Any]) -> None:
     profile = _open_profile(case)
     assert _with_defaults(profile) == case["result"]
     assert encode(profile).decode() == case["input"]
 
 
-@pytest.mark.parametrize("case", cases("offers/profiles.json", refused=True))
+@together(cases("offers/profiles.json", refused=True))
 def test_any_other_profile_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         _open_profile(case)
@@ -124,14 +119,14 @@ def _open_profile(case: dict[str, Any]) -> OrgProfile:
     return decode(case["input"].encode(), OrgProfile)
 
 
-@pytest.mark.parametrize("case", cases("offers/proofs.json", refused=False))
+@together(cases("offers/proofs.json", refused=False))
 def test_a_proof_shows_its_offer(case: dict[str, Any]) -> None:
     proven = verify_proof(parse_proof(case["input"].encode()), VerifyKey.parse(case["key"]))
     assert encode(proven.offer).decode() == offers.canonical(case["result"])
     assert proven.head.origin == offers.ORIGIN
 
 
-@pytest.mark.parametrize("case", cases("offers/proofs.json", refused=True))
+@together(cases("offers/proofs.json", refused=True))
 def test_a_proof_with_a_broken_step_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(KINDS[case["error"]]):
         verify_proof(parse_proof(case["input"].encode()), VerifyKey.parse(case["key"]))
@@ -149,14 +144,14 @@ def _open_head(case: dict[str, Any]) -> SetHead:
     return head
 
 
-@pytest.mark.parametrize("case", cases("heads/heads.json", refused=False))
+@together(cases("heads/heads.json", refused=False))
 def test_a_head_is_opened(case: dict[str, Any]) -> None:
     head = _open_head(case)
     assert head_hash(case["input"]) == case["result"]["head_hash"]
     assert chain_id(head.origin, head.audience, head.kind).hex() == case["result"]["chain"]
 
 
-@pytest.mark.parametrize("case", cases("heads/heads.json", refused=True))
+@together(cases("heads/heads.json", refused=True))
 def test_any_other_head_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(KINDS[case["error"]]):
         _open_head(case)
@@ -172,37 +167,37 @@ def _follow(case: dict[str, Any]) -> str:
     return follow(head, came["head_hash"], held)
 
 
-@pytest.mark.parametrize("case", cases("heads/chain.json", refused=False))
+@together(cases("heads/chain.json", refused=False))
 def test_a_head_continues_its_chain(case: dict[str, Any]) -> None:
     assert _follow(case) == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("heads/chain.json", refused=True))
+@together(cases("heads/chain.json", refused=True))
 def test_a_head_that_contradicts_its_chain_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(UnverifiedError) as refusal:
         _follow(case)
     assert refusal.value.code == case["code"]
 
 
-@pytest.mark.parametrize("case", cases("heads/pages.json", refused=False))
+@together(cases("heads/pages.json", refused=False))
 def test_a_page_is_decoded(case: dict[str, Any]) -> None:
     page = decode_page(bytes.fromhex(case["input"]))
     entries = [{"body": one.body.decode(), "salt": b64(one.salt)} for one in page.entries]
     assert {"shard": page.shard, "page": page.number, "pages": page.of, "entries": entries} == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("heads/pages.json", refused=True))
+@together(cases("heads/pages.json", refused=True))
 def test_any_other_page_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(KINDS[case["error"]]):
         decode_page(bytes.fromhex(case["input"]))
 
 
-@pytest.mark.parametrize("case", cases("heads/snapshots.json", refused=False))
+@together(cases("heads/snapshots.json", refused=False))
 def test_a_whole_snapshot_is_opened(case: dict[str, Any]) -> None:
     assert [entry.commitment.hex() for entry in _open_snapshot(case)] == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("heads/snapshots.json", refused=True))
+@together(cases("heads/snapshots.json", refused=True))
 def test_a_snapshot_that_is_not_the_signed_set_is_refused(case: dict[str, Any]) -> None:
     with pytest.raises(UnverifiedError) as refusal:
         _open_snapshot(case)
@@ -213,13 +208,13 @@ def _open_snapshot(case: dict[str, Any]) -> Any:  # noqa: ANN401 -- entries, of 
     return open_pages(msgspec.convert(case["head"], SetHead), [decode_page(bytes.fromhex(p)) for p in case["pages"]])
 
 
-@pytest.mark.parametrize("case", [*cases("heads/answers.json", refused=False)])
+@together(cases("heads/answers.json", refused=False))
 def test_a_body_in_its_only_form_is_read(case: dict[str, Any]) -> None:
     opened = (open_answer if case["type"] == "answer" else open_nudge)(case["input"].encode())
     assert encode(opened).decode() == case["input"]
 
 
-@pytest.mark.parametrize("case", [*cases("heads/answers.json", refused=True)])
+@together(cases("heads/answers.json", refused=True))
 def test_any_other_body_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         (open_answer if case["type"] == "answer" else open_nudge)(case["input"].encode())

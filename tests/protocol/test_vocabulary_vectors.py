@@ -13,6 +13,7 @@ from protocol.encoding import decode, encode
 from protocol.errors import MalformedError
 from protocol.needs import Approach, Experience, Fit, Gap, Need, Reason, Responsiveness, Wish
 from protocol.vocabulary import Band, Country, Format, Kind, Language, Length, Level, Region, Topic
+from tests.together import together
 from tests.vectors.generate import vocabulary as made
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -45,25 +46,25 @@ def plain(value: object) -> object:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-@pytest.mark.parametrize("case", cases("topics", refused=False))
+@together(cases("topics", refused=False))
 def test_a_topic_in_its_only_form_is_read(case: dict[str, Any]) -> None:
     topic = decode(case["input"].encode(), Topic)
     assert {"id": topic.id, "kind": topic.kind, "level": topic.level} == case["result"]
     assert encode(topic).decode() == case["input"]
 
 
-@pytest.mark.parametrize("case", cases("topics", refused=True))
+@together(cases("topics", refused=True))
 def test_any_other_topic_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         decode(case["input"].encode(), Topic)
 
 
-@pytest.mark.parametrize("case", cases("codes", refused=False))
+@together(cases("codes", refused=False))
 def test_every_code_is_read(case: dict[str, Any]) -> None:
     assert decode(case["input"].encode(), TYPES[case["type"]]) == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("codes", refused=True))
+@together(cases("codes", refused=True))
 def test_any_other_code_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         decode(case["input"].encode(), TYPES[case["type"]])
@@ -76,26 +77,26 @@ def test_every_closed_code_has_a_case() -> None:
             assert read == set(get_args(codes)), kind
 
 
-@pytest.mark.parametrize("case", cases("needs", refused=False))
+@together(cases("needs", refused=False))
 def test_a_need_in_its_only_form_is_read(case: dict[str, Any]) -> None:
     need = decode(case["input"].encode(), Need)
     assert {name: plain(getattr(need, name)) for name in need.__struct_fields__} == case["result"]
     assert encode(need).decode() == case["input"]
 
 
-@pytest.mark.parametrize("case", cases("needs", refused=True))
+@together(cases("needs", refused=True))
 def test_any_other_need_is_malformed(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError):
         decode(case["input"].encode(), Need)
 
 
-@pytest.mark.parametrize("case", cases("concepts", refused=False))
+@together(cases("concepts", refused=False))
 def test_concept_lines_are_read(case: dict[str, Any]) -> None:
     parsed = parse_concepts(case["input"].encode().split(b"\n"))
     assert plain(parsed.concepts) == case["result"]
 
 
-@pytest.mark.parametrize("case", cases("concepts", refused=True))
+@together(cases("concepts", refused=True))
 def test_a_bad_concept_line_is_refused_by_line_and_field(case: dict[str, Any]) -> None:
     with pytest.raises(MalformedError) as refusal:
         parse_concepts(case["input"].encode().split(b"\n"))
@@ -103,7 +104,7 @@ def test_a_bad_concept_line_is_refused_by_line_and_field(case: dict[str, Any]) -
     assert case["field"] in str(refusal.value)
 
 
-@pytest.mark.parametrize("case", cases("fits", refused=False))
+@together(cases("fits", refused=False))
 def test_topics_answer_each_other_as_specified(case: dict[str, Any]) -> None:
     graph = json.loads((VECTORS / "vocabulary/fits.json").read_bytes())["graph"]
     vocabulary = Vocabulary(

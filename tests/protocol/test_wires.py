@@ -10,6 +10,7 @@ from msgspec import inspect
 
 import protocol
 from protocol.encoding import MAX_SAFE_INTEGER, Wire
+from tests.together import together
 
 Found = tuple[str, inspect.Type]
 
@@ -54,7 +55,7 @@ def fields(wire: type[Wire]) -> list[Found]:
     return list(leaves(inspect.type_info(wire), wire.__qualname__))
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@together(WIRES)
 def test_every_integer_is_bounded_within_what_all_json_readers_keep(wire: type[Wire]) -> None:
     for place, kind in fields(wire):
         if isinstance(kind, inspect.IntType):
@@ -65,7 +66,7 @@ def test_every_integer_is_bounded_within_what_all_json_readers_keep(wire: type[W
             assert -MAX_SAFE_INTEGER <= least <= most <= MAX_SAFE_INTEGER + (kind.lt is not None), place
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@together(WIRES)
 def test_every_pattern_refuses_a_line_feed_at_the_end(wire: type[Wire]) -> None:
     for place, kind in fields(wire):
         if isinstance(kind, inspect.StrType) and kind.pattern:
@@ -73,7 +74,7 @@ def test_every_pattern_refuses_a_line_feed_at_the_end(wire: type[Wire]) -> None:
             assert kind.pattern.endswith(r"(?!\n)$"), place
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@together(WIRES)
 def test_every_list_and_map_is_bounded_and_nothing_is_a_float_or_anything(wire: type[Wire]) -> None:
     for place, kind in fields(wire):
         assert not isinstance(kind, inspect.FloatType | inspect.AnyType | inspect.BytesType | inspect.ListType), place
@@ -81,7 +82,7 @@ def test_every_list_and_map_is_bounded_and_nothing_is_a_float_or_anything(wire: 
             assert kind.max_length is not None, place
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@together(WIRES)
 def test_every_key_is_lower_case(wire: type[Wire]) -> None:
     for _, kind in fields(wire):
         if isinstance(kind, inspect.StructType):

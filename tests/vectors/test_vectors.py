@@ -2,9 +2,12 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.together import together
 
 from .programs import Program, frozen, programs
 
@@ -17,6 +20,7 @@ def stored() -> list[str]:
     return sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("*/*.json"))
 
 
+@cache
 def pages() -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(PAGES.glob("*.md"))}
 
@@ -30,6 +34,9 @@ def cases(name: str) -> list[dict[str, object]]:
     found = content(name)["cases"]
     assert isinstance(found, list)
     return found
+
+
+STORED = [pytest.param(name, id=name) for name in stored()]
 
 
 @pytest.mark.parametrize("program", [pytest.param(one, id=one.__name__.rpartition(".")[2]) for one in programs()])
@@ -49,13 +56,13 @@ def test_every_file_is_named_by_a_page_and_every_named_file_exists() -> None:
     assert sorted(named) == stored()
 
 
-@pytest.mark.parametrize("name", stored())
+@together(STORED)
 def test_a_file_names_the_page_that_names_it(name: str) -> None:
     page = str(content(name)["spec"]).split()[0].rstrip(",")
     assert f"`tests/vectors/{name}`" in pages()[f"{page}.md"]
 
 
-@pytest.mark.parametrize("name", stored())
+@together(STORED)
 def test_every_case_has_a_name_of_its_own_and_one_known_outcome(name: str) -> None:
     found = cases(name)
     assert len({case["name"] for case in found}) == len(found)
@@ -76,13 +83,13 @@ def test_every_page_is_in_the_table_of_the_front_page() -> None:
     assert [name for name in pages() if name != "README.md" and f"]({name})" not in front] == []
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@together(pytest.param(name, id=name) for name in sorted(pages()))
 def test_every_link_between_pages_leads_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", pages()[name])
     assert [link for link in links if not (PAGES / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@together(pytest.param(name, id=name) for name in sorted(pages()))
 def test_every_section_that_a_link_names_exists(name: str) -> None:
     """`[42 §3](42-sealing.md)` points to a heading `## 3` or a rule `§3.1` of that page."""
     for number, page in re.findall(r"\[\d\d §([0-9.]+)[^\]]*\]\(([^)]+\.md)\)", pages()[name]):

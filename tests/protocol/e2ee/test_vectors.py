@@ -40,6 +40,7 @@ from protocol.errors import MalformedError, MeshError, RefusedError, UnverifiedE
 from protocol.recoverylocator import locator_commitment
 from protocol.signing import VerifyKey
 from protocol.text import check_displayable
+from tests.together import together
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 TOPICS = ("devices", "frames", "brief", "session", "vault", "recovery", "shortcode")
@@ -352,7 +353,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "case"), every_case())
+@together(every_case(), by=": ")
 def test_a_case_ends_as_the_vectors_say(name: str, case: Case) -> None:
     if "error" not in case:
         assert READERS[name](case) == case["result"]
@@ -381,15 +382,6 @@ def test_the_messages_of_a_session_end_as_the_vectors_say_in_their_order() -> No
         else:
             assert isinstance(event, Received)
             assert event.frame == unb64(case["result"]), case["name"]
-
-
-@pytest.mark.parametrize("topic", TOPICS)
-def test_the_files_are_what_their_programs_make(topic: str) -> None:
-    made: dict[str, bytes] = generator(topic).files()
-    frozen: tuple[str, ...] = getattr(generator(topic), "frozen", ())
-    stored = {path.relative_to(VECTORS).as_posix(): path for path in (VECTORS / topic).glob("*.json")}
-    assert set(stored) == {*made, *frozen}
-    assert {name for name, content in made.items() if stored[name].read_bytes() != content} == set()
 
 
 @pytest.mark.parametrize("topic", TOPICS)

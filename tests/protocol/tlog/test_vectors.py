@@ -38,6 +38,7 @@ from protocol.tlog.witness import (
     render_size,
     status,
 )
+from tests.together import together
 from tests.vectors.c2sp import b64
 from tests.vectors.generate import (
     checkpoint,
@@ -260,12 +261,12 @@ def test_every_vector_file_has_a_reader() -> None:
     assert set(READERS) == {path for program in PROGRAMS for path in program.files()}
 
 
-@pytest.mark.parametrize(("path", "case"), every_case(refused=False))
+@together(every_case(refused=False), by=": ")
 def test_what_the_specification_allows_is_read(path: str, case: Case) -> None:
     assert READERS[path](case, content(path)) == case["result"]
 
 
-@pytest.mark.parametrize(("path", "case"), every_case(refused=True))
+@together(every_case(refused=True), by=": ")
 def test_what_the_specification_forbids_is_refused_by_its_own_rule(path: str, case: Case) -> None:
     with pytest.raises(KINDS[case["error"]]) as refusal:
         READERS[path](case, content(path))
