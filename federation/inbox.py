@@ -10,10 +10,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from protocol.encoding import b64, decode, encode, sha256
+from protocol.encoding import decode, encode
 from protocol.envelope import KIND_SESSION, Envelope, parse_envelope
 from protocol.errors import (
-    ConflictError,
     LimitError,
     MalformedError,
     MeshError,
@@ -76,8 +75,8 @@ class Handler(Protocol):
         """
         ...
 
-    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
-        """Take one session envelope. Raises: as `on_message`."""
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> bool:
+        """Take one session envelope; return False if it was taken before. Raises: as `on_message`."""
         ...
 
     def on_mistake(self, error: Exception) -> None:
@@ -165,18 +164,14 @@ class Inbox:
         return outcome
 
     async def _take(self, tx: Writer, peer: str, item: Item) -> Outcome:
-        mid, digest = _place(item)[0], _digest(item)
-        known = await tx.get(InboxRow, peer, mid)
-        if known is not None and known.hash == digest:
-            return _known(known)
+        mid = _place(item)[0]
         try:
             async with tx.savepoint():
-                outcome = await self._effect(tx, peer, item, known=known is not None)
-                purge_at = self._clock.now() + KEEP_S
-                # Of an envelope there is nothing to remember but that it was stored.
-                remembered = b"" if isinstance(item, Envelope) else encode(outcome)
-                await tx.insert(InboxRow(peer=peer, mid=mid, hash=digest, outcome=remembered, purge_at=purge_at))
-                return outcome
+                if isinstance(item, Envelope):
+                    # Its session remembers it: a row for each could fill the disk, and envelopes have their order.
+                    new = await self._handler.on_envelope(tx, peer, item)
+                    return Outcome(mid=mid, status="stored" if new else "duplicate")
+                return await self._take_message(tx, peer, item)
         except UnavailableError:
             raise  # the disk, not the item: the whole batch comes again
         except LimitError as error:
@@ -190,27 +185,26 @@ class Inbox:
             self._handler.on_mistake(error)
             return Outcome(mid=mid, status="later", code="internal")
 
-    async def _effect(self, tx: Writer, peer: str, item: Item, *, known: bool) -> Outcome:
-        if not isinstance(item, Envelope):
-            return await self._take_message(tx, peer, item, known=known)
-        if known:
-            raise ConflictError("this id was used for another item")
-        await self._handler.on_envelope(tx, peer, item)
-        return Outcome(mid=item.header.mid, status="stored")
-
-    async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage, *, known: bool) -> Outcome:
+    async def _take_message(self, tx: Writer, peer: str, unopened: UnopenedMessage) -> Outcome:
+        mid = unopened.claimed.mid
+        known = await tx.get(InboxRow, peer, mid)
+        if known is not None and known.hash == unopened.hash:
+            return msgspec.structs.replace(decode(known.outcome, Outcome), status="duplicate")
         signer = await self._handler.verify_key(tx, peer)
         named = any(key.keyid == unopened.keyid for key in signer.every)
         if not named and await self._handler.may_learn(tx, peer, unopened.keyid):
             raise UnknownSignerError("message is signed by a key that the peer's document does not name")
         message = open_message(unopened, signer, audience=self._own)
-        if known:
+        if known is not None:
             raise _ContradictionError(message, "conflict")
         try:
             receipt = await self._handler.on_message(tx, peer, message)
         except ForkError as error:
             raise _ContradictionError(message, error.code) from error
-        return Outcome(mid=message.head.mid, status="stored", receipt=sign_receipt(receipt, self._key))
+        outcome = Outcome(mid=mid, status="stored", receipt=sign_receipt(receipt, self._key))
+        purge_at = self._clock.now() + KEEP_S
+        await tx.insert(InboxRow(peer=peer, mid=mid, hash=message.hash, outcome=encode(outcome), purge_at=purge_at))
+        return outcome
 
     async def _keep_evidence(self, tx: Writer, peer: str, message: Message) -> None:
         """Keep the message beside the one it contradicts; a peer that goes on proves nothing more."""
@@ -237,19 +231,8 @@ def _place(item: Item) -> tuple[str, str]:
     return head.mid, head.thread
 
 
-def _known(row: InboxRow) -> Outcome:
-    """Return the outcome of an item that is here already."""
-    if not row.outcome:
-        return Outcome(mid=row.mid, status="duplicate")
-    return msgspec.structs.replace(decode(row.outcome, Outcome), status="duplicate")
-
-
 def _refused(outcomes: Sequence[Outcome]) -> int:
     return sum(one.status == "refused" for one in outcomes)
-
-
-def _digest(item: Item) -> str:
-    return b64(sha256(encode(item.header), item.ciphertext)) if isinstance(item, Envelope) else item.hash
 
 
 def _refusal(mid: str, error: MeshError) -> Outcome:

@@ -25,6 +25,7 @@ class SessionRow(Row, frozen=True, kw_only=True):
         "closed_own": "session: the own person closed it",
         "closed_their": "session: the other person closed it",
         "epoch": "delivery: the hub's count of key changes in the group",
+        "recent": "delivery: digests of the last envelopes received, to know a repeat",
     }
 
     thread: str
@@ -41,6 +42,7 @@ class SessionRow(Row, frozen=True, kw_only=True):
     closed_own: bool = False
     closed_their: bool = False
     epoch: int = 1
+    recent: str = ""
 
 
 class MailboxRow(Row, frozen=True, kw_only=True):

@@ -83,9 +83,9 @@ class Exchange:
             self._refer(peer, message.head.checkpoint)
         return self._desk.receipt(row, message)
 
-    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
-        """Take one session envelope. Raises: MeshError before any write."""
-        await self._sessions.on_envelope(tx, peer, envelope)
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> bool:
+        """Take one session envelope; return False if it was taken before. Raises: MeshError before any write."""
+        return await self._sessions.on_envelope(tx, peer, envelope)
 
     def on_mistake(self, error: Exception) -> None:
         """Report that taking or sending an item failed by a mistake of ours."""

@@ -13,7 +13,7 @@ from protocol.handshake import State
 from protocol.messages import KIND_HANDSHAKE
 from protocol.threads import MAX_MESSAGES
 
-#: Envelopes that one person may have waiting on the way to the other side.
+#: Envelopes of one side of a session that may wait on the way to the other, those that the hub sends back included.
 MAX_WAITING: Final = 2000
 #: Sides of sessions that are remembered; the one looked at longest ago is forgotten first.
 _REMEMBERED: Final = 10_000
@@ -27,7 +27,7 @@ class Pace:
         self._clear: Final[dict[tuple[str, str], int]] = {}
 
     async def require_room(self, tx: Reader, session: SessionRow) -> None:
-        """Return if the own person may send one more envelope. Raises: LimitError."""
+        """Return if one more envelope may wait on the way to the other side. Raises: LimitError."""
         if not self._is_clear(session) and await _waiting(tx, session) >= MAX_WAITING:
             raise LimitError(f"{MAX_WAITING} messages wait for the other organization; try again later")
 

@@ -34,6 +34,7 @@ from .company import Company
 from .mailbox import Mailboxes
 from .pace import Pace
 from .queue import Queue
+from .repeats import is_known, remember
 
 OPEN: Final = "OPEN"
 CANCELLED: Final = "CANCELLED"
@@ -185,8 +186,12 @@ class Sessions:
             raise ConflictError("this message id was used for another message")
         return True
 
-    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> None:
-        """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it."""
+    async def on_envelope(self, tx: Writer, peer: str, envelope: Envelope) -> bool:
+        """Take an envelope from the other node: order it as the hub, or hand it on as the hub ordered it.
+
+        Returns: whether it is new; a repeat of one of the last 64 has no effect.
+        Raises: LimitError: there is no room now, or its agreement is still on the way; another MeshError: refused.
+        """
         header = envelope.header
         to_hub = header.number is None
         side = Side.PROVIDER if to_hub else Side.CONSUMER
@@ -194,27 +199,33 @@ class Sessions:
         if session is None or session.peer != peer:
             await self._require_nothing_to_come(tx, peer, header.thread, side)
             raise MissingError("no such session")
+        new = header.seq > session.heard
+        if not new and is_known(session.recent, envelope):
+            return False
+        heard = replace(session, heard=header.seq, recent=remember(session.recent, envelope))
         if session.state == CLOSED and header.kind == "close":
             # The hub's echo of the last word: both sides know it, but not every device of this one.
-            if header.seq > session.heard:
-                await tx.put(replace(session, heard=header.seq))
+            if new:
+                await tx.put(heard)
                 await self._show(tx, session, envelope)
-            return
+            return True
         if session.state != OPEN:
             raise RefusedError("this session is over", code="session-over")
         if to_hub and header.side != Side.CONSUMER.value:
             raise UnverifiedError("only the hub's own side may speak for it", code="wrong-side")
-        if header.seq <= session.heard:
+        if not new:
             raise RefusedError("an older envelope than the last one", code="stale")
-        session = replace(session, heard=header.seq)
         if header.kind == "close" and header.side == side.other.value:
-            session = replace(session, closed_their=True)
+            heard = replace(heard, closed_their=True)
         if to_hub:
+            # A peer that does not take what it is sent back must not fill the outbox.
+            await self._pace.require_room(tx, heard)
             # Only the writer's own devices wait for it, and what they wait for to go on is no message.
-            await self._order(tx, session, envelope, patient=header.kind == "message")
+            await self._order(tx, heard, envelope, patient=header.kind == "message")
         else:
-            await tx.put(_settled(session, self._clock.now()))
-            await self._show(tx, session, envelope)
+            await tx.put(_settled(heard, self._clock.now()))
+            await self._show(tx, heard, envelope)
+        return True
 
     async def _require_nothing_to_come(self, tx: Reader, peer: str, thread: str, side: Side) -> None:
         """Return unless the agreement may still be on its way. Raises: LimitError: come again."""

@@ -87,8 +87,7 @@ LINES: Final[dict[int, Line]] = {
             "e2ee/test_engine",
             "a_message_of_another_session_is_refused",
             "a_message_of_a_group_with_other_members_is_refused",
-        )
-        + at("federation/test_inbox", "an_id_known_from_a_message_takes_no_envelope"),
+        ),
     ),
     41: Line(
         "keys that nobody asked for",

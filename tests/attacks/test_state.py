@@ -161,10 +161,10 @@ async def test_a_poisoned_item_stops_neither_the_next_nor_other_peers(
     poison = b64(world.birch.entropy.take(16))
     real = sessions.on_envelope
 
-    async def poisoned(tx: Any, peer: str, item: Envelope) -> None:  # noqa: ANN401 -- the service's own
+    async def poisoned(tx: Any, peer: str, item: Envelope) -> bool:  # noqa: ANN401 -- the service's own
         if item.header.thread == poison:
             raise KeyError("a mistake of ours")
-        await real(tx, peer, item)
+        return await real(tx, peer, item)
 
     monkeypatch.setattr(sessions, "on_envelope", poisoned)
     first, second = await world.batch(world.birch, envelope(world.birch, poison), cancel(world.birch))

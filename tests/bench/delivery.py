@@ -9,11 +9,9 @@ from typing import Final
 import msgspec
 
 from federation.ports import where
-from federation.rows import InboxRow, MailboxHeadRow, MailboxRow
+from federation.rows import MailboxHeadRow, MailboxRow
 from node import config as configuration
 from node.app import open_node
-from node.clock import SystemEntropy
-from protocol.ids import random_id
 from tests.system.kills import Survived
 from tests.system.two_nodes import Device, NodeProcess, Pair, cancelled
 
@@ -145,9 +143,8 @@ async def kept_when_full(pair: Pair, *, stored: int, count: int) -> float:
 
 
 async def _fill(node: NodeProcess, device: Device, count: int) -> None:
-    """Store many messages in one person's mailbox, and what the inbox remembers of them."""
+    """Store many messages in one person's mailbox."""
     config = configuration.load(node.directory, {})
-    entropy = SystemEntropy()
     async with open_node(node.directory, config, port=node.port) as opened:
         store = opened.base.store
         async with store.read() as reader:
@@ -158,13 +155,8 @@ async def _fill(node: NodeProcess, device: Device, count: int) -> None:
             async with store.write() as tx:
                 numbers = range(head.cursor + first, head.cursor + first + 1000)
                 await tx.put(*(msgspec.structs.replace(row, cursor=number, total=head.total) for number in numbers))
-                await tx.put(*(_remembered(random_id(entropy.take(16))) for _ in numbers))
         async with store.write() as tx:
             await tx.put(msgspec.structs.replace(head, cursor=head.cursor + count + 1000))
-
-
-def _remembered(mid: str) -> InboxRow:
-    return InboxRow(peer="https://dune.example", mid=mid, hash="A" * 43, outcome=bytes(64), purge_at=2**33)
 
 
 # What is shown

@@ -28,7 +28,7 @@ from protocol import threads
 from protocol.encoding import decode, encode
 from protocol.envelope import Envelope
 from protocol.errors import MeshError
-from protocol.handshake import Verb
+from protocol.handshake import Side, Verb
 from protocol.heads import Held, SetHead, Step, follow
 from protocol.messages import Body, Message, Outcome, Outcomes, Receipt, join_batch, split_batch
 from protocol.threads import Book
@@ -86,6 +86,7 @@ _SAY: Final = Desk.say
 _TAKEN: Final = places.places_taken
 _BATCH: Final = lanes.batch_of
 _ORDER: Final = Sessions._order
+_HEAR: Final = Sessions.on_envelope
 _SEATS: Final = PeerDirectory.seat
 _RECEIPT: Final = Desk.receipt
 
@@ -236,6 +237,14 @@ async def _order_from_memory(
     await _ORDER(self, tx, replace(session, number=number), envelope, patient=patient)
 
 
+async def _hear_again(self: Sessions, tx: Writer, peer: str, envelope: Envelope) -> bool:
+    side = Side.PROVIDER if envelope.header.number is None else Side.CONSUMER
+    session = await tx.get(SessionRow, envelope.header.thread, side.value)
+    if session is not None:
+        await tx.put(replace(session, heard=min(session.heard, envelope.header.seq - 1), recent=""))
+    return await _HEAR(self, tx, peer, envelope)
+
+
 def _cosign_anything(_: object, request: AddCheckpoint, keys: Sequence[LogKey]) -> SignedCheckpoint:
     return open_checkpoint(request.checkpoint, keys)
 
@@ -271,7 +280,9 @@ MUTANTS: Final = (
     Mutant(
         name="the hub counts in memory", plant=_instead(Sessions, "_order", _order_from_memory), scenario="delivery"
     ),
-    Mutant(name="an envelope is taken again", plant=_instead(Inbox, "_take", _take_again), scenario="delivery"),
+    Mutant(
+        name="an envelope is taken again", plant=_instead(Sessions, "on_envelope", _hear_again), scenario="delivery"
+    ),
     Mutant(name="evidence is not kept", plant=_instead(EvidenceService, "record", _nothing), scenario="split-view"),
     Mutant(name="evidence freezes nobody", plant=_instead(EvidenceService, "load", _nothing), scenario="split-view"),
     Mutant(

@@ -6,12 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from federation.ports import where
-from federation.rows import MailboxRow, OutboxRow, SessionRow
+from federation.rows import InboxRow, MailboxRow, OutboxRow, SessionRow
+from node.services import pace
 from node.services.sessions import Sent
+from protocol.encoding import decode
 from protocol.envelope import Envelope, EnvelopeHeader, EnvelopeKind, parse_envelope, render_envelope
 from protocol.errors import ConflictError, LimitError, MissingError, RefusedError
 from protocol.handshake import Side
 from protocol.ids import message_id
+from protocol.messages import Outcomes, join_batch
 from protocol.session import LIFE_S
 
 from .conftest import Town
@@ -178,29 +181,76 @@ async def test_an_entry_goes_when_every_device_has_read_it(town: Town) -> None:
     assert [entry.cursor for entry in await town.ana.entries()] == [last + 1]
 
 
-async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> None:
-    thread = (await agreed(town)).thread
-    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"first"))
-    await settle(town.aurora, town.cobalt)
-    header = EnvelopeHeader(
-        mid=message_id(2, bytes(10)),
-        id=message_id(2, bytes(10)),
-        thread=thread,
-        side="consumer",
-        kind="message",
-        epoch=1,
-        seq=1,
-    )
-    item = render_envelope(Envelope(header=header, ciphertext=b"first"))
+def to_hub(thread: str, seq: int, text: bytes = b"", *, number: int = 0) -> bytes:
+    """Return what Ana's node sends to the hub, with an id of its own for each `number`."""
+    mid = message_id(number or seq, bytes(10))
+    header = EnvelopeHeader(mid=mid, id=mid, thread=thread, side="consumer", kind="message", epoch=1, seq=seq)
+    return render_envelope(Envelope(header=header, ciphertext=text))
+
+
+async def told(town: Town, *items: bytes) -> list[tuple[str, str]]:
+    """Return what Ben's node answers to items of Ana's."""
 
     async def unguarded(_tx: object) -> None:
         """The request's own signature is not the matter here."""
 
-    answer = await town.cobalt.exchanging.inbox.receive(
-        town.aurora.entity, len(item).to_bytes(4, "big") + item, unguarded
-    )
-    assert b'"stale"' in answer
+    answer = await town.cobalt.exchanging.inbox.receive(town.aurora.entity, join_batch(list(items)), unguarded)
+    return [(one.status, one.code) for one in decode(answer, Outcomes).outcomes]
+
+
+async def test_an_old_envelope_under_a_new_id_is_not_shown_again(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    await submit(town.ana, thread, Side.CONSUMER, sent(town.aurora, b"first"))
+    await settle(town.aurora, town.cobalt)
+    assert await told(town, to_hub(thread, 1, b"first")) == [("refused", "stale")]
     assert len(await shown(town.ben)) == 1
+
+
+async def test_a_repeat_is_told_from_another_envelope_with_an_old_number(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    items = [to_hub(thread, seq) for seq in range(1, 65)]
+    assert await told(town, *items) == [("stored", "")] * 64
+    assert await told(town, *items) == [("duplicate", "")] * 64
+    assert await told(town, to_hub(thread, 7, b"another")) == [("refused", "stale")]
+    assert await told(town, to_hub(thread, 7, number=500)) == [("refused", "stale")]
+    assert await told(town, items[0], to_hub(thread, 65), items[0], items[1]) == [
+        ("duplicate", ""),
+        ("stored", ""),
+        ("refused", "stale"),
+        ("duplicate", ""),
+    ]
+    assert [number for number, _, _ in await shown(town.ben)] == list(range(1, 66))
+
+
+async def test_envelopes_leave_nothing_behind_that_grows_with_their_number(town: Town) -> None:
+    thread = (await agreed(town)).thread
+    async with town.cobalt.store.read() as tx:
+        before = await tx.count(InboxRow)
+    for seq in range(1, 201):
+        await told(town, to_hub(thread, seq))
+    await town.cobalt.exchanging.mailboxes.acknowledge(town.ben.label, "laptop", 1000, devices=("laptop",))
+    await settle(town.cobalt, town.aurora)
+    async with town.cobalt.store.read() as tx:
+        session = await tx.get(SessionRow, thread, "provider")
+        assert (await tx.count(InboxRow), await tx.count(MailboxRow), await tx.count(OutboxRow)) == (before, 0, 0)
+    assert session is not None
+    assert len(session.recent) == 64 * 8
+
+
+async def test_a_peer_that_takes_nothing_back_cannot_fill_the_hubs_outbox(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "MAX_WAITING", 5)
+    thread = (await agreed(town)).thread
+    town.network.down.add(town.aurora.entity)
+    items = [to_hub(thread, seq) for seq in range(1, 9)]
+    assert await told(town, *items) == [("stored", "")] * 5 + [("later", "limit")] * 3
+    async with town.cobalt.store.read() as tx:
+        assert await tx.count(OutboxRow) == 5
+    town.network.down.clear()
+    await settle(town.cobalt, town.aurora)
+    assert await told(town, *items) == [("duplicate", "")] * 5 + [("stored", "")] * 3
+    assert [number for number, _, _ in await shown(town.ben)] == list(range(1, 9))
 
 
 async def test_the_echo_of_the_last_close_reaches_every_device_once(town: Town) -> None:
