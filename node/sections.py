@@ -105,6 +105,9 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     """Bounds on what a browser or a peer can make the node do."""
 
     connections: Annotated[int, doc("Open connections at once; further ones are closed.", ge=8, le=100_000)] = 1024
+    address_connections: Annotated[
+        int, doc("Of these, one address (in IPv6 its /64) holds at most so many; 0: no bound.", ge=0, le=100_000)
+    ] = 512
     header_s: Annotated[float, doc("A connection without a complete request head closes.", gt=0, le=120)] = 10.0
     body_s: Annotated[float, doc("A request body must have arrived by then.", gt=0, le=300)] = 20.0
     stall_s: Annotated[float, doc("A client that reads no answer for this long is cut off.", gt=0, le=300)] = 20.0

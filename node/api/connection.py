@@ -16,6 +16,8 @@ from prometheus_client import Gauge
 
 from node.sections import LimitsSection
 
+from .hosts import HOSTS
+from .places import AddressPlaces
 from .problems import CONTENT_TYPE, internal_problem, library_problem
 from .shortcut import Shortcut
 from .writing import DRESS, Dress
@@ -27,23 +29,27 @@ LINGER_S: Final = 2.0
 class BoundedProtocol(RequestHandler):
     """Closes itself when there are too many of its kind, or when the client reads nothing for too long."""
 
-    __slots__ = ("_server", "_stalled")
+    __slots__ = ("_address", "_server", "_stalled")
 
     def __init__(self, server: "BoundedServer", **options: Any) -> None:  # noqa: ANN401 -- aiohttp's own
         super().__init__(server, **options)
         self._server = server
+        self._address = ""
         self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or close it at once when the node holds as many as it may."""
+        """Take the connection, or close it at once when the node, or its address, holds as many as it may."""
         super().connection_made(transport)
         self._server.gauge.inc()
-        if len(self._server.connections) > self._server.limits.connections:
+        self._address = self._server.places.take(transport.get_extra_info("peername"))
+        full = len(self._server.connections) > self._server.limits.connections
+        if full or self._server.places.too_many(self._address):
             self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
         self._server.gauge.dec()
+        self._server.places.give_back(self._address)
         self._reading_again()
         super().connection_lost(exc)
 
@@ -181,6 +187,9 @@ class BoundedServer(web.Server):
         super().__init__(Shortcut(app, made.request_handler), request_factory=made.request_factory)
         self.limits: Final = limits
         self.gauge: Final = gauge
+        # Behind a proxy all of them come from its address, and it is the proxy that bounds its clients.
+        behind_proxy = HOSTS in app and app[HOSTS].behind_proxy
+        self.places: Final = AddressPlaces(0 if behind_proxy else limits.address_connections)
         self.dress: Final = app.get(DRESS, Dress(https=False))
 
     def __call__(self) -> RequestHandler:
