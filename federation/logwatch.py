@@ -44,9 +44,10 @@ from .watchwords import (
 
 #: Portions (of 4,096 entries) read of one log in one round.
 MOST_PORTIONS: Final = 8
-#: Seconds for one look at a log, and for comparing one checkpoint outside of it: a slow log keeps nobody else waiting.
+#: Seconds for one look at a log, and for comparing one checkpoint outside of it, which may ask again after one lost
+#: answer: a slow log keeps nobody else waiting.
 LOOK_S: Final = 120.0
-COMPARE_S: Final = 20.0
+COMPARE_S: Final = 45.0
 _PROVED: Final = 8192
 _SLOW: Final = "the log is too slow"
 
