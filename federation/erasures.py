@@ -24,6 +24,7 @@ from .audiences import JSON
 from .calls import Calls
 from .directory import PeerDirectory
 from .headproofs import KIND
+from .limits import Buckets
 from .ports import Clock, Store, Writer, at_most, where
 from .rows import EntryErasureRow, MirrorPageRow, MirrorRow
 from .sets import AudienceBook, Source, SourceBook
@@ -36,6 +37,9 @@ LOOK_EVERY_S: Final = 5.0
 #: Receipts are kept this long.
 KEEP_S: Final = 400 * 86_400
 MAX_ANSWER: Final = 128 * 1024
+#: A peer's questions at once, and a minute after them: each may read all of its directory here.
+BURST: Final = 60
+PER_MINUTE: Final = 6
 
 
 class Looks(Protocol):
@@ -78,6 +82,7 @@ class EntryErasures:
         self._woken: Final = asyncio.Event()
         #: One question of a peer at a time; they cost this node far more than the peer.
         self._lines: Final[WeakValueDictionary[str, asyncio.Lock]] = WeakValueDictionary()
+        self._rates: Final = Buckets(per_minute=PER_MINUTE, burst=BURST)
 
     def rekey(self, key: SigningKey) -> None:
         """Sign receipts with this key from now on."""
@@ -152,10 +157,11 @@ class EntryErasures:
     async def confirm(self, peer: str, body: bytes) -> bytes:
         """Return this node's receipts for entries of `peer`, once none of them is held.
 
-        Raises: MalformedError; RefusedError: the peer's own newest set still shows one; UnavailableError and others:
-            its set could not be had.
+        Raises: MalformedError; LimitError: the peer asks too often; RefusedError: its own newest set still shows one;
+            UnavailableError and others: its set could not be had.
         """
         request = open_request(body)
+        self._rates.take(peer, now_ms=self._clock.now() * 1000)
         wanted = frozenset(request.commitments)
         async with self._lines.setdefault(peer, asyncio.Lock()):
             held = await self._held(peer, request.audience)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from federation import attesting
 from federation.attesting import MOST_WAITING, Attesting, GiveAttestation
-from federation.erasures import EntryErasures
+from federation.erasures import BURST, PER_MINUTE, EntryErasures
 from federation.headproofs import enclosed, usable_proof
 from federation.logbook import Logbook
 from federation.ports import Store, where
@@ -584,6 +584,21 @@ async def test_a_peer_that_never_held_an_entry_confirms_at_once(world: World) ->
     answer = await erasing(world, BIRCH).confirm(AURORA, encode(request))
     signer, now = key("birch attest").public, world.pair.clock.now()
     assert len(open_receipts(answer, request, signer, origin=AURORA, mirror=BIRCH, now=now)) == 1
+
+
+async def test_a_peer_that_asks_for_erasures_without_end_is_told_to_wait(world: World) -> None:
+    body = encode(ErasureRequest(audience=PAIR, commitments=(b64(bytes(32)),)))
+    member, clock = erasing(world, BIRCH), world.pair.clock
+    for _ in range(BURST):
+        await member.confirm(AURORA, body)
+    with pytest.raises(LimitError) as refusal:
+        await member.confirm(AURORA, body)
+    assert refusal.value.retry_at == clock.now() + 60 // PER_MINUTE + 1
+    await member.confirm(COBALT, body)  # another peer does not pay for it
+    clock.advance(60 // PER_MINUTE)
+    await member.confirm(AURORA, body)
+    with pytest.raises(LimitError):
+        await member.confirm(AURORA, body)
 
 
 async def test_heads_that_never_become_usable_leave_a_bounded_trace() -> None:
