@@ -8,6 +8,7 @@ import click
 
 from protocol.errors import MeshError
 
+from .late import certificates_later
 from .output import explain_os_error, fail
 
 #: Command → module and object. A module is imported when its command runs, so that `serve` starts fast.
@@ -96,7 +97,8 @@ class Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        with certificates_later():
+            command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from .late import certificates_later
 from .node_access import directory_option
 from .output import Output, json_option
 
@@ -32,8 +33,9 @@ def serve(directory: Path, *, until_eof: bool, standby: bool, as_json: bool) -> 
     Prints one line on standard output once the node answers; the log goes to standard error. Ctrl-C or SIGTERM stops
     it within ten seconds.
     """
-    from node.serving import Ready
-    from node.serving import serve as run
+    with certificates_later():
+        from node.serving import Ready
+        from node.serving import serve as run
 
     output = Output(as_json=as_json)
     if until_eof:

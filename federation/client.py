@@ -30,6 +30,7 @@ from .calls import Answer, Contact
 from .directory import Peer
 from .ports import Clock, Entropy
 from .resolver import ForbiddenAddressError, GuardedResolver
+from .trust import Trust
 
 USER_AGENT: Final = "mentormesh"
 #: aiohttp warns when it gets more than a mebibyte as one byte string; a file-like body it sends in portions.
@@ -79,7 +80,7 @@ class PeerClient:
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._settings: Final = settings or ClientSettings()
-        self._tls: Final = tls
+        self._trust: Final = Trust(tls)
         self._resolver: Final = resolver or GuardedResolver()
         self._session: aiohttp.ClientSession | None = None
         if self._settings.proxy:
@@ -198,6 +199,7 @@ class PeerClient:
                 headers={**headers, "host": authority_of(contact.api)},
                 allow_redirects=False,
                 proxy=self._settings.proxy or None,
+                ssl=await self._trust.of(str(url), self._settings.proxy),
             ) as response:
                 return await _read(response, most)
         except (ForbiddenAddressError, aiohttp.InvalidURL) as error:
@@ -236,7 +238,6 @@ class PeerClient:
                     ttl_dns_cache=_DNS_S,
                     limit=settings.connections,
                     limit_per_host=settings.per_peer,
-                    ssl=self._tls if self._tls is not None else True,
                 ),
                 timeout=aiohttp.ClientTimeout(
                     total=settings.total_s, sock_connect=settings.connect_s, sock_read=settings.read_s

@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from cli.node_access import problem_error
+from federation.trust import Trust
 from protocol.encoding import decode_loose
 from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError
 from protocol.text import displayable
@@ -93,6 +94,7 @@ class Http:
     def __init__(self, resolver: AbstractResolver | None = None) -> None:
         """Take what finds hosts: by default this machine's own names and those that the system knows."""
         self._resolver: Final = resolver
+        self._trust: Final = Trust()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -152,8 +154,9 @@ class Http:
     ) -> bytes:
         assert self._session is not None
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
+        trust = await self._trust.of(url)
         async with self._session.request(
-            method, url, data=data, headers=headers, allow_redirects=False, timeout=timeout
+            method, url, data=data, headers=headers, allow_redirects=False, timeout=timeout, ssl=trust
         ) as answer:
             raw = await _bounded(answer)
             if answer.status >= 400:
