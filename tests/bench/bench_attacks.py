@@ -28,7 +28,9 @@ async def run() -> list[Figure]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * IDLE + 1024)), hard))
     with tempfile.TemporaryDirectory() as folder:
-        async with world(Path(folder) / "aurora", limits={"connections": 1024, "header_s": 0.2}) as made:
+        async with world(
+            Path(folder) / "aurora", limits={"connections": 1024, "address_connections": 0, "header_s": 0.2}
+        ) as made:
             return [_growth(), _tokens(), await _threads(made), await _memory(made)]
 
 
