@@ -10,7 +10,7 @@ from .records import Record, Seed
 class RecoveryRecord(Record, frozen=True, kw_only=True):
     """The recovery copy as this device stored or saw it last, and its version at the node.
 
-    `regaining`: this device has the account secret from it, and the node does not know this device yet.
+    `regaining`: this device has the account secret from it, and is not yet the only one that the node knows.
     """
 
     bundle: bytes

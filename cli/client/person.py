@@ -167,7 +167,8 @@ class Person:
 
     async def sync(self) -> Synced:
         """Look for new organizations and keys that end soon, enrol for them, and bring the archive up to date."""
-        done = await self.accounts.sync()
+        regained = await self.recovery.finish()
+        done = regained.synced if regained else await self.accounts.sync()
         try:
             await emptied_safe(self._core)
             self.archive.shared(shared=len((await self.api.me()).devices) > 1)
@@ -298,6 +299,7 @@ class Person:
         """Bring the archive up to date when something happened; what fails is done at the next time."""
         with suppress(MeshError):
             await emptied_safe(self._core)
+            await self.recovery.finish()
             await came_back(self._core, self.archive)
             await self.archive.keep_up(happened=happened)
 

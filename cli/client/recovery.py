@@ -206,7 +206,9 @@ class Recovery:
         return self._kept(RecoveryRecord(bundle=bundle, version=view.version))
 
     def _kept(self, record: RecoveryRecord) -> RecoveryRecord:
-        if self._core.state().recovery != record:
+        before = self._core.state().recovery
+        record = replace(record, regaining=before is not None and before.regaining)
+        if before != record:
             self._core.vault.update(lambda state: replace(state, recovery=record))
         return record
 
@@ -247,14 +249,30 @@ class Recovery:
             return replace(state, account_seed=seed, account=account, recovery=regained, returning=True)
 
         self._core.vault.update(take)
+        return await self._regain(hint)
+
+    async def finish(self) -> Restored | None:
+        """Do what is left of a restore that was cut off, None if nothing is: lost devices must not stay.
+
+        Raises: UnverifiedError: the sign-in has ended, so that it takes another link; other MeshErrors: it stays so.
+        """
+        record = self._core.state().recovery
+        if record is None or not record.regaining:
+            return None
+        return await self._regain("")
+
+    async def _regain(self, hint: str) -> Restored:
+        """Bring this device, which has the account secret again, into the account, and take all others out."""
         synced = await self._accounts.sync(renew_own=True, hint=hint, regain=True)
         api = self._core.api()
         lost = [one.device for one in (await api.me()).devices if not one.this]
         for device in lost:
             await api.remove_device(device)
         await self._looked()
+        self._core.vault.update(_regained)
+        account = self._core.state().signed_in
         told = replace(synced, warnings=(*synced.warnings, *self.warnings))
-        return Restored(entity=recovered.entity, name=name, removed=len(lost), synced=told)
+        return Restored(entity=account.entity, name=account.name, removed=len(lost), synced=told)
 
     async def _copy(self, saved: bytes | None) -> RecoveryRecord:
         """Return the copy to open. Raises: MissingError: there is none; DamagedBundleError: the saved one."""
@@ -298,6 +316,10 @@ def _opened(state: ClientState, data: bytes) -> int:
     if content.account_secret != b64(state.account_seed):
         raise MalformedError("recovery copy holds another account secret")
     return bundle.seq
+
+
+def _regained(state: ClientState) -> ClientState:
+    return replace(state, recovery=replace(state.recovery, regaining=False)) if state.recovery else state
 
 
 def _require_new(state: ClientState) -> None:

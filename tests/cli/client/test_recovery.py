@@ -86,6 +86,34 @@ async def test_a_restore_that_was_interrupted_goes_on(aurora: Company, monkeypat
             await later.recovery.restore(Passphrase(SENTENCE))
 
 
+async def test_what_a_restore_left_undone_is_done_by_the_next_command(
+    aurora: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aurora.person("aurora1") as lost, another(aurora, "later") as later:
+        await lost.recovery.add_passphrase(SENTENCE)
+        await later.recovery.begin(await aurora.link("aurora1"))
+        with monkeypatch.context() as away:
+
+            async def gone(_self: NodeApi, _device: str) -> None:
+                raise UnavailableError("away")
+
+            away.setattr(NodeApi, "remove_device", gone)
+            with pytest.raises(UnavailableError):
+                await later.restore(Passphrase(SENTENCE))
+            await later.poll()
+            assert len((await later.api.me()).devices) == 2
+        # A look at the ways back ends nothing.
+        assert [one.kind for one in await later.recovery.slots()] == ["passphrase"]
+        assert len((await later.api.me()).devices) == 2
+        await later.poll()
+        (device,) = (await later.api.me()).devices
+        assert device.this
+        with pytest.raises(UnverifiedError):
+            await lost.api.me()
+        assert await later.recovery.finish() is None
+        assert not later.state.returning
+
+
 async def test_a_node_that_shows_an_older_a_changed_or_no_copy_is_noticed(aurora: Company) -> None:
     async with aurora.person("aurora1") as ana:
         await ana.recovery.add_words(ENTROPY)

@@ -220,16 +220,17 @@ async def test_a_head_that_does_not_arrive_closes_the_connection(node: Running, 
     assert await asyncio.wait_for(node.raw(head), PATIENCE_S) == b""
 
 
-async def test_connections_over_the_cap_are_closed_and_the_others_served(node: Running) -> None:
-    held = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(8)]
-    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
-    writer.close()
-    first_reader, first_writer = held[0]
-    first_writer.write(b"GET /health HTTP/1.1\r\nHost: aurora.example\r\n\r\n")
-    assert status(await first_reader.read(4096)) == 200
-    for _, each in held:
-        each.close()
+async def test_connections_over_the_cap_are_closed_and_the_others_served(tmp_path: Path) -> None:
+    async with running(tmp_path / "aurora", settings(limits={**LIMITS, "header_s": 100})) as node:
+        held = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(8)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
+        writer.close()
+        first_reader, first_writer = held[0]
+        first_writer.write(b"GET /health HTTP/1.1\r\nHost: aurora.example\r\n\r\n")
+        assert status(await first_reader.read(4096)) == 200
+        for _, each in held:
+            each.close()
 
 
 @pytest.mark.slow
