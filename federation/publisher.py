@@ -30,13 +30,15 @@ from protocol.signing import SigningKey
 
 from .headproofs import KIND, newest_proof
 from .losses import Losses, losses_of
-from .ports import Clock, Reader, Store, Writer, at_most, below, where
+from .ports import Clock, Reader, Store, Writer, above, at_most, below, where
 from .rows import AttestationRow, HeadProofRow, MirrorRow, SetHeadRow, SetPageRow
 from .sequencer import Sequencer
 from .sets import NUDGES_PATH, AudienceBook, Post, tell
 
 #: A head of keys that its log does not list by then is shown without its proof.
 AWAITED_S: Final = 60
+#: A clock that is set right by less than this is nobody's concern.
+AHEAD_S: Final = 60
 
 
 class HeadPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +165,13 @@ class PublisherService:
             generation=self._generation,
             issued_at=now,
         )
+
+    async def waits_until(self) -> int:
+        """Return until when the clock that was ahead once keeps a set from its next head (Unix seconds), 0 if none."""
+        async with self._store.read() as rows:
+            late = above("issued_at", self._clock.now() + AHEAD_S)
+            found = await rows.find(SetHeadRow, late, order="-issued_at", limit=1)
+        return found[0].issued_at if found else 0
 
     async def may_sign(self, rows: Reader) -> bool:
         """Tell whether a head may be signed now: not before the log is known to be the newest, as after a start."""

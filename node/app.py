@@ -192,6 +192,7 @@ class Node:
         return (
             *await self.keys.alerts(),
             *await self.witnessing.alerts(),
+            *await self.catalog.alerts(),
             *await self.consortia.alerts(),
             *await self._reports.alerts(),
         )

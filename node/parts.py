@@ -5,6 +5,7 @@ Only `node/app.py` makes them. Services that need each other in a circle are joi
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,7 @@ from .services.peers import PeerOperations, draft_document
 from .services.safe import Safe
 from .services.search import Search
 from .services.vocabulary import VocabularyService
+from .status import Alert
 from .store.blobs import FileBytes
 from .store.opening import NodeStore
 from .telemetry import Log, Metrics
@@ -286,6 +288,15 @@ class Catalog:
             vocabulary=lambda: vocabulary.vocabulary,
             sector=base.org.sector,
         )
+
+    async def alerts(self) -> tuple[Alert, ...]:
+        """Return what an administrator should look at: sets that stand still since the clock was ahead."""
+        until = await self.publisher.waits_until()
+        if not until:
+            return ()
+        at = datetime.fromtimestamp(until, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+        detail = f"a set was signed while the clock was ahead: it is not signed anew before {at}"
+        return (Alert(about="clock", detail=detail, fix='docs/how-to/run-as-a-service.md, "When the clock was ahead"'),)
 
     async def _meet(self) -> None:
         """Show our catalog to new members of consortia and mirror theirs; show nothing of those who are out."""
