@@ -23,7 +23,7 @@ _WRITER: Final = (
     "PRAGMA synchronous = FULL",  # NORMAL loses acknowledged rows at power loss
     "PRAGMA secure_delete = ON",  # what is erased is overwritten
     "PRAGMA journal_size_limit = 16777216",
-    "PRAGMA cache_size = -4096",
+    "PRAGMA cache_size = -2048",
 )
 _READER: Final = ("PRAGMA cache_size = -1024",)  # each of several; the system keeps the file's pages as well
 

@@ -58,6 +58,11 @@ async def require_current(session: Session) -> None:
         raise SchemaError("the tables are older than this program: start the node with it once")
 
 
+async def is_behind(session: Session, *, folder: Path) -> bool:
+    """Tell whether the tables lack a change that this program knows. Raises: SchemaError: as `migrate`."""
+    return bool(await _missing(session, migrations.load(folder), beside_newer=True))
+
+
 async def migrate(session: Session, *, now: int, folder: Path) -> None:
     """Make or complete the tables, in the transaction that `session` has open.
 

@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NoReturn, Self
 
+import asyncpg
+
 from federation.ports import Clock, Reader, Row, Writer
 from node.rows import MetaRow
 from node.store import migrations
 from node.store.errors import DatabaseInUseError, TakenOverError
 from node.store.figures import StoreFigures
-from protocol.errors import MeshError
+from protocol.errors import MeshError, UnavailableError
 
 from . import schema
 from .commits import LOCK_CLASS, Commits, new_process
@@ -113,6 +115,8 @@ class PostgresStore:
             try:
                 await schema.check_server(writer)
                 await own(writer, alone=alone)
+                if await schema.is_behind(writer, folder=folder):
+                    await _brought_up(server, now=clock.now(), folder=folder)
                 meta = await _prepared(writer, now=clock.now(), folder=folder)
                 door.tables_made = True
                 channel = "" if alone else await channel_of(writer)
@@ -318,8 +322,27 @@ async def _history(writer: Session) -> str:
     return str(history)
 
 
+async def _brought_up(server: Server, *, now: int, folder: Path) -> None:
+    """Make or complete the tables in a session of its own, which no long change of a large table ends."""
+    session = await server.session(patient=True)
+    try:
+        await prepare(session, now=now, folder=folder)
+    finally:
+        await session.close()
+
+
+async def _begin(session: Session) -> None:
+    """Begin the transaction that no other one of this schema stands beside. Raises: UnavailableError: one does."""
+    try:
+        await session.script(_BEGIN)
+    except asyncpg.LockNotAvailableError:
+        raise UnavailableError(
+            "another process of this node is bringing the tables up to date, or hangs: try again when it has"
+        ) from None
+
+
 async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
-    await writer.script(_BEGIN)
+    await _begin(writer)
     await schema.migrate(writer, now=now, folder=folder)
     meta = await schema.meta(writer, now=now)
     await writer.script("COMMIT")
@@ -328,6 +351,6 @@ async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
 
 async def prepare(writer: Session, *, now: int, folder: Path) -> None:
     """Bring the schema to this program's tables, in one transaction. Raises: as `schema.migrate`."""
-    await writer.script(_BEGIN)
+    await _begin(writer)
     await schema.migrate(writer, now=now, folder=folder)
     await writer.script("COMMIT")

@@ -132,10 +132,11 @@ async def test_a_database_without_a_free_connection_is_asked_again_later(
     schema = server.url.rpartition("=")[2]
     await script(
         postgres.url,
-        f"DROP ROLE IF EXISTS few; CREATE ROLE few LOGIN CONNECTION LIMIT 1; ALTER SCHEMA {schema} OWNER TO few",
+        f"DROP ROLE IF EXISTS few; CREATE ROLE few LOGIN CONNECTION LIMIT 2; ALTER SCHEMA {schema} OWNER TO few",
     )
     few = Server(url=server.url.replace("//mentormesh@", "//few@"))
-    async with await open_sample_database(few, tmp_path) as store:
+    async with await open_sample_database(few, tmp_path) as store:  # two: the tables are made in a session of their own
+        await script(postgres.url, "ALTER ROLE few CONNECTION LIMIT 1")
         await fill(store, SampleRow(id=1))
         with pytest.raises(UnavailableError, match="no connection free") as told:
             await stored(store)

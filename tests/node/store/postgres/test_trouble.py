@@ -9,7 +9,8 @@ import pytest
 
 from node.store.errors import DiskFullError, SchemaError
 from node.store.migrations import FOLDER
-from node.store.postgres import readers
+from node.store.postgres import connection, readers
+from node.store.postgres.commits import LOCK_CLASS
 from node.store.postgres.connection import Server
 from node.store.postgres.store import PostgresStore
 from protocol.errors import MeshError, RefusedError, UnavailableError
@@ -94,6 +95,27 @@ async def test_a_change_of_the_schema_that_fails_leaves_nothing(server: Server, 
     (folder / "0003_broken.sql").unlink()
     async with await open_sample_database(server, tmp_path) as store:
         assert await stored(store) == []
+
+
+async def test_a_change_of_the_schema_may_take_longer_than_any_statement_of_a_node(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await open_sample_database(server, tmp_path)).close()
+    monkeypatch.setitem(connection.SETTINGS, "statement_timeout", "2s")
+    (tmp_path / "migrations" / "0003_long.sql").write_text("CREATE TABLE long (id INTEGER);\nSELECT pg_sleep(2.5);\n")
+    await (await open_sample_database(server, tmp_path)).close()
+
+
+async def test_who_starts_while_the_tables_are_changed_is_told_so(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.SETTINGS, "lock_timeout", "100ms")
+    changing = await server.session()
+    await changing.script(f"BEGIN; SELECT pg_advisory_xact_lock({LOCK_CLASS}, hashtext(current_schema()))")
+    with pytest.raises(UnavailableError, match="bringing the tables up to date"):
+        await open_sample_database(server, tmp_path, alone=False)
+    await changing.close()
+    await (await open_sample_database(server, tmp_path)).close()
 
 
 async def test_a_full_disk_keeps_nothing_of_the_change_and_reading_goes_on(
