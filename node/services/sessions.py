@@ -208,7 +208,7 @@ class Sessions:
             if new:
                 await tx.put(heard)
                 await self._show(tx, session, envelope)
-            return True
+            return new
         if session.state != OPEN:
             raise RefusedError("this session is over", code="session-over")
         if to_hub and header.side != Side.CONSUMER.value:

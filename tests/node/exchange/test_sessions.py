@@ -282,9 +282,10 @@ async def test_the_echo_of_the_last_close_reaches_every_device_once(town: Town) 
     assert [parse_envelope(row.data) for row in (await town.ana.entries())[len(before) :]] == [parse_envelope(item)]
     again = replace(header, mid=message_id(4, bytes(10)))
     repeated = render_envelope(Envelope(header=again, ciphertext=b""))
-    await town.aurora.exchanging.inbox.receive(
+    answer = await town.aurora.exchanging.inbox.receive(
         town.cobalt.entity, len(repeated).to_bytes(4, "big") + repeated, unguarded
     )
+    assert b'"duplicate"' in answer
     assert len(await town.ana.entries()) == len(before) + 1
 
 
