@@ -127,11 +127,14 @@ class Asking:
         self._mentor: Final = mentor
         self.asked = 0
         self.again: Final = asyncio.Event()
+        self._idle: Final = asyncio.Event()
 
     async def ask(self) -> None:
         """Ask whenever it is time again."""
         while True:
+            self._idle.set()
             await self.again.wait()
+            self._idle.clear()
             try:
                 await self._mentee.ask(need("text"))
                 await self._mentee.request(1, prompts=PROMPTS, backups=())
@@ -140,6 +143,11 @@ class Asking:
                 await self._mentee.poll(wait_s=2)
             except MeshError:
                 await asyncio.sleep(0.2)
+
+    async def asked_all(self) -> None:
+        """Ask nothing more, and return once what is asked at the moment has come or failed."""
+        self.again.clear()
+        await self._idle.wait()
 
     async def answer(self) -> None:
         """Say no for ever."""
@@ -182,8 +190,8 @@ async def survive(
             await talk.delivered()
             await talk.returned()
             if asking is not None:
-                # What is asked at the moment is asked to its end; then nobody asks any more, and it is answered.
-                await comes_true(lambda: not asking.again.is_set())
+                # Then it is answered. It may be refused, too: of so many questions some are too many.
+                await asking.asked_all()
                 others.pop(-2).cancel()
                 await at_rest(pair.nodes)
         finally:
