@@ -41,6 +41,8 @@ _SINGLE: Final = frozenset(
 )
 #: Checked addresses may be used this long.
 _DNS_S: Final = 10
+#: A connection is used again within this time: peers close an idle one after ten seconds (`[limits] header_s`).
+IDLE_S: Final = 5.0
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +240,7 @@ class PeerClient:
                     ttl_dns_cache=_DNS_S,
                     limit=settings.connections,
                     limit_per_host=settings.per_peer,
+                    keepalive_timeout=IDLE_S,
                 ),
                 timeout=aiohttp.ClientTimeout(
                     total=settings.total_s, sock_connect=settings.connect_s, sock_read=settings.read_s

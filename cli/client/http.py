@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 TIMEOUT_S: Final = 30.0
 CONNECT_S: Final = 10.0
+#: A connection that said nothing for so long is not used again. A node closes it after ten seconds, and what is asked
+#: just then is lost.
+IDLE_S: Final = 5.0
 #: Far above a full mailbox page (200 envelopes of 108 kB in base64url).
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _CHUNK: Final = 64 * 1024
@@ -100,7 +103,7 @@ class Http:
     async def __aenter__(self) -> Self:
         """Open the pool; nothing is sent yet."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=self._resolver or LocalResolver()),
+            connector=aiohttp.TCPConnector(resolver=self._resolver or LocalResolver(), keepalive_timeout=IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={"Accept-Encoding": "identity", "User-Agent": "mentormesh"},

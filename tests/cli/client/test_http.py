@@ -191,6 +191,24 @@ async def test_what_may_be_said_twice_is_said_again_when_its_connection_breaks()
         assert came == [b"first", b"second", b"second"]
 
 
+@pytest.mark.parametrize(("idle_s", "connections"), [(0.001, 2), (60.0, 1)])
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch, idle_s: float, connections: int
+) -> None:
+    monkeypatch.setattr(http, "IDLE_S", idle_s)
+    used = set()
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        used.add(request.transport)
+        return web.Response()
+
+    async with answering(answer) as url, Http() as person:
+        for _ in range(2):
+            await person.call("POST", url)
+            await asyncio.sleep(0.02)
+    assert len(used) == connections
+
+
 @pytest.mark.parametrize(("repeatable", "breaks"), [(False, 1), (True, 2)])
 async def test_nothing_is_said_more_often_than_that(repeatable: bool, breaks: int) -> None:
     async with Http() as connections, breaking(connections, breaks=breaks) as (url, came):
