@@ -11,8 +11,9 @@ from cli.client.unlock import create_vault, new_state
 from cli.client.views import Alarm, Event, Problem, Proposal, Refused, Role, Shown
 from protocol.e2ee.frames import Content
 from protocol.e2ee.vault import Cost
-from protocol.errors import UnavailableError, UnverifiedError
+from protocol.errors import UnverifiedError
 
+from .patience import waiting
 from .people import Device, Part
 
 E = TypeVar("E", bound=Event)
@@ -21,8 +22,6 @@ E = TypeVar("E", bound=Event)
 PASSPHRASE: Final = "demo demo demo"  # noqa: S105 -- a secret of nobody
 #: The least that Argon2id takes; a real vault uses `protocol.e2ee.vault.DEFAULT_COST`, about a sixth of a second.
 COST: Final = Cost(passes=1, memory_kib=8)
-#: Nothing in the story takes longer; what does is a failure.
-PATIENCE_S: Final = 120.0
 POLL_S: Final = 5.0
 
 #: Called with who sees it and the event, for everything that a person's client shows.
@@ -51,25 +50,19 @@ class Actor:
 
         Raises: UnavailableError: it does not come; UnverifiedError: the client raised an alarm.
         """
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    for event in self._seen:
-                        if isinstance(event, kind):
-                            self._seen.remove(event)
-                            return event
-                    await self.look(wait_s=POLL_S)
-        except TimeoutError:
-            raise UnavailableError(f"{self.first_name}'s client waited in vain for `{kind.__name__.lower()}`") from None
+        async with waiting(f"{self.first_name}'s client waited in vain for `{kind.__name__.lower()}`"):
+            while True:
+                for event in self._seen:
+                    if isinstance(event, kind):
+                        self._seen.remove(event)
+                        return event
+                await self.look(wait_s=POLL_S)
 
     async def see_until(self, reached: Callable[[], bool]) -> None:
         """Return once `reached`, looking into the mailbox meanwhile. Raises: as `see`."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not reached():
-                    await self.look(wait_s=1.0)
-        except TimeoutError:
-            raise UnavailableError(f"{self.first_name}'s client waited in vain") from None
+        async with waiting(f"{self.first_name}'s client waited in vain"):
+            while not reached():
+                await self.look(wait_s=1.0)
 
     async def say(self, thread: str, content: Content) -> None:
         """Say something in a session; what the node did not take at once goes out at a later look, as with any client.

@@ -24,10 +24,11 @@ from protocol.addresses import audience_id
 from protocol.encoding import decode_loose
 from protocol.errors import UnavailableError
 
-from .consortium import GUILD, Consortium, until, waiting
+from .consortium import GUILD, Consortium, until
 from .events import AttackSummary
 from .liar import Order
 from .nodes import NodeProcess, stop_all
+from .patience import waiting
 from .telling import Tell, Telling
 
 #: Both kinds of contradiction that this attack makes.

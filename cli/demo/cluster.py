@@ -19,12 +19,11 @@ from urllib.parse import quote
 from protocol.errors import UnavailableError
 
 from . import keeper
+from .patience import PATIENCE_S
 
 USER: Final = "mentormesh"
 #: Who may do nothing, on every Unix.
 NOBODY: Final = 65534
-#: A server that does not answer by then will not.
-START_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.01
 LOG_FILE: Final = "server.log"
 _SYSTEM: Final = Path("/usr/lib/postgresql")
@@ -73,7 +72,7 @@ class OwnServer:
             )
         assert self._keeper.stdout is not None
         self.pid = int(self._keeper.stdout.readline() or 0)
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + PATIENCE_S
         while not self._ready():
             if self._keeper.poll() is not None or time.monotonic() > deadline:
                 self.stop()

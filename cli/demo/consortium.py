@@ -1,8 +1,7 @@
 """The setting of the staged attack: an honest company and two others in a consortium, and the one that will lie."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,14 +24,13 @@ from .companies import Company, Plan, World
 from .database import Database
 from .liar import Done, Doors, Order
 from .nodes import LOG_FILE, NodeProcess, Settings, start_all
+from .patience import waiting
 from .process import ServeProcess
 from .setting import enlist, import_members
 from .several import planned
 
 T = TypeVar("T")
 
-#: Nothing takes longer; what does is not caught.
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.1
 ORDER_S: Final = 30.0
 #: Logs are looked at and peers asked every second, where a node in earnest does so every five minutes.
@@ -159,16 +157,6 @@ class Consortium:
     async def _is_cosigned(self) -> bool:
         asked = await self.liar.ask("log.witnesses", ListWitnesses(), tuple[WitnessStatus, ...])
         return len(asked) == len(self.processes) - 1 and all(each.size for each in asked)
-
-
-@asynccontextmanager
-async def waiting(otherwise: str) -> AsyncIterator[None]:
-    """Let the block take as long as anything may. Raises: UnavailableError: it took longer; `otherwise` says what."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            yield
-    except TimeoutError:
-        raise UnavailableError(otherwise) from None
 
 
 async def until(reached: Callable[[], Awaitable[bool]]) -> None:

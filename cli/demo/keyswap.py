@@ -20,11 +20,11 @@ from protocol.errors import MeshError, UnavailableError
 from protocol.keyproof import Circle, parse_proof, verify_proof
 
 from .events import SwapSummary
+from .patience import waiting
 from .setting import Setting
 from .swap import Impostor, put_in, take_out
 from .telling import Telling
 
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.5
 
 
@@ -179,13 +179,10 @@ class KeySwap:
 
     async def _look(self, outcome: CheckOutcome) -> KeyCheck:
         """Return Ana's look at Cobalt once it comes to this: directories are published and copied within seconds."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    for one in await self._ana.person.self_check.all():
-                        if one.outcome == outcome and one.entity:
-                            self._looks.append(one)
-                            return one
-                    await asyncio.sleep(LOOK_EVERY_S)
-        except TimeoutError:
-            raise UnavailableError(f"Ana's look never came to `{outcome}`") from None
+        async with waiting(f"Ana's look never came to `{outcome}`"):
+            while True:
+                for one in await self._ana.person.self_check.all():
+                    if one.outcome == outcome and one.entity:
+                        self._looks.append(one)
+                        return one
+                await asyncio.sleep(LOOK_EVERY_S)

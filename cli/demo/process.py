@@ -19,7 +19,8 @@ from node.serving import Ready
 from protocol.encoding import decode_loose
 from protocol.errors import MeshError, UnavailableError
 
-START_S: Final = 120.0
+from .patience import PATIENCE_S
+
 _LOG_TAIL: Final = 2000
 
 
@@ -82,7 +83,7 @@ class ServeProcess:
             )
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(PATIENCE_S):
                 line = await self._process.stdout.readline()
             self.ready = decode_loose(line, Ready, what="first line of the node")
         except (TimeoutError, MeshError):

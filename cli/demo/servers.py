@@ -20,7 +20,6 @@ from node.services.mentor_side import ProviderNotes
 from protocol.agreement import agreement_hash, open_agreement
 from protocol.encoding import decode
 from protocol.envelope import Envelope, parse_envelope
-from protocol.errors import UnavailableError
 from protocol.handshake import Handshake, Side, State, Verb, advance, may_move
 from protocol.messages import open_message, parse_item
 from protocol.peers import open_document
@@ -28,10 +27,10 @@ from protocol.signing import VerifyKey
 from protocol.threads import Book
 
 from .nodes import NodeProcess
+from .patience import waiting
 
 R = TypeVar("R")
 
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.02
 
 
@@ -95,16 +94,13 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
 
 async def _patiently(node: NodeProcess, look: Callable[[Reader], Awaitable[R | None]]) -> R:
     """Return what `look` finds in a node's database, as soon as it does. Raises: UnavailableError: it never does."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                async with node.look() as reader:
-                    found = await look(reader)
-                if found is not None:
-                    return found
-                await asyncio.sleep(LOOK_EVERY_S)
-    except TimeoutError:
-        raise UnavailableError(f"the server of {node.plan.display_name} did not get as far as the story") from None
+    async with waiting(f"the server of {node.plan.display_name} did not get as far as the story"):
+        while True:
+            async with node.look() as reader:
+                found = await look(reader)
+            if found is not None:
+                return found
+            await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def finalized(node: NodeProcess, thread: str, side: Side) -> None:

@@ -18,18 +18,17 @@ from node.services.member_operations import ApplyImport, Link, OneMember, PlanIm
 from node.services.offer_operations import ListOffers
 from node.services.offers import OfferLists
 from node.services.peers import InvitePeer, UseTicket
-from protocol.errors import UnavailableError
 
 from .actors import Actor, Watch, open_actor
 from .companies import TOPIC, Mentor, World
 from .database import FILE, OWN, Database
 from .nodes import NodeProcess
+from .patience import waiting
 from .people import Part
 from .phone import open_phone
 from .search_nodes import Elsewhere
 from .several import SeveralProcesses
 
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 #: Mentors signed in side by side.
 AT_ONCE: Final = 4
@@ -167,11 +166,8 @@ async def _catalogs(world: World, nodes: Iterable[NodeProcess]) -> dict[str, int
     """
     everybody = tuple(nodes)
     helping = {part.company for part in world.cast.mentors}
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            counts = await asyncio.gather(*(_arrived(node, everybody, helping) for node in everybody))
-    except TimeoutError:
-        raise UnavailableError("the companies' catalogs did not reach their peers") from None
+    async with waiting("the companies' catalogs did not reach their peers"):
+        counts = await asyncio.gather(*(_arrived(node, everybody, helping) for node in everybody))
     return {node.plan.name: count for node, count in zip(everybody, counts, strict=True)}
 
 

@@ -17,6 +17,7 @@ from .companies import Company
 from .database import SESSIONS, Database
 from .events import ProcessServed
 from .nodes import NodeProcess, Settings
+from .patience import waiting
 from .process import ServeProcess
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ T = TypeVar("T")
 
 #: Processes of a node.
 PROCESSES: Final = 2
-#: Another process is on duty five seconds after the last one's end.
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
 
@@ -106,15 +105,12 @@ class SeveralProcesses(NodeProcess):
 
     async def _on_duty(self) -> ServeProcess:
         """Return the process that does what one does for all, once there is one."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    for process in self.processes:
-                        if process.is_there and await _is_on_duty(process):
-                            return process
-                    await asyncio.sleep(LOOK_EVERY_S)
-        except TimeoutError:
-            raise UnavailableError(f"no process of {self.plan.display_name} goes on duty") from None
+        async with waiting(f"no process of {self.plan.display_name} goes on duty"):
+            while True:
+                for process in self.processes:
+                    if process.is_there and await _is_on_duty(process):
+                        return process
+                await asyncio.sleep(LOOK_EVERY_S)
 
 
 def planned(company: Company, folder: Path, database: Database | None, changes: Settings | None = None) -> NodeProcess:

@@ -6,12 +6,11 @@ from typing import Final
 
 from federation.cosigning import WitnessStatus
 from node.services.witness_operations import ListWitnesses
-from protocol.errors import UnavailableError
 
 from .events import LogWitnessed
 from .nodes import NodeProcess
+from .patience import waiting
 
-PATIENCE_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
 MEANING: Final = (
@@ -27,11 +26,8 @@ async def witnessed(nodes: Iterable[NodeProcess]) -> tuple[LogWitnessed, ...]:
     """
     everybody = tuple(nodes)
     names = {node.plan.entity: node.plan.name for node in everybody}
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            found = await asyncio.gather(*(_signed(node, names) for node in everybody))
-    except TimeoutError:
-        raise UnavailableError("the companies' witnesses did not sign each other's logs") from None
+    async with waiting("the companies' witnesses did not sign each other's logs"):
+        found = await asyncio.gather(*(_signed(node, names) for node in everybody))
     return tuple(one for some in found for one in some)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from click.testing import CliRunner
 
-from cli.demo import consortium
+from cli.demo import consortium, patience
 from cli.demo.play import Options, play
 from cli.main import main
 from tests.patience import PATIENCE_S
@@ -76,12 +76,12 @@ async def test_what_nobody_compares_is_not_caught(
 ) -> None:
     # Nodes that look at logs and ask their peers once an hour do not find a lie within seconds.
     monkeypatch.setattr(consortium, "WATCHFUL", {"log": {"watch_s": 3600.0}, "editions": {"poll_s": 0.5}})
-    patience_s = consortium.PATIENCE_S
+    patience_s = patience.PATIENCE_S
     set_up = consortium.Consortium.begin
 
     async def begin(self: consortium.Consortium, progress: Any) -> None:  # noqa: ANN401 -- as the original
         await set_up(self, progress)
-        monkeypatch.setattr(consortium, "PATIENCE_S", 4.0)
+        monkeypatch.setattr(patience, "PATIENCE_S", 4.0)
 
     monkeypatch.setattr(consortium.Consortium, "begin", begin)
     folder = tmp_path / "demo"
