@@ -117,7 +117,7 @@ class PostgresStore:
                 await own(writer, alone=alone)
                 if await schema.is_behind(writer, folder=folder):
                     await _brought_up(server, now=clock.now(), folder=folder)
-                meta = await _prepared(writer, now=clock.now(), folder=folder)
+                meta = await _meta(writer, now=clock.now())
                 door.tables_made = True
                 channel = "" if alone else await channel_of(writer)
                 store = cls(
@@ -341,9 +341,8 @@ async def _begin(session: Session) -> None:
         ) from None
 
 
-async def _prepared(writer: Session, *, now: int, folder: Path) -> MetaRow:
+async def _meta(writer: Session, *, now: int) -> MetaRow:
     await _begin(writer)
-    await schema.migrate(writer, now=now, folder=folder)
     meta = await schema.meta(writer, now=now)
     await writer.script("COMMIT")
     return meta
