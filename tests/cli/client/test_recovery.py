@@ -35,6 +35,11 @@ async def planted(company: Company, data: bytes | None) -> None:
             await tx.insert(replace(row, data=data, version=row.version + 1))
 
 
+async def gone(_self: NodeApi, _said: object) -> None:
+    """Stand for a call to a node that is away."""
+    raise UnavailableError("away")
+
+
 async def test_a_new_device_comes_back_by_words_and_the_lost_ones_are_out(tmp_path: Path) -> None:
     async with (
         companies(tmp_path, "aurora", "cobalt") as (aurora, _),
@@ -72,10 +77,6 @@ async def test_a_restore_that_was_interrupted_goes_on(aurora: Company, monkeypat
         await lost.recovery.add_passphrase(SENTENCE)
         await later.recovery.begin(await aurora.link("aurora1"))
         with monkeypatch.context() as away:
-
-            async def gone(_self: NodeApi, _command: object) -> None:
-                raise UnavailableError("away")
-
             away.setattr(NodeApi, "enrol", gone)
             with pytest.raises(UnavailableError):
                 await later.recovery.restore(Passphrase(SENTENCE))
@@ -93,10 +94,6 @@ async def test_what_a_restore_left_undone_is_done_by_the_next_command(
         await lost.recovery.add_passphrase(SENTENCE)
         await later.recovery.begin(await aurora.link("aurora1"))
         with monkeypatch.context() as away:
-
-            async def gone(_self: NodeApi, _device: str) -> None:
-                raise UnavailableError("away")
-
             away.setattr(NodeApi, "remove_device", gone)
             with pytest.raises(UnavailableError):
                 await later.restore(Passphrase(SENTENCE))
