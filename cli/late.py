@@ -17,8 +17,8 @@ _PLACES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 def certificates_later() -> Iterator[None]:
     """While inside, a context that is made trusts nobody; only the imports of a starting program belong there.
 
-    So a connection that leaves its trust to aiohttp fails; ours bring their own (`federation/trust.py`), made later
-    from the places that the operator's environment names. Once aiohttp is there nothing changes.
+    So a connection that leaves its trust to aiohttp fails; ours bring their own (`federation/connections.py`), made
+    later from the places that the operator's environment names. Once aiohttp is there nothing changes.
     """
     if "aiohttp" in sys.modules:
         yield

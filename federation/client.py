@@ -27,10 +27,10 @@ from protocol.signing import SigningKey, VerifyKey
 
 from .answers import BadAnswerError, ForbiddenContactError, PeerUnavailableError, UnverifiedAnswerError, refusal
 from .calls import Answer, Contact
+from .connections import IDLE_S, Trust
 from .directory import Peer
 from .ports import Clock, Entropy
 from .resolver import ForbiddenAddressError, GuardedResolver
-from .trust import Trust
 
 USER_AGENT: Final = "mentormesh"
 #: aiohttp warns when it gets more than a mebibyte as one byte string; a file-like body it sends in portions.
@@ -41,8 +41,6 @@ _SINGLE: Final = frozenset(
 )
 #: Checked addresses may be used this long.
 _DNS_S: Final = 10
-#: A connection is used again within this time: peers close an idle one after ten seconds (`[limits] header_s`).
-IDLE_S: Final = 5.0
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):

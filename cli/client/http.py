@@ -19,7 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from cli.node_access import problem_error
-from federation.trust import Trust
+from federation.connections import IDLE_S, Trust
 from protocol.encoding import decode_loose
 from protocol.errors import LimitError, MalformedError, MeshError, UnavailableError
 from protocol.text import displayable
@@ -28,9 +28,6 @@ T = TypeVar("T")
 
 TIMEOUT_S: Final = 30.0
 CONNECT_S: Final = 10.0
-#: A connection that said nothing for so long is not used again. A node closes it after ten seconds, and what is asked
-#: just then is lost.
-IDLE_S: Final = 5.0
 #: Far above a full mailbox page (200 envelopes of 108 kB in base64url).
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 _CHUNK: Final = 64 * 1024

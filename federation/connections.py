@@ -1,4 +1,4 @@
-"""Whom a connection with TLS trusts: an authority of the operator, or those that the system knows.
+"""What our clients bring to their connections: whom they trust, and for how long an idle one is used.
 
 Every connection of ours brings its context itself, and none leaves it to aiohttp, whose own may trust nobody
 (`cli/late.py`). A context is checked for the name of the host and cannot be without checks.
@@ -6,6 +6,11 @@ Every connection of ours brings its context itself, and none leaves it to aiohtt
 
 import asyncio
 import ssl
+from typing import Final
+
+#: A connection that said nothing for so long is not used again. A node closes it after ten seconds (`[limits]
+#: header_s`), and what is asked just then is lost.
+IDLE_S: Final = 5.0
 
 
 def system_trust() -> ssl.SSLContext:
