@@ -15,8 +15,8 @@ from cli.client.words import REASONS, word
 from protocol.e2ee.kept import Book, KeptSession, KeptShortlist
 from protocol.encoding import decode
 from protocol.errors import MissingError, UnavailableError
+from protocol.times import when
 
-from .output import when
 from .person_access import Terminal, person_command, thread_named
 
 

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from federation.watchwords import ALARMING
 from node.services.standing import Attested, BoardView, HeldSet, PeerLine
+from protocol.times import when
 
-from .output import shown, when
+from .output import shown
 
 Tone = Literal["", "good", "warn", "bad"]
 STYLES: Final[dict[Tone, str]] = {"": "", "good": "green", "warn": "yellow", "bad": "bold red"}

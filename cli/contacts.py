@@ -8,8 +8,8 @@ from cli.client.person import Person
 from cli.client.pins import name_of
 from cli.client.views import View
 from protocol.errors import RefusedError
+from protocol.times import when
 
-from .output import when
 from .person_access import Terminal, person_command
 
 _KEYS: Final = {"": "", "waits": "new, waits", "disputed": "two: compare"}

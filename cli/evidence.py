@@ -1,6 +1,5 @@
 """`mentormesh log evidence`: what proves that a node contradicted itself: listed, verified, handed on, and thawed."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,6 +16,7 @@ from node.services.witness_operations import (
 from protocol.errors import RefusedError
 from protocol.evidence import MAX_BUNDLE_BYTES, Opened, open_bundle
 from protocol.fingerprints import fingerprint_words
+from protocol.times import when
 
 from .node_access import NodeAccess, operator_command
 from .output import Output, json_option
@@ -45,7 +45,7 @@ def evidence() -> None:
 async def list_evidence(node: NodeAccess, output: Output) -> None:
     """List all evidence, the newest first."""
     found = await node.call("evidence.list", ListEvidence(), tuple[Recorded, ...])
-    rows = [(one.hash[:SHORT], one.accused, one.kind, one.source, _consequence(one), when(one.at)) for one in found]
+    rows = [(one.hash[:SHORT], one.accused, one.kind, one.source, _consequence(one), moment(one.at)) for one in found]
     columns = ("evidence", "about", "kind", "source", "consequence", "since")
     output.table(found, columns, rows, empty="There is no evidence against anybody.")
 
@@ -112,9 +112,9 @@ async def thaw(node: NodeAccess, output: Output, *, entity: str, yes: bool) -> N
     output.result({"entity": entity}, f"{entity} is no longer frozen; what it shows from now on counts.")
 
 
-def when(seconds: int | None) -> str:
+def moment(seconds: int | None) -> str:
     """Return a time for people, to the minute; nothing for none."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return "" if seconds is None else when(seconds)
 
 
 def _read(file: Path) -> bytes:

@@ -11,8 +11,9 @@ from protocol.ids import parse_entity
 from protocol.keyevidence import Evidence, open_evidence
 from protocol.keyproof import MAX_PROOF_BYTES, parse_proof
 from protocol.signing import VerifyKey
+from protocol.times import when
 
-from .output import Output, json_option, when
+from .output import Output, json_option
 
 
 class Signer(msgspec.Struct, frozen=True, kw_only=True):

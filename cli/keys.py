@@ -14,10 +14,11 @@ from protocol.errors import MalformedError, RefusedError
 from protocol.ids import parse_entity
 from protocol.rotation import Rotation, sign_rotation
 from protocol.signing import SEED_BYTES, VerifyKey
+from protocol.times import when
 
 from .keyproofs import verify
 from .node_access import NodeAccess, operator_command
-from .output import Output, json_option, when
+from .output import Output, json_option
 
 #: A statement is far shorter.
 MOST_STATEMENT: Final = 4096

@@ -6,6 +6,7 @@ import click
 
 from node.services.board import LedgerDay, PeerLedger, PeerStanding, ShowBoard, ShowLedger
 from node.services.standing import BoardView
+from protocol.times import when
 
 from .node_access import NodeAccess, operator_command
 from .output import Output
@@ -50,4 +51,4 @@ def _day(day: LedgerDay) -> str:
 
 
 def _minute(at: int | None) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC") if at is not None else "-"
+    return when(at) if at is not None else "-"

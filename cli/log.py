@@ -18,7 +18,7 @@ from protocol.tlog.note import MAX_NOTE_BYTES, LogKey, parse_vkey
 from protocol.tlog.tiles import MAX_BUNDLE_BYTES, Bundle, Tile, tile_path
 
 from .bar import Bar
-from .evidence import evidence, when
+from .evidence import evidence, moment
 from .log_reader import LogReader
 from .node_access import NodeAccess, operator_command
 from .output import Output, json_option
@@ -99,7 +99,7 @@ async def successor(node: NodeAccess, output: Output, *, yes: bool) -> None:
 async def witnesses(node: NodeAccess, output: Output) -> None:
     """List who cosigns this node's log, and up to which size they have."""
     found = await node.call("log.witnesses", ListWitnesses(), tuple[WitnessStatus, ...])
-    rows = [(one.name, one.size, when(one.at), one.problem) for one in found]
+    rows = [(one.name, one.size, moment(one.at), one.problem) for one in found]
     empty = "Nobody watches this log: peers do by themselves, and [log] policy can name other witnesses."
     output.table(found, ("witness", "size", "cosigned", "problem"), rows, empty=empty)
 
@@ -109,7 +109,7 @@ async def witnesses(node: NodeAccess, output: Output) -> None:
 async def watched(node: NodeAccess, output: Output) -> None:
     """List the logs of others that this node follows, and what does not fit in them."""
     found = await node.call("log.watched", ListWatched(), tuple[WatchStatus, ...])
-    rows = [(one.origin, one.size, one.read, when(one.at), one.problem) for one in found]
+    rows = [(one.origin, one.size, one.read, moment(one.at), one.problem) for one in found]
     output.table(found, ("log", "size", "read", "looked at", "problem"), rows, empty="There are no peers yet.")
 
 

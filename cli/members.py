@@ -22,9 +22,10 @@ from node.services.member_operations import (
     pack,
 )
 from protocol.errors import LimitError, RefusedError
+from protocol.times import when
 
 from .node_access import NodeAccess, operator_command
-from .output import Output, json_option, when
+from .output import Output, json_option
 
 #: Ids and row errors printed for people; `--json` has all.
 MOST_LINES: Final = 20

@@ -7,7 +7,6 @@ import errno
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -117,11 +116,6 @@ def json_option(function: F) -> F:
         "--json", "as_json", is_flag=True, callback=_remember, is_eager=True, help="Print JSON, one object a line."
     )
     return option(function)
-
-
-def when(at: int) -> str:
-    """Return a time as people read it."""
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,11 +19,12 @@ from node.services.peers import (
 )
 from protocol.errors import MissingError, RefusedError
 from protocol.tickets import Mode
+from protocol.times import when
 
 from .board import board
 from .ledger import ledger
 from .node_access import NodeAccess, operator_command
-from .output import Output, confirmed, when
+from .output import Output, confirmed
 
 SAME_WORDS: Final = "Does the other administrator read you the same words by phone?"
 

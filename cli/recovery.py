@@ -15,8 +15,8 @@ from cli.client.vault import FILE_NAME
 from protocol.e2ee.recovery_slots import check_strength
 from protocol.e2ee.recovery_words import ENTROPY_BYTES, WORD_COUNT, parse_words, render_words
 from protocol.errors import MalformedError, MeshError, RefusedError, UnavailableError
+from protocol.times import when
 
-from .output import when
 from .person_access import Terminal, default_home, home_options, person_command, run_until_interrupted
 from .person_vault import vault_of
 

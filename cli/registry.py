@@ -1,7 +1,5 @@
 """`mentormesh registry`: be the registry of a consortium, or belong to consortia of others."""
 
-from datetime import UTC, datetime
-
 import click
 
 from federation.membership_views import Fellow, Joined, Left, Membership
@@ -21,6 +19,7 @@ from node.services.registry import (
 )
 from protocol.errors import RefusedError
 from protocol.tickets import Mode
+from protocol.times import when
 
 from .node_access import NodeAccess, operator_command
 from .output import Output, confirmed
@@ -47,7 +46,7 @@ async def invite(node: NodeAccess, output: Output, *, entity: str | None, policy
     made = await node.call("registry.invite", InviteMember(entity=entity, policy=policy, days=days), Invitation)
     output.result(made, made.ticket)
     if not output.as_json:
-        output.say(f"\nThis ticket works once, until {_when(made.expires_at)}. Send it to the other administrator, who")
+        output.say(f"\nThis ticket works once, until {when(made.expires_at)}. Send it to the other administrator, who")
         output.say("runs `mentormesh registry join TICKET`. Compare these words by phone, then admit them:")
         output.say(f"\n    {made.words}")
 
@@ -102,8 +101,8 @@ async def list_members(node: NodeAccess, output: Output) -> None:
         (
             one.entity,
             f"{one.status}: {one.reason}" if one.reason else one.status,
-            _when(one.since) if one.since else "",
-            _when(one.expires_at) if one.expires_at else "",
+            when(one.since) if one.since else "",
+            when(one.expires_at) if one.expires_at else "",
             "yes" if one.attester else "",
         )
         for one in found
@@ -164,7 +163,7 @@ async def memberships(node: NodeAccess, output: Output) -> None:
 
 
 def _membership(one: Membership) -> list[str]:
-    until = f", stated until {_when(one.expires_at)}" if one.expires_at else ""
+    until = f", stated until {when(one.expires_at)}" if one.expires_at else ""
     return [
         f"{one.name} ({one.registry})",
         f"  this node  {one.standing}{until}",
@@ -181,7 +180,3 @@ def _tell(output: Output, pushed: Pushed, line: str) -> None:
     output.result(pushed, f"{line}; {pushed.told} told")
     if pushed.missed:
         output.say("Not reached, told again within the hour: " + ", ".join(pushed.missed))
-
-
-def _when(at: int) -> str:
-    return datetime.fromtimestamp(at, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")

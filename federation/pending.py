@@ -4,7 +4,6 @@ Until then, and without a decision for ever, the pinned document stays and goes 
 Source: docs/protocol/20-identity.md §4.5.
 """
 
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from protocol.fingerprints import fingerprint_words
 from protocol.peers import open_document
 from protocol.rotation import pin
 from protocol.signing import VerifyKey
+from protocol.times import when
 
 from .directory import Peer, PeerDirectory
 from .pins import forget_peer, refuse_revoked
@@ -91,7 +91,7 @@ class PendingKeys:
             if words.split() != seen.new_words.split():
                 raise RefusedError("these are not the words of the new key: compare them once more", code="wrong-words")
             if self._clock.now() < seen.confirm_from:
-                at = datetime.fromtimestamp(seen.confirm_from, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+                at = when(seen.confirm_from)
                 raise RefusedError(f"the new key can be confirmed from {at} on", code="too-early")
             text = row.document.decode("ascii")
             pinned = pin(text, VerifyKey.parse(row.federation_key))

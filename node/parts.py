@@ -5,7 +5,6 @@ Only `node/app.py` makes them. Services that need each other in a circle are joi
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +30,7 @@ from protocol.crowd import FamilyMap
 from protocol.editions import Policy
 from protocol.minimize import Rules
 from protocol.peers import open_document
+from protocol.times import when
 
 from . import outside
 from .beside import Beside, Names
@@ -294,8 +294,7 @@ class Catalog:
         until = await self.publisher.waits_until()
         if not until:
             return ()
-        at = datetime.fromtimestamp(until, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
-        detail = f"a set was signed while the clock was ahead: it is not signed anew before {at}"
+        detail = f"a set was signed while the clock was ahead: it is not signed anew before {when(until)}"
         return (Alert(about="clock", detail=detail, fix='docs/how-to/run-as-a-service.md, "When the clock was ahead"'),)
 
     async def _meet(self) -> None:
